@@ -1,0 +1,17 @@
+//! One module per command. Each has its flags as `Args` and a function `run`.
+
+pub mod cancel;
+pub mod completion;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod executor;
+pub mod look;
+#[cfg(feature = "server")]
+pub mod scheduler;
+pub mod sql;
+#[cfg(feature = "server")]
+pub mod state;
+pub mod submit;
+#[cfg(feature = "server")]
+pub mod up;

@@ -1,0 +1,66 @@
+//! The `millpond` command: reads the command line, catches signals, and ends with the exit code of what it ran.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use millpond_client::cli::{self, Cli};
+use millpond_client::error::Error;
+use millpond_client::exit::Exit;
+use millpond_client::interrupt::{Interrupter, interrupts};
+use millpond_client::terminal::report;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(Err(Error::Node(format!("cannot start threads: {error}")))),
+    };
+    let outcome = runtime.block_on(run(cli));
+    // A thread that waits for the terminal would keep the process alive.
+    runtime.shutdown_background();
+    end(outcome)
+}
+
+async fn run(cli: Cli) -> Result<(), Error> {
+    let (interrupter, interrupts) = interrupts();
+    let listening = listen().map_err(|error| Error::Node(format!("cannot catch signals: {error}")))?;
+    tokio::spawn(forward(listening, interrupter));
+    cli::run(cli, interrupts).await
+}
+
+/// SIGINT stops what is running; SIGTERM and SIGHUP end the process in good order.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+fn listen() -> std::io::Result<Signals> {
+    Ok(Signals {
+        interrupt: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+        hang_up: signal(SignalKind::hangup())?,
+    })
+}
+
+async fn forward(mut signals: Signals, interrupter: Interrupter) {
+    loop {
+        tokio::select! {
+            _ = signals.interrupt.recv() => interrupter.interrupt(),
+            _ = signals.terminate.recv() => interrupter.terminate(),
+            _ = signals.hang_up.recv() => interrupter.terminate(),
+        }
+    }
+}
+
+fn end(outcome: Result<(), Error>) -> ExitCode {
+    match outcome {
+        Ok(()) => Exit::Ok.into(),
+        Err(error) if error.is_broken_pipe() => Exit::Ok.into(),
+        Err(error) => {
+            report(&error);
+            error.exit().into()
+        }
+    }
+}

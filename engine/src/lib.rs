@@ -1,0 +1,14 @@
+//! What scheduler and executors must agree on: configuration, errors, sessions, plan nodes and their encoding.
+//!
+//! A request passes through here twice. On the scheduler a statement is planned in a [`session`] over the cluster's
+//! catalog; plan nodes of ours are encoded by [`codec`]. On an executor the same codec decodes them
+//! and the same session settings and object stores ([`object_stores`]) run them. Nothing here knows the network.
+
+pub mod codec;
+pub mod config;
+pub mod error;
+pub mod logging;
+pub mod memory;
+pub mod metrics;
+pub mod object_stores;
+pub mod session;

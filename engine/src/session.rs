@@ -1,0 +1,145 @@
+//! One way to make sessions, used by the scheduler to plan and by executors to run.
+//!
+//! Both sides must have the same functions and the same option extensions, else a plan that was made here fails to
+//! decode there. The scheduler adds its catalog and its runtime to [`session_state`]; an executor takes
+//! [`executor_config_producer`] and [`function_registry`]. Settings that Ballista depends on are listed in
+//! [`protected_reason`] and cannot be changed by `SET`.
+
+use std::sync::Arc;
+
+use ballista_core::ConfigProducer;
+use ballista_core::extension::SessionConfigExt;
+use ballista_core::registry::BallistaFunctionRegistry;
+use datafusion::catalog::CatalogProviderList;
+use datafusion::common::extensions_options;
+use datafusion::config::ConfigExtension;
+use datafusion::error::Result;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+
+/// The only catalog of a cluster.
+pub const CATALOG: &str = "millpond";
+/// The schema a name without one belongs to.
+pub const DEFAULT_SCHEMA: &str = "public";
+
+extensions_options! {
+    /// Settings of a session that are ours, under the prefix `millpond`.
+    pub struct MillpondOptions {
+        /// Longest time a statement may take, such as `30s` or `5min`; `0s` means no limit.
+        pub statement_timeout: String, default = String::from("0s")
+    }
+}
+
+impl ConfigExtension for MillpondOptions {
+    const PREFIX: &'static str = "millpond";
+}
+
+/// Settings of a new session, before the user changes any.
+///
+/// `information_schema` is off for DataFusion because the cluster's catalog answers it with tables that a cluster
+/// job can read; the default catalog is not created because every session shares one.
+pub fn session_config() -> SessionConfig {
+    SessionConfig::new_with_ballista()
+        .with_option_extension(MillpondOptions::default())
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA)
+        .with_information_schema(false)
+        .set_str("ballista.client.io_retry_wait_time_ms", "200")
+        .set_u64("datafusion.sql_parser.recursion_limit", 64)
+}
+
+/// The settings an executor starts from before a task brings its session's own.
+pub fn executor_config_producer() -> ConfigProducer {
+    Arc::new(session_config)
+}
+
+/// Makes the session of one statement: Ballista's rules and functions, our settings, the given catalog and runtime.
+pub fn session_state(
+    config: SessionConfig,
+    catalogs: Arc<dyn CatalogProviderList>,
+    runtime: Arc<RuntimeEnv>,
+) -> Result<SessionState> {
+    // Ballista's builder brings its optimizer rules (NOT IN) and functions; a state built from nothing loses them.
+    let base = ballista_core::utils::default_session_builder(config)?;
+    let session_id = base.session_id().to_string();
+    Ok(SessionStateBuilder::new_from_existing(base)
+        .with_session_id(session_id)
+        .with_catalog_list(catalogs)
+        .with_runtime_env(runtime)
+        .build())
+}
+
+/// Every function that a plan may name, for an executor.
+pub fn function_registry() -> Result<BallistaFunctionRegistry> {
+    let state = ballista_core::utils::default_session_builder(session_config())?;
+    Ok(BallistaFunctionRegistry::from(&state))
+}
+
+/// Why a setting cannot be changed by `SET`, or `None` if it can.
+pub fn protected_reason(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "datafusion.optimizer.enable_round_robin_repartition" => {
+            "a round-robin exchange inside one task does not spread work over the cluster"
+        }
+        "datafusion.optimizer.enable_dynamic_filter_pushdown"
+        | "datafusion.optimizer.enable_topk_dynamic_filter_pushdown"
+        | "datafusion.optimizer.enable_join_dynamic_filter_pushdown"
+        | "datafusion.optimizer.enable_aggregate_dynamic_filter_pushdown" => {
+            "a filter that is filled at run time cannot cross a stage; the scan would wait for ever"
+        }
+        "datafusion.optimizer.enable_physical_uncorrelated_scalar_subquery" => {
+            "the result of such a subquery cannot be sent to another process"
+        }
+        "datafusion.execution.parquet.schema_force_view_types"
+        | "datafusion.sql_parser.map_string_types_to_utf8view" => {
+            "string views make messages that are too large to send between executors"
+        }
+        "datafusion.catalog.create_default_catalog_and_schema"
+        | "datafusion.catalog.default_catalog"
+        | "datafusion.catalog.information_schema"
+        | "datafusion.catalog.location"
+        | "datafusion.catalog.format" => "the cluster has one catalog for all sessions",
+        "datafusion.sql_parser.recursion_limit" => "a deeper statement could exhaust the stack of the scheduler",
+        _ if key.starts_with("ballista.testing.") => "it injects failures and is for tests of Ballista",
+        _ if key.starts_with("ballista.client.") || key.starts_with("ballista.job.") => {
+            "it belongs to the connections inside the cluster"
+        }
+        _ if key.starts_with("datafusion.runtime.") => {
+            "memory, disk and caches belong to the executors; see executor.memory_limit"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_session_keeps_what_ballista_needs() {
+        let options = session_config().options().clone();
+        assert!(!options.optimizer.enable_round_robin_repartition);
+        assert!(!options.optimizer.enable_dynamic_filter_pushdown);
+        assert!(!options.optimizer.enable_physical_uncorrelated_scalar_subquery);
+        assert!(!options.catalog.create_default_catalog_and_schema);
+    }
+
+    #[test]
+    fn every_protected_key_exists() {
+        let config = session_config();
+        let known: Vec<String> = config.options().entries().into_iter().map(|entry| entry.key).collect();
+        for key in known.iter().filter(|key| key.contains("dynamic_filter_pushdown")) {
+            assert!(protected_reason(key).is_some(), "{key} must be protected");
+        }
+        assert!(protected_reason("datafusion.execution.batch_size").is_none());
+    }
+
+    #[test]
+    fn executors_know_the_functions_of_the_planner() {
+        let registry = function_registry().unwrap();
+        assert!(registry.scalar_functions.contains_key("upper"));
+        assert!(registry.aggregate_functions.contains_key("median"));
+        assert!(registry.window_functions.contains_key("row_number"));
+    }
+}

@@ -1,0 +1,25 @@
+//! The process that runs tasks.
+//!
+//! ```text
+//!   scheduler ──tasks──► gRPC (ballista) ──► task threads ──► jobs/ in the work_dir ──► data port ──► whoever asks
+//!       ▲                                     │  memory from the budget
+//!       └── heartbeats, reports (ballista)    └─ spilled operators ──► spill/
+//! ```
+//!
+//! [`Executor::start`] takes [`Options`] and returns once the scheduler knows the executor. It stays a member
+//! (`membership`) until it is asked to stop, whatever becomes of the scheduler. Signals are the binary's business.
+
+mod ballista;
+mod budget;
+mod error;
+mod executor;
+mod http;
+mod membership;
+mod metrics;
+mod options;
+mod ports;
+mod work_dir;
+
+pub use error::Error;
+pub use executor::{Addresses, Executor};
+pub use options::Options;

@@ -1,0 +1,97 @@
+//! What an executor measures, with names, units and help.
+//!
+//! Counters grow as tasks end ([`count_task`]); gauges are read when somebody asks for `/metrics`
+//! ([`Reading::publish`]). All carry the executor's name, because a process can hold other roles too.
+
+use std::sync::Once;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+
+const MEMORY_LIMIT: &str = "executor_memory_limit_bytes";
+const MEMORY_USED: &str = "executor_memory_used_bytes";
+const SPILL_ON_DISK: &str = "executor_spill_on_disk_bytes";
+const RESIDENT: &str = "executor_process_resident_bytes";
+const TASKS_RUNNING: &str = "executor_tasks_running";
+const VCORES: &str = "executor_vcores";
+const REGISTERED: &str = "executor_registered";
+const TASKS_ENDED: &str = "executor_tasks_ended_total";
+const SPILLED: &str = "executor_spilled_bytes_total";
+const REGISTRATIONS: &str = "executor_registrations_total";
+
+/// Installs the registry of the process and describes the metrics in it.
+pub(crate) fn install() {
+    static DESCRIBED: Once = Once::new();
+    millpond_engine::metrics::registry();
+    DESCRIBED.call_once(|| {
+        describe_gauge!(
+            MEMORY_LIMIT,
+            Unit::Bytes,
+            "memory that tasks may reserve together"
+        );
+        describe_gauge!(
+            MEMORY_USED,
+            Unit::Bytes,
+            "memory that running tasks have reserved"
+        );
+        describe_gauge!(
+            SPILL_ON_DISK,
+            Unit::Bytes,
+            "spilled data of running tasks on disk now"
+        );
+        describe_gauge!(
+            RESIDENT,
+            Unit::Bytes,
+            "physical memory of the process, all roles in it"
+        );
+        describe_gauge!(TASKS_RUNNING, "tasks that run now");
+        describe_gauge!(VCORES, "vcores that tasks can run on");
+        describe_gauge!(REGISTERED, "1 while the scheduler answers heartbeats, else 0");
+        describe_counter!(TASKS_ENDED, "tasks that ended, successfully or not");
+        describe_counter!(
+            SPILLED,
+            Unit::Bytes,
+            "bytes that operators wrote to disk for lack of memory"
+        );
+        describe_counter!(REGISTRATIONS, "times this executor joined the cluster");
+    });
+}
+
+/// Counts a task that ended after spilling `spilled_bytes`.
+pub(crate) fn count_task(executor: &str, spilled_bytes: u64) {
+    counter!(TASKS_ENDED, "executor" => executor.to_string()).increment(1);
+    counter!(SPILLED, "executor" => executor.to_string()).increment(spilled_bytes);
+}
+
+/// Counts that the executor joined the cluster.
+pub(crate) fn count_registration(executor: &str) {
+    counter!(REGISTRATIONS, "executor" => executor.to_string()).increment(1);
+}
+
+/// The gauges at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) memory_limit_bytes: usize,
+    pub(crate) memory_used_bytes: usize,
+    pub(crate) spill_on_disk_bytes: u64,
+    pub(crate) resident_bytes: Option<u64>,
+    pub(crate) tasks_running: usize,
+    pub(crate) vcores: usize,
+    pub(crate) registered: bool,
+}
+
+impl Reading {
+    /// Writes the gauges into the registry.
+    pub(crate) fn publish(self, executor: &str) {
+        let set =
+            |name: &'static str, value: f64| gauge!(name, "executor" => executor.to_string()).set(value);
+        set(MEMORY_LIMIT, self.memory_limit_bytes as f64);
+        set(MEMORY_USED, self.memory_used_bytes as f64);
+        set(SPILL_ON_DISK, self.spill_on_disk_bytes as f64);
+        set(TASKS_RUNNING, self.tasks_running as f64);
+        set(VCORES, self.vcores as f64);
+        set(REGISTERED, f64::from(u8::from(self.registered)));
+        if let Some(bytes) = self.resident_bytes {
+            set(RESIDENT, bytes as f64);
+        }
+    }
+}

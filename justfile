@@ -1,0 +1,82 @@
+# Short names for what CI runs; `.ci/run` calls these same recipes. `just` alone lists them.
+
+# Tools from PyPI come before those of the system.
+export PATH := justfile_directory() / "target/venv/bin" + ":" + env("PATH")
+
+[private]
+default:
+    @just --list
+
+# Everything that is quick once the code is built: form, lints, licences, spelling, generated files.
+check: fmt clippy deny spelling generated tidy
+
+# All tests of the workspace.
+test:
+    cargo test --workspace
+
+# The SQL behaviour files, on the embedded cluster and on separate processes.
+slt:
+    cargo test --package cluster-tests --test slt
+
+# Clusters of real processes.
+cluster:
+    cargo test --package cluster-tests --test cluster
+
+# Killed, stalled and misused processes.
+faults:
+    cargo test --package cluster-tests --test faults
+
+# The binary that the Python tests start.
+binary:
+    cargo build --workspace --bins
+
+# The Python client against a cluster that it starts itself.
+python: binary venv
+    python -m pytest -q tests/python
+
+# Speed, compared with other programs on the same machine.
+bench:
+    cargo bench --package cluster-tests
+
+# Writes the documents that come from the code.
+generate:
+    cargo xtask generate
+
+# Fails if those documents are not up to date.
+generated:
+    cargo xtask generate --check
+
+# Explanations, file lengths, names, and a single Arrow and DataFusion.
+tidy:
+    cargo xtask tidy
+
+# The form of the sources.
+fmt:
+    cargo fmt --all --check
+
+# Lints, as errors.
+clippy:
+    cargo clippy --workspace --all-targets -- --deny warnings
+
+# Licences, sources and second versions; advisories too where the advisory database can be reached.
+deny: venv
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if timeout 60 cargo deny --log-level off fetch db; then
+        cargo deny --locked check
+    else
+        echo "the advisory database cannot be reached: advisories are not checked"
+        cargo deny --locked --offline check licenses bans sources
+    fi
+
+# Spelling of names, comments and documents.
+spelling: venv
+    typos
+
+# The tools and packages that the recipes above need besides Rust.
+venv:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    [ -x target/venv/bin/python ] || python3 -m venv target/venv
+    target/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        --requirement .ci/requirements.txt --requirement tests/python/requirements.txt

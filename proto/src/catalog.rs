@@ -1,0 +1,206 @@
+//! The catalog as it is stored: a log of changes and a snapshot that stands for its beginning.
+//!
+//! The log is a folder of the state store with one object per version. Fields may be added, never renumbered.
+//!
+//! Every stored message begins with its format number in field 1 and ends with field [`CHECKSUM_FIELD`], the SHA-256
+//! of all bytes before it. These two hold for every format, so that any version can tell damage from novelty.
+
+use prost::{Message, Oneof};
+
+/// Format number written into every stored object. A reader refuses a number above its own.
+pub const FORMAT: u32 = 1;
+
+/// Number of the field that ends every stored message: 32 bytes, the SHA-256 of everything before the field.
+pub const CHECKSUM_FIELD: u32 = 15;
+
+/// One version of the catalog: what one writer changed in one atomic step.
+#[derive(Clone, PartialEq, Message)]
+pub struct Entry {
+    /// [`FORMAT`] of the writer.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// Scheduler process that wrote the entry.
+    #[prost(string, tag = "2")]
+    pub writer_id: String,
+    /// Random per put, so that a writer recognises its own entry after an ambiguous answer.
+    #[prost(string, tag = "3")]
+    pub nonce: String,
+    /// Milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "4")]
+    pub written_at_ms: u64,
+    /// Changes in order. An entry without changes is a lease: it says that `writer_id` serves from here on.
+    #[prost(message, repeated, tag = "5")]
+    pub changes: Vec<Change>,
+    /// Version of Millpond that wrote the entry.
+    #[prost(string, tag = "6")]
+    pub written_by: String,
+}
+
+/// One change of the catalog.
+#[derive(Clone, PartialEq, Message)]
+pub struct Change {
+    /// What changes. Empty means: written by a newer version, refuse.
+    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6")]
+    pub kind: Option<ChangeKind>,
+}
+
+/// The kinds of change.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum ChangeKind {
+    /// A schema appears.
+    #[prost(message, tag = "1")]
+    CreateSchema(SchemaRef),
+    /// A schema goes, with everything in it.
+    #[prost(message, tag = "2")]
+    DropSchema(SchemaRef),
+    /// A table or view appears, or takes the place of one with the same name.
+    #[prost(message, tag = "3")]
+    PutRelation(Relation),
+    /// A table or view goes.
+    #[prost(message, tag = "4")]
+    DropRelation(RelationRef),
+    /// A table or view appears; refused if its name is taken.
+    #[prost(message, tag = "5")]
+    CreateRelation(Relation),
+    /// A schema goes; refused if anything is in it.
+    #[prost(message, tag = "6")]
+    DropEmptySchema(SchemaRef),
+}
+
+/// Names a schema of the cluster's one catalog.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct SchemaRef {
+    /// Schema name.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+}
+
+/// Names a table or view.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct RelationRef {
+    /// Schema name.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Name within the schema.
+    #[prost(string, tag = "2")]
+    pub name: String,
+}
+
+/// A table or view: everything needed to open it again.
+#[derive(Clone, PartialEq, Message)]
+pub struct Relation {
+    /// Schema name.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Name within the schema.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "3")]
+    pub created_at_ms: u64,
+    /// Principal that created it.
+    #[prost(string, tag = "4")]
+    pub owner: String,
+    /// What it is.
+    #[prost(oneof = "RelationKind", tags = "5, 6")]
+    pub kind: Option<RelationKind>,
+}
+
+/// The kinds of relation.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum RelationKind {
+    /// Rows in files.
+    #[prost(message, tag = "5")]
+    Files(FileTable),
+    /// A query under a name.
+    #[prost(message, tag = "6")]
+    View(View),
+}
+
+/// An external table over files.
+#[derive(Clone, PartialEq, Message)]
+pub struct FileTable {
+    /// `CSV`, `PARQUET`, `JSON`, `AVRO` or `ARROW`.
+    #[prost(string, tag = "1")]
+    pub format: String,
+    /// Absolute path or URL of a file, a folder (with a slash at the end) or a glob.
+    #[prost(string, tag = "2")]
+    pub location: String,
+    /// Options as the user gave them; never secrets.
+    #[prost(map = "string, string", tag = "3")]
+    pub options: std::collections::HashMap<String, String>,
+    /// Arrow schema, as an encapsulated IPC message, fixed at creation.
+    #[prost(bytes = "vec", tag = "4")]
+    pub arrow_schema: Vec<u8>,
+    /// Columns found in folder names (Hive style).
+    #[prost(string, repeated, tag = "5")]
+    pub partition_columns: Vec<String>,
+    /// The statement that created it.
+    #[prost(string, tag = "6")]
+    pub definition: String,
+}
+
+/// A view.
+#[derive(Clone, PartialEq, Message)]
+pub struct View {
+    /// Schema that names without one belong to, in the definition.
+    #[prost(string, tag = "1")]
+    pub default_schema: String,
+    /// The statement that created it.
+    #[prost(string, tag = "2")]
+    pub definition: String,
+}
+
+/// The whole catalog at one version.
+#[derive(Clone, PartialEq, Message)]
+pub struct Snapshot {
+    /// [`FORMAT`] of the writer.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// Version of the last log entry that is contained.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// Schemas, in order of name.
+    #[prost(message, repeated, tag = "3")]
+    pub schemas: Vec<SchemaRef>,
+    /// Tables and views, in order of schema and name.
+    #[prost(message, repeated, tag = "4")]
+    pub relations: Vec<Relation>,
+    /// Version of Millpond that wrote the snapshot.
+    #[prost(string, tag = "5")]
+    pub written_by: String,
+}
+
+/// A backup: every object of a state store, in one file.
+#[derive(Clone, PartialEq, Message)]
+pub struct Backup {
+    /// [`FORMAT`] of the writer.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// Version of the catalog that the objects amount to.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// Milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "3")]
+    pub written_at_ms: u64,
+    /// The objects, in order of path.
+    #[prost(message, repeated, tag = "4")]
+    pub objects: Vec<BackupObject>,
+    /// Version of Millpond that wrote the backup.
+    #[prost(string, tag = "5")]
+    pub written_by: String,
+}
+
+/// One object of a state store.
+#[derive(Clone, PartialEq, Message)]
+pub struct BackupObject {
+    /// Path in the store, such as `catalog/log/v00000000000000000001`.
+    #[prost(string, tag = "1")]
+    pub path: String,
+    /// Its bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub content: Vec<u8>,
+    /// SHA-256 of the bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub sha256: Vec<u8>,
+}

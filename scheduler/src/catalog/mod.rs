@@ -1,0 +1,22 @@
+//! The one catalog of the cluster, as statements see it.
+//!
+//! What exists is decided by the log in [`crate::state`]. A statement takes one version of it and looks through a
+//! [`StatementCatalog`]: tables are opened when they are first named and stay the same until the statement ends,
+//! also inside views. `information_schema` and `system` are tables like any other, except that their rows are made
+//! on the scheduler when they are scanned ([`metadata::MetadataTable`]). DDL is turned into changes of the log by [`ddl`].
+//!
+//! ```text
+//! log (state) ──version──► StatementCatalog ──table()──► relation: files or view
+//!                                           └─────────► metadata: information_schema, system
+//! ```
+
+pub(crate) mod ddl;
+mod location;
+mod metadata;
+mod relation;
+mod statement_catalog;
+pub(crate) mod system;
+
+pub(crate) use location::resolve_location;
+pub(crate) use metadata::{Reads, what_is_read};
+pub(crate) use statement_catalog::{SessionFactory, StatementCatalog};

@@ -1,0 +1,87 @@
+//! From a stored relation to a table that can be scanned, and from a `CREATE` to a stored relation.
+//!
+//! A file table is stored with the schema it had when it was created; opening it needs no look at the files. Which
+//! files there are is found out at each scan.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::ipc::reader::StreamReader;
+use datafusion::arrow::ipc::writer::StreamWriter;
+use datafusion::catalog::{TableProvider, TableProviderFactory};
+use datafusion::common::{DFSchema, TableReference};
+use datafusion::datasource::listing::ListingTable;
+use datafusion::datasource::listing_table_factory::ListingTableFactory;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::CreateExternalTable;
+use millpond_engine::error::{Code, Error};
+use millpond_proto::catalog::FileTable;
+
+/// Opens a file table with its stored schema.
+pub(crate) async fn open_files(
+    state: &SessionState,
+    name: TableReference,
+    table: &FileTable,
+) -> Result<Arc<dyn TableProvider>> {
+    let schema = DFSchema::try_from(decode_schema(&table.arrow_schema)?.as_ref().clone())?;
+    let command = CreateExternalTable::builder(name, table.location.clone(), table.format.clone(), Arc::new(schema))
+        .with_partition_cols(table.partition_columns.clone())
+        .with_options(table.options.clone())
+        .build();
+    ListingTableFactory::new().create(state, &command).await
+}
+
+/// Looks at the files of a `CREATE EXTERNAL TABLE` and makes the relation that is stored.
+///
+/// # Errors
+/// No file at the location, a schema that cannot be inferred, an unknown format or option.
+pub(crate) async fn describe_files(state: &SessionState, command: &CreateExternalTable) -> Result<FileTable> {
+    let [location] = command.locations.as_slice() else {
+        return Err(Error::user(Code::NOT_SUPPORTED, "a table over several locations is not supported")
+            .with_hint("use one folder, or a pattern such as data/*.csv")
+            .into());
+    };
+    let provider = ListingTableFactory::new().create(state, command).await?;
+    let partition_columns = provider
+        .downcast_ref::<ListingTable>()
+        .map(|table| table.options().table_partition_cols.iter().map(|(name, _)| name.clone()).collect())
+        .unwrap_or_default();
+    Ok(FileTable {
+        format: command.file_type.to_ascii_uppercase(),
+        location: location.clone(),
+        options: command.options.clone(),
+        arrow_schema: encode_schema(&provider.schema())?,
+        partition_columns,
+        definition: String::new(),
+    })
+}
+
+fn encode_schema(schema: &SchemaRef) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    StreamWriter::try_new(&mut bytes, schema)?.finish()?;
+    Ok(bytes)
+}
+
+fn decode_schema(bytes: &[u8]) -> Result<Arc<Schema>> {
+    let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(DataFusionError::from)?;
+    Ok(reader.schema())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::datatypes::{DataType, Field};
+
+    #[test]
+    fn a_schema_survives_storage() {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("amount", DataType::Decimal128(15, 2), true),
+            Field::new("tags", DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))), true),
+        ]));
+        assert_eq!(decode_schema(&encode_schema(&schema).unwrap()).unwrap(), schema);
+        assert!(decode_schema(b"garbage").is_err());
+    }
+}

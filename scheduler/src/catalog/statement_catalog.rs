@@ -1,0 +1,259 @@
+//! What one statement sees of the catalog.
+//!
+//! The statement holds one version of the catalog; every table it names is opened once and kept, so that a table
+//! that occurs twice, or once directly and once in a view, is the same table. Nothing can be registered here: what
+//! exists is changed through the log only.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use datafusion::catalog::information_schema::{INFORMATION_SCHEMA_TABLES, InformationSchemaProvider};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::TableReference;
+use datafusion::datasource::ViewTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionState;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, TableType};
+use datafusion::physical_plan::collect;
+use datafusion::prelude::SessionConfig;
+use millpond_engine::error::{Code, Error};
+use millpond_engine::session::CATALOG;
+use millpond_proto::catalog::{Relation, RelationKind, View};
+use parking_lot::Mutex;
+
+use super::metadata::{MetadataTable, rows_fn};
+use super::relation::open_files;
+use super::system::SystemTables;
+use crate::state::CatalogState;
+
+/// Schema with the standard's description of the catalog.
+pub(crate) const INFORMATION_SCHEMA: &str = "information_schema";
+/// Schema with the state of the cluster.
+pub(crate) const SYSTEM_SCHEMA: &str = "system";
+
+type RelationKey = (String, String);
+
+/// Makes session states that see the cluster's catalog. Made once; the functions and rules in it are shared.
+#[derive(Debug)]
+pub(crate) struct SessionFactory {
+    base: SessionState,
+}
+
+impl SessionFactory {
+    /// Makes a factory whose sessions run with `runtime`.
+    pub(crate) fn new(runtime: Arc<RuntimeEnv>) -> Result<Self> {
+        let nothing = Arc::new(datafusion::catalog::MemoryCatalogProviderList::new());
+        Ok(Self {
+            base: millpond_engine::session::session_state(
+                millpond_engine::session::session_config(),
+                nothing,
+                runtime,
+            )?,
+        })
+    }
+
+    /// A session state with the given settings and catalog.
+    pub(crate) fn state(&self, config: SessionConfig, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
+        SessionStateBuilder::new_from_existing(self.base.clone())
+            .with_session_id(uuid::Uuid::new_v4().to_string())
+            .with_config(config)
+            .with_catalog_list(catalogs)
+            .build()
+    }
+}
+
+/// A table that a statement has named.
+enum Pin {
+    /// It is being opened; meeting it again means that a view refers to itself.
+    Opening,
+    Open(Arc<dyn TableProvider>),
+}
+
+/// One version of the catalog with the tables that one statement has opened.
+pub(crate) struct StatementCatalog {
+    version: Arc<CatalogState>,
+    factory: Arc<SessionFactory>,
+    config: SessionConfig,
+    system: Arc<SystemTables>,
+    pins: Mutex<HashMap<RelationKey, Pin>>,
+    this: Weak<StatementCatalog>,
+}
+
+impl std::fmt::Debug for StatementCatalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StatementCatalog").field("version", &self.version.version).finish_non_exhaustive()
+    }
+}
+
+impl StatementCatalog {
+    /// Looks at `version` with the settings of one statement.
+    pub(crate) fn new(
+        version: Arc<CatalogState>,
+        factory: Arc<SessionFactory>,
+        config: SessionConfig,
+        system: Arc<SystemTables>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            version,
+            factory,
+            config,
+            system,
+            pins: Mutex::default(),
+            this: this.clone(),
+        })
+    }
+
+    /// The catalog at the statement's version.
+    pub(crate) fn version(&self) -> &Arc<CatalogState> {
+        &self.version
+    }
+
+    /// A session state that plans against this catalog.
+    pub(crate) fn session_state(&self) -> Result<SessionState> {
+        Ok(self.factory.state(self.config.clone(), self.strong()?))
+    }
+
+    fn strong(&self) -> Result<Arc<Self>> {
+        self.this.upgrade().ok_or_else(|| DataFusionError::from(Error::bug("the statement has ended")))
+    }
+
+    async fn open(&self, key: RelationKey) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(relation) = self.version.relations.get(&key) else { return Ok(None) };
+        match self.pins.lock().get(&key) {
+            Some(Pin::Open(table)) => return Ok(Some(table.clone())),
+            Some(Pin::Opening) => {
+                return Err(Error::user(
+                    Code::UNKNOWN_RELATION,
+                    format!("view {}.{} refers to itself", key.0, key.1),
+                )
+                .with_hint("drop it and create it anew")
+                .into());
+            }
+            None => {}
+        }
+        self.pins.lock().insert(key.clone(), Pin::Opening);
+        let opened = self.open_relation(relation).await;
+        match &opened {
+            Ok(table) => self.pins.lock().insert(key, Pin::Open(table.clone())),
+            Err(_) => self.pins.lock().remove(&key),
+        };
+        opened.map(Some)
+    }
+
+    async fn open_relation(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>> {
+        let name = TableReference::full(CATALOG, relation.schema.clone(), relation.name.clone());
+        match &relation.kind {
+            Some(RelationKind::Files(table)) => open_files(&self.session_state()?, name, table).await,
+            Some(RelationKind::View(view)) => self.open_view(view).await,
+            None => Err(Error::bug(format!("{name} is of a kind that this version does not know")).into()),
+        }
+    }
+
+    /// Plans a view's definition anew, with the default schema it was created in.
+    async fn open_view(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
+        let config = self.config.clone().with_default_catalog_and_schema(CATALOG, &view.default_schema);
+        let state = self.factory.state(config, self.strong()?);
+        match state.create_logical_plan(&view.definition).await? {
+            LogicalPlan::Ddl(DdlStatement::CreateView(create)) => Ok(Arc::new(ViewTable::new(
+                create.input.as_ref().clone(),
+                Some(view.definition.clone()),
+            ))),
+            _ => Err(Error::bug("the stored definition of a view is no CREATE VIEW").into()),
+        }
+    }
+
+    async fn information_schema(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let catalogs: Arc<dyn CatalogProviderList> = self.strong()?;
+        let provider = InformationSchemaProvider::new(catalogs);
+        let Some(table) = provider.table(name).await? else { return Ok(None) };
+        let schema = table.schema();
+        Ok(Some(Arc::new(MetadataTable::new(
+            schema,
+            rows_fn(move |session| {
+                let table = table.clone();
+                Box::pin(async move {
+                    let plan = table.scan(session, None, &[], None).await?;
+                    collect(plan, session.task_ctx()).await
+                })
+            }),
+        ))))
+    }
+}
+
+impl CatalogProviderList for StatementCatalog {
+    fn register_catalog(
+        &self,
+        _name: String,
+        _catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.to_string()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOG).then(|| self.this.upgrade())?.map(|catalog| catalog as Arc<dyn CatalogProvider>)
+    }
+}
+
+impl CatalogProvider for StatementCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        let stored = self.version.schemas.keys().cloned();
+        stored.chain([INFORMATION_SCHEMA.to_string(), SYSTEM_SCHEMA.to_string()]).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let catalog = self.this.upgrade()?;
+        self.schema_names().iter().any(|known| known == name).then(|| {
+            let schema = name.to_string();
+            Arc::new(StatementSchema { catalog, schema }) as Arc<dyn SchemaProvider>
+        })
+    }
+}
+
+/// One schema of the statement's catalog.
+#[derive(Debug)]
+struct StatementSchema {
+    catalog: Arc<StatementCatalog>,
+    schema: String,
+}
+
+#[async_trait]
+impl SchemaProvider for StatementSchema {
+    fn table_names(&self) -> Vec<String> {
+        match self.schema.as_str() {
+            INFORMATION_SCHEMA => INFORMATION_SCHEMA_TABLES.iter().map(ToString::to_string).collect(),
+            SYSTEM_SCHEMA => SystemTables::names(),
+            schema => {
+                self.catalog.version.relations.keys().filter(|key| key.0 == schema).map(|key| key.1.clone()).collect()
+            }
+        }
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        match self.schema.as_str() {
+            INFORMATION_SCHEMA => self.catalog.information_schema(name).await,
+            SYSTEM_SCHEMA => Ok(self.catalog.system.table(name, self.catalog.version.clone())),
+            schema => self.catalog.open((schema.to_string(), name.to_string())).await,
+        }
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        // Known without opening the table, so that a missing file does not break SHOW TABLES.
+        let stored = self.catalog.version.relations.get(&(self.schema.clone(), name.to_string()));
+        Ok(match stored.map(|relation| &relation.kind) {
+            Some(Some(RelationKind::View(_))) => Some(TableType::View),
+            Some(_) => Some(TableType::Base),
+            None => self.table_exist(name).then_some(TableType::View),
+        })
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|known| known == name)
+    }
+}

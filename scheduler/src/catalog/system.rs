@@ -1,0 +1,346 @@
+//! The tables of the schema `system`: what the cluster is doing, as SQL.
+//!
+//! Each table is a list of columns and a function that makes its rows from live state when it is scanned.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use datafusion::catalog::TableProvider;
+use datafusion::error::Result;
+use millpond_proto::catalog::RelationKind;
+
+use super::metadata::{MetadataTable, rows_fn};
+use crate::cluster::Cluster;
+use crate::session::Sessions;
+use crate::state::CatalogState;
+use crate::statement::Registry;
+
+/// What the system tables read.
+pub(crate) struct SystemTables {
+    pub(crate) cluster: Cluster,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) statements: Arc<Registry>,
+    /// Node settings: key, value (secrets hidden), description.
+    pub(crate) node_settings: Vec<(String, String, String)>,
+}
+
+/// A cell that a row of a system table may hold.
+enum Cell {
+    Text(Option<String>),
+    Number(Option<u64>),
+    /// Milliseconds since the Unix epoch.
+    Time(Option<u64>),
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<String>> for Cell {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(number: u64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<Option<u64>> for Cell {
+    fn from(number: Option<u64>) -> Self {
+        Self::Number(number)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Number,
+    Time,
+}
+
+type Columns = &'static [(&'static str, Kind)];
+
+const JOBS: Columns = &[
+    ("job_id", Kind::Text),
+    ("statement_id", Kind::Text),
+    ("name", Kind::Text),
+    ("verb", Kind::Text),
+    ("state", Kind::Text),
+    ("stages_done", Kind::Number),
+    ("stages", Kind::Number),
+    ("tasks_done", Kind::Number),
+    ("tasks", Kind::Number),
+    ("affected_rows", Kind::Number),
+    ("submitted_at", Kind::Time),
+    ("elapsed_ms", Kind::Number),
+    ("principal", Kind::Text),
+    ("session_id", Kind::Text),
+    ("sql", Kind::Text),
+    ("error", Kind::Text),
+];
+const STAGES: Columns = &[
+    ("job_id", Kind::Text),
+    ("stage_id", Kind::Number),
+    ("state", Kind::Text),
+    ("tasks_done", Kind::Number),
+    ("tasks", Kind::Number),
+    ("executors", Kind::Text),
+    ("elapsed_ms", Kind::Number),
+    ("output_rows", Kind::Number),
+    ("spilled_bytes", Kind::Number),
+    ("read_by", Kind::Text),
+    ("plan", Kind::Text),
+];
+const EXECUTORS: Columns = &[
+    ("executor_id", Kind::Text),
+    ("host", Kind::Text),
+    ("data_port", Kind::Number),
+    ("grpc_port", Kind::Number),
+    ("vcores", Kind::Number),
+    ("last_heartbeat", Kind::Time),
+];
+const TABLES: Columns = &[
+    ("table_schema", Kind::Text),
+    ("table_name", Kind::Text),
+    ("kind", Kind::Text),
+    ("format", Kind::Text),
+    ("location", Kind::Text),
+    ("owner", Kind::Text),
+    ("created_at", Kind::Time),
+    ("definition", Kind::Text),
+];
+const SETTINGS: Columns =
+    &[("name", Kind::Text), ("value", Kind::Text), ("scope", Kind::Text), ("description", Kind::Text)];
+const SESSIONS: Columns = &[
+    ("session_id", Kind::Text),
+    ("principal", Kind::Text),
+    ("created_at", Kind::Time),
+    ("last_used_at", Kind::Time),
+    ("statements", Kind::Number),
+];
+
+impl SystemTables {
+    /// Names of all system tables.
+    pub(crate) fn names() -> Vec<String> {
+        ["executors", "jobs", "sessions", "settings", "stages", "tables"].map(String::from).to_vec()
+    }
+
+    /// The table of that name, over the catalog at `version`.
+    pub(crate) fn table(self: &Arc<Self>, name: &str, version: Arc<CatalogState>) -> Option<Arc<dyn TableProvider>> {
+        let columns = match name {
+            "executors" => EXECUTORS,
+            "jobs" => JOBS,
+            "sessions" => SESSIONS,
+            "settings" => SETTINGS,
+            "stages" => STAGES,
+            "tables" => TABLES,
+            _ => return None,
+        };
+        let (this, name) = (self.clone(), name.to_string());
+        let rows = rows_fn(move |session| {
+            let settings = session.config_options().entries();
+            let (this, name, version) = (this.clone(), name.clone(), version.clone());
+            Box::pin(async move {
+                let rows = match name.as_str() {
+                    "executors" => this.executors().await,
+                    "jobs" => this.jobs(),
+                    "sessions" => this.sessions(),
+                    "settings" => this.settings(settings),
+                    "stages" => this.stages().await,
+                    _ => tables(&version),
+                };
+                Ok(vec![batch_of(columns, rows)?])
+            })
+        });
+        Some(Arc::new(MetadataTable::new(schema_of(columns), rows)))
+    }
+
+    async fn executors(&self) -> Vec<Vec<Cell>> {
+        let executors = self.cluster.executors().await;
+        executors
+            .into_iter()
+            .map(|executor| {
+                let heartbeat = self.cluster.last_heartbeat_s(&executor.id).map(|seconds| seconds * 1000);
+                vec![
+                    executor.id.into(),
+                    executor.host.into(),
+                    u64::from(executor.port).into(),
+                    u64::from(executor.grpc_port).into(),
+                    u64::from(executor.specification.vcores).into(),
+                    Cell::Time(heartbeat),
+                ]
+            })
+            .collect()
+    }
+
+    fn jobs(&self) -> Vec<Vec<Cell>> {
+        self.statements
+            .records()
+            .into_iter()
+            .map(|record| {
+                let status = record.status;
+                vec![
+                    Some(status.job_id).filter(|id| !id.is_empty()).into(),
+                    status.statement_id.into(),
+                    Some(record.name).filter(|name| !name.is_empty()).into(),
+                    status.verb.into(),
+                    status.state.into(),
+                    u64::from(status.stages_done).into(),
+                    u64::from(status.stages_total).into(),
+                    u64::from(status.tasks_done).into(),
+                    u64::from(status.tasks_total).into(),
+                    status.affected_rows.into(),
+                    Cell::Time(Some(record.submitted_at_ms)),
+                    record.elapsed_ms.into(),
+                    record.principal.into(),
+                    record.session_id.into(),
+                    record.sql.into(),
+                    record.error.into(),
+                ]
+            })
+            .collect()
+    }
+
+    async fn stages(&self) -> Vec<Vec<Cell>> {
+        let mut rows = Vec::new();
+        for record in self.statements.records() {
+            let job = record.status.job_id;
+            if job.is_empty() {
+                continue;
+            }
+            for stage in self.cluster.stages(&job.as_str().into()).await {
+                let links: Vec<String> = stage.output_links.iter().map(ToString::to_string).collect();
+                rows.push(vec![
+                    job.clone().into(),
+                    (stage.stage_id as u64).into(),
+                    stage.state.into(),
+                    (stage.tasks_done as u64).into(),
+                    (stage.tasks_total as u64).into(),
+                    stage.executors.join(" ").into(),
+                    stage.elapsed_ms.into(),
+                    stage.output_rows.into(),
+                    stage.spilled_bytes.into(),
+                    links.join(" ").into(),
+                    stage.plan.into(),
+                ]);
+            }
+        }
+        rows
+    }
+
+    fn sessions(&self) -> Vec<Vec<Cell>> {
+        self.sessions
+            .all()
+            .into_iter()
+            .map(|session| {
+                vec![
+                    session.id.clone().into(),
+                    session.principal.clone().into(),
+                    Cell::Time(Some(session.created_at_ms)),
+                    Cell::Time(Some(session.last_used_ms())),
+                    session.statements().into(),
+                ]
+            })
+            .collect()
+    }
+
+    fn settings(&self, session: Vec<datafusion::config::ConfigEntry>) -> Vec<Vec<Cell>> {
+        let node = self.node_settings.iter().map(|(name, value, description)| {
+            vec![name.clone().into(), value.clone().into(), "node".to_string().into(), description.clone().into()]
+        });
+        let session = session.into_iter().map(|entry| {
+            vec![
+                entry.key.into(),
+                entry.value.into(),
+                "session".to_string().into(),
+                entry.description.to_string().into(),
+            ]
+        });
+        node.chain(session).collect()
+    }
+}
+
+fn tables(version: &CatalogState) -> Vec<Vec<Cell>> {
+    version
+        .relations
+        .values()
+        .map(|relation| {
+            let (kind, format, location, definition) = match &relation.kind {
+                Some(RelationKind::Files(files)) => (
+                    "files",
+                    Some(files.format.clone()),
+                    Some(files.location.clone()),
+                    Some(files.definition.clone()),
+                ),
+                Some(RelationKind::View(view)) => ("view", None, None, Some(view.definition.clone())),
+                None => ("unknown", None, None, None),
+            };
+            vec![
+                relation.schema.clone().into(),
+                relation.name.clone().into(),
+                kind.to_string().into(),
+                format.into(),
+                location.into(),
+                relation.owner.clone().into(),
+                Cell::Time(Some(relation.created_at_ms)),
+                definition.into(),
+            ]
+        })
+        .collect()
+}
+
+fn schema_of(columns: Columns) -> Arc<Schema> {
+    let fields = columns.iter().map(|(name, kind)| {
+        let data_type = match kind {
+            Kind::Text => DataType::Utf8,
+            Kind::Number => DataType::UInt64,
+            Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+        };
+        Field::new(*name, data_type, true)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn batch_of(columns: Columns, rows: Vec<Vec<Cell>>) -> Result<RecordBatch> {
+    let count = rows.len();
+    let mut cells: Vec<Vec<Cell>> = columns.iter().map(|_| Vec::with_capacity(count)).collect();
+    for row in rows {
+        debug_assert_eq!(row.len(), columns.len(), "a row has a cell for every column");
+        for (column, cell) in cells.iter_mut().zip(row) {
+            column.push(cell);
+        }
+    }
+    let arrays = columns.iter().zip(cells).map(|((_, kind), cells)| array_of(*kind, cells)).collect();
+    Ok(RecordBatch::try_new(schema_of(columns), arrays)?)
+}
+
+fn array_of(kind: Kind, cells: Vec<Cell>) -> ArrayRef {
+    match kind {
+        Kind::Text => Arc::new(cells.into_iter().map(text_of).collect::<StringArray>()),
+        Kind::Number => Arc::new(cells.into_iter().map(number_of).collect::<UInt64Array>()),
+        Kind::Time => {
+            let times = cells.into_iter().map(|cell| number_of(cell).map(|time| time as i64));
+            Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+        }
+    }
+}
+
+fn text_of(cell: Cell) -> Option<String> {
+    match cell {
+        Cell::Text(text) => text,
+        Cell::Number(number) | Cell::Time(number) => number.map(|number| number.to_string()),
+    }
+}
+
+fn number_of(cell: Cell) -> Option<u64> {
+    match cell {
+        Cell::Number(number) | Cell::Time(number) => number,
+        Cell::Text(_) => None,
+    }
+}

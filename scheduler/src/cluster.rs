@@ -1,0 +1,396 @@
+//! The one place where the scheduler touches Ballista.
+//!
+//! [`Cluster`] owns Ballista's scheduler as a library. A statement gives it a logical plan ([`Cluster::submit`]) and
+//! gets the job's status stream; progress and metrics are read from the job's execution graph; results are read
+//! from the executors that hold them ([`Cluster::fetch`]) over pooled connections, block by block, and are never
+//! kept here. An upgrade of Ballista changes this file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ballista_core::JobId;
+use ballista_core::client::BallistaClient;
+use ballista_core::config::TaskSchedulingPolicy;
+use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, job_status, task_status};
+use ballista_core::serde::scheduler::ExecutorMetadata;
+use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
+use ballista_scheduler::display::format_stage_metrics;
+use ballista_scheduler::scheduler_process::create_scheduler;
+use ballista_scheduler::scheduler_server::SchedulerServer;
+use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
+use ballista_scheduler::state::execution_stage::{ExecutionStage, TaskInfo};
+use dashmap::DashMap;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
+use datafusion::prelude::SessionContext;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use millpond_engine::codec;
+use millpond_engine::error::{Code, Error};
+use millpond_proto::statement::StatementStatus;
+use tokio::sync::mpsc;
+
+use crate::options::Options;
+
+/// Ballista's scheduler with the plan encodings it uses.
+type Server = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+
+/// Retries of one result fetch before the statement fails, and the pause between them.
+const FETCH_RETRIES: u8 = 3;
+const FETCH_RETRY_PAUSE_MS: u64 = 100;
+/// Notifications of a job that may wait unread; Ballista drops what does not fit.
+const STATUS_QUEUE: usize = 64;
+
+/// Ballista's scheduler, ready to run jobs.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    server: Server,
+    state: BallistaCluster,
+    clients: Arc<DashMap<(String, u16), BallistaClient>>,
+    max_message_bytes: usize,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+/// One stage of a job, as `system.stages` and `EXPLAIN ANALYZE` show it.
+#[derive(Debug)]
+pub(crate) struct StageReport {
+    pub(crate) stage_id: usize,
+    pub(crate) state: String,
+    pub(crate) tasks_total: usize,
+    pub(crate) tasks_done: usize,
+    /// Executors that ran tasks of the stage, in order of name.
+    pub(crate) executors: Vec<String>,
+    /// Milliseconds from the first launch to the last end, if any task ended.
+    pub(crate) elapsed_ms: Option<u64>,
+    /// Rows that left the stage.
+    pub(crate) output_rows: Option<u64>,
+    /// Bytes spilled to disk by the operators of the stage.
+    pub(crate) spilled_bytes: u64,
+    /// The plan, an operator a line, with metrics once tasks have ended.
+    pub(crate) plan: String,
+    /// Stages that read this one; empty for the last.
+    pub(crate) output_links: Vec<usize>,
+}
+
+impl Cluster {
+    /// Starts Ballista's scheduler without a server.
+    ///
+    /// # Errors
+    /// Whatever Ballista refuses in its configuration.
+    pub(crate) async fn start(options: &Options) -> Result<Self, Error> {
+        let max_message_bytes = options.grpc_max_message_bytes;
+        let config = Arc::new(SchedulerConfig {
+            scheduling_policy: TaskSchedulingPolicy::PushStaged,
+            task_distribution: TaskDistributionPolicy::RoundRobin,
+            finished_job_data_clean_up_interval_seconds: options.result_ttl.as_secs().max(1),
+            finished_job_state_clean_up_interval_seconds: options.result_ttl.as_secs().max(1),
+            executor_termination_grace_period: 30,
+            executor_timeout_seconds: options.executor_timeout.as_secs().max(1),
+            expire_dead_executor_interval_seconds: options.reaper_interval.as_secs().max(1),
+            no_executors_grace_period_seconds: options.executor_timeout.as_secs().max(1) * 3,
+            grpc_server_max_decoding_message_size: clamp_u32(max_message_bytes),
+            grpc_server_max_encoding_message_size: clamp_u32(max_message_bytes),
+            grpc_client_max_message_size: clamp_u32(max_message_bytes),
+            external_host: options.advertise_host(),
+            bind_port: options.internal_bind.port(),
+            override_logical_codec: Some(codec::logical_codec()),
+            override_physical_codec: Some(codec::physical_codec()),
+            override_config_producer: Some(millpond_engine::session::executor_config_producer()),
+            ..Default::default()
+        });
+        let state = BallistaCluster::new_from_config(&config).await.map_err(internal)?;
+        let server = create_scheduler(state.clone(), config).await.map_err(internal)?;
+        Ok(Self { server, state, clients: Arc::default(), max_message_bytes })
+    }
+
+    /// The gRPC service that executors register with and report to. It has no authentication.
+    pub(crate) fn internal_service(&self) -> SchedulerGrpcServer<Server> {
+        SchedulerGrpcServer::new(self.server.clone())
+            .max_decoding_message_size(self.max_message_bytes)
+            .max_encoding_message_size(self.max_message_bytes)
+    }
+
+    /// Hands a plan to the cluster. The receiver yields every change of the job's status and must be drained.
+    pub(crate) async fn submit(
+        &self,
+        name: &str,
+        context: Arc<SessionContext>,
+        plan: &LogicalPlan,
+    ) -> Result<(JobId, mpsc::Receiver<JobStatus>), Error> {
+        let (sender, receiver) = mpsc::channel(STATUS_QUEUE);
+        let job = self.server.submit_job(name, context, plan, Some(sender)).await.map_err(internal)?;
+        Ok((job, receiver))
+    }
+
+    /// Asks for the end of a job. Tasks are interrupted; the job ends as failed with the reason `Cancelled`.
+    pub(crate) async fn cancel(&self, job: &JobId) {
+        if let Err(error) = self.server.cancel_job(job.clone()).await {
+            tracing::warn!(%job, %error, "cancel job");
+        }
+    }
+
+    /// Executors that are registered now.
+    pub(crate) async fn executors(&self) -> Vec<ExecutorMetadata> {
+        let mut executors = self.state.cluster_state().registered_executor_metadata().await;
+        executors.sort_by(|a, b| a.id.cmp(&b.id));
+        executors
+    }
+
+    /// Seconds since the Unix epoch of an executor's last heartbeat.
+    pub(crate) fn last_heartbeat_s(&self, executor_id: &str) -> Option<u64> {
+        self.state.cluster_state().get_executor_heartbeat(executor_id).map(|beat| beat.timestamp)
+    }
+
+    /// Cores of all registered executors, at least one.
+    pub(crate) async fn vcores(&self) -> usize {
+        self.executors().await.iter().map(|executor| executor.specification.vcores as usize).sum::<usize>().max(1)
+    }
+
+    async fn with_graph<R>(&self, job: &JobId, read: impl FnOnce(&ExecutionGraphBox) -> R) -> Option<R> {
+        let running = self.server.state.task_manager.get_running_job_cache();
+        if let Some(info) = running.get(job) {
+            let graph = info.execution_graph.read().await;
+            return Some(read(&graph));
+        }
+        self.state.job_state().get_execution_graph(job).await.ok().flatten().map(|graph| read(&graph))
+    }
+
+    /// Writes stage and task counts of a job into `status`.
+    pub(crate) async fn report_progress(&self, job: &JobId, status: &mut StatementStatus) {
+        let counted = self
+            .with_graph(job, |graph| {
+                let stages: Vec<StageCounts> = graph.stages().values().map(count_stage).collect();
+                (graph.stage_count(), stages)
+            })
+            .await;
+        let Some((stage_count, stages)) = counted else { return };
+        status.stages_total = stage_count as u32;
+        status.stages_done = stages.iter().filter(|stage| stage.finished).count() as u32;
+        status.tasks_total = stages.iter().map(|stage| stage.tasks_total as u32).sum();
+        status.tasks_done = stages.iter().map(|stage| stage.tasks_done as u32).sum();
+        status.shuffle_bytes = stages.iter().map(|stage| stage.shuffle_bytes).sum();
+        status.input_rows = stages.iter().map(|stage| stage.input_rows).sum();
+    }
+
+    /// Every stage of a job in order of its number; empty when the job is no longer known.
+    pub(crate) async fn stages(&self, job: &JobId) -> Vec<StageReport> {
+        self.with_graph(job, |graph| {
+            let mut stages: Vec<StageReport> =
+                graph.stages().iter().map(|(id, stage)| report_stage(*id, stage)).collect();
+            stages.sort_by_key(|stage| stage.stage_id);
+            stages
+        })
+        .await
+        .unwrap_or_default()
+    }
+
+    /// True if some task of the job ran more than once, so that what it wrote may be there twice.
+    pub(crate) async fn had_retries(&self, job: &JobId) -> bool {
+        self.with_graph(job, |graph| {
+            graph.stages().values().any(|stage| {
+                stage.task_infos().unwrap_or_default().iter().any(|task| {
+                    !matches!(task.task_status, task_status::Status::Successful(_))
+                }) || attempt_of(stage) > 0
+            })
+        })
+        .await
+        .unwrap_or(true)
+    }
+
+    /// Reads one result partition from the executor that holds it.
+    ///
+    /// # Errors
+    /// [`Code::EXECUTOR_LOST`] when the executor is gone.
+    pub(crate) async fn fetch(&self, location: PartitionLocation) -> Result<SendableRecordBatchStream, Error> {
+        let layout = location.layout();
+        let (Some(executor), Some(partition)) = (location.executor_meta, location.partition_id) else {
+            return Err(Error::bug("a result partition without a place"));
+        };
+        let address = (executor.host.clone(), executor.port as u16);
+        let lost = |error: ballista_core::error::BallistaError| {
+            Error::external(Code::EXECUTOR_LOST, format!("executor {} no longer has the result", executor.id))
+                .with_detail(error.to_string())
+                .with_hint("run the statement again")
+        };
+        let known = self.clients.get(&address).map(|client| client.clone());
+        let mut client = match known {
+            Some(client) => client,
+            None => {
+                let client = BallistaClient::try_new(
+                    &address.0,
+                    address.1,
+                    self.max_message_bytes,
+                    false,
+                    None,
+                    FETCH_RETRIES,
+                    FETCH_RETRY_PAUSE_MS,
+                    0,
+                    0,
+                )
+                .await
+                .map_err(lost)?;
+                self.clients.insert(address.clone(), client.clone());
+                client
+            }
+        };
+        client.fetch_partition(&executor.id, &partition.into(), location.file_id, layout, true).await.map_err(
+            |error| {
+                // A channel to a process that was replaced on the same port must not be used again.
+                self.clients.remove(&address);
+                lost(error)
+            },
+        )
+    }
+}
+
+/// The partitions of a finished job in order, or why they are not a complete result.
+///
+/// Ballista's static planner can list a partition twice after an executor was lost; that must not double rows.
+pub(crate) fn ordered_partitions(status: &JobStatus) -> Option<Result<Vec<PartitionLocation>, Error>> {
+    match status.status.as_ref()? {
+        job_status::Status::Successful(job) => {
+            let mut locations = job.partition_location.clone();
+            locations.sort_by_key(|location| location.partition_id.as_ref().map_or(0, |id| id.partition_id));
+            let doubled = locations.windows(2).any(|pair| {
+                pair[0].partition_id == pair[1].partition_id && pair[0].map_partition_id == pair[1].map_partition_id
+            });
+            Some(if doubled {
+                Err(Error::external(Code::EXECUTOR_LOST, "a result partition was computed twice".to_string())
+                    .with_hint("run the statement again"))
+            } else {
+                Ok(locations)
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Waits until `count` executors are registered.
+///
+/// # Errors
+/// [`Code::NO_EXECUTORS`] after `timeout`.
+pub(crate) async fn wait_for_executors(cluster: &Cluster, count: usize, timeout: Duration) -> Result<(), Error> {
+    let deadline = tokio::time::Instant::now() + timeout;
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        tick.tick().await;
+        let registered = cluster.executors().await.len();
+        if registered >= count {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Error::external(
+                Code::NO_EXECUTORS,
+                format!("{registered} of {count} executors registered within {} s", timeout.as_secs()),
+            )
+            .with_hint("start executors with `millpond executor --scheduler HOST:PORT`"));
+        }
+    }
+}
+
+struct StageCounts {
+    finished: bool,
+    tasks_total: usize,
+    tasks_done: usize,
+    shuffle_bytes: u64,
+    input_rows: u64,
+}
+
+fn count_stage(stage: &ExecutionStage) -> StageCounts {
+    let (tasks_total, tasks_done) = partition_counts(stage);
+    let metrics = metrics_of(stage);
+    StageCounts {
+        finished: matches!(stage, ExecutionStage::Successful(_)),
+        tasks_total,
+        tasks_done,
+        shuffle_bytes: sum_metric(metrics, "bytes_written").unwrap_or(0),
+        input_rows: metrics.last().and_then(MetricsSet::output_rows).unwrap_or(0) as u64,
+    }
+}
+
+/// Partitions of a stage and how many of them are computed: the unit that people call a task.
+fn partition_counts(stage: &ExecutionStage) -> (usize, usize) {
+    let done = |tasks: &[TaskInfo]| {
+        tasks
+            .iter()
+            .filter(|task| matches!(task.task_status, task_status::Status::Successful(_)))
+            .map(|task| task.global_input_partition_ids.len())
+            .sum::<usize>()
+    };
+    match stage {
+        ExecutionStage::UnResolved(_) => (0, 0),
+        ExecutionStage::Resolved(stage) => (stage.partitions, 0),
+        ExecutionStage::Running(stage) => (stage.partitions, done(&stage.task_infos).min(stage.partitions)),
+        ExecutionStage::Successful(stage) => (stage.partitions, stage.partitions),
+        ExecutionStage::Failed(stage) => (stage.partitions, done(&stage.task_infos).min(stage.partitions)),
+    }
+}
+
+fn metrics_of(stage: &ExecutionStage) -> &[MetricsSet] {
+    match stage {
+        ExecutionStage::Running(stage) => stage.stage_metrics.as_deref().unwrap_or_default(),
+        ExecutionStage::Successful(stage) => &stage.stage_metrics,
+        ExecutionStage::Failed(stage) => stage.stage_metrics.as_deref().unwrap_or_default(),
+        ExecutionStage::UnResolved(_) | ExecutionStage::Resolved(_) => &[],
+    }
+}
+
+fn attempt_of(stage: &ExecutionStage) -> usize {
+    match stage {
+        ExecutionStage::UnResolved(stage) => stage.stage_attempt_num,
+        ExecutionStage::Resolved(stage) => stage.stage_attempt_num,
+        ExecutionStage::Running(stage) => stage.stage_attempt_num,
+        ExecutionStage::Successful(stage) => stage.stage_attempt_num,
+        ExecutionStage::Failed(stage) => stage.stage_attempt_num,
+    }
+}
+
+fn report_stage(stage_id: usize, stage: &ExecutionStage) -> StageReport {
+    let (tasks_total, tasks_done) = partition_counts(stage);
+    let tasks = stage.task_infos().unwrap_or_default();
+    let mut executors: Vec<String> = tasks.iter().filter_map(executor_of).collect();
+    executors.sort();
+    executors.dedup();
+    let started = tasks.iter().map(|task| task.launch_time).filter(|time| *time > 0).min();
+    let ended = tasks.iter().map(|task| task.end_exec_time).max();
+    let metrics = metrics_of(stage);
+    StageReport {
+        stage_id,
+        state: stage.variant_name().to_ascii_lowercase(),
+        tasks_total,
+        tasks_done,
+        executors,
+        elapsed_ms: started.zip(ended).map(|(start, end)| end.saturating_sub(start) as u64),
+        output_rows: metrics.first().and_then(MetricsSet::output_rows).map(|rows| rows as u64),
+        spilled_bytes: metrics.iter().filter_map(MetricsSet::spilled_bytes).sum::<usize>() as u64,
+        plan: format_stage_metrics(stage.plan(), metrics),
+        output_links: stage.output_links().to_vec(),
+    }
+}
+
+fn executor_of(task: &TaskInfo) -> Option<String> {
+    match &task.task_status {
+        task_status::Status::Successful(task) => Some(task.executor_id.clone()),
+        task_status::Status::Running(task) => Some(task.executor_id.clone()),
+        task_status::Status::Failed(_) => None,
+    }
+}
+
+fn sum_metric(metrics: &[MetricsSet], name: &str) -> Option<u64> {
+    metrics.iter().filter_map(|set| set.sum_by_name(name)).map(|value: MetricValue| value.as_usize() as u64).reduce(|a, b| a + b)
+}
+
+fn clamp_u32(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn internal(error: ballista_core::error::BallistaError) -> Error {
+    Error::bug(error.to_string())
+}

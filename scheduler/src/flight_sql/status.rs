@@ -1,0 +1,59 @@
+//! How an error of ours looks on the wire.
+
+use millpond_engine::error::{Class, Code, Error};
+use tonic::Status;
+
+/// Bytes of text in a status. It travels in a header, which clients limit to 8 KiB or 16 KiB, percent-encoded.
+const TEXT_BYTES_MAX: usize = 3_000;
+
+/// Turns an error into a gRPC status. The text is the whole text for the user, shortened if it must be.
+pub(super) fn to_status(error: &Error) -> Status {
+    let text = error.user_text();
+    let text = if text.len() > TEXT_BYTES_MAX { shortened(error) } else { text };
+    match error.code {
+        Code::NOT_LET_IN => Status::unauthenticated(text),
+        Code::CANCELLED => Status::cancelled(text),
+        Code::DEADLINE => Status::deadline_exceeded(text),
+        Code::UNKNOWN_RELATION | Code::STATEMENT_UNKNOWN | Code::STATEMENT_EXPIRED => Status::not_found(text),
+        Code::RELATION_EXISTS => Status::already_exists(text),
+        Code::NOT_SUPPORTED => Status::unimplemented(text),
+        Code::EXECUTOR_LOST | Code::STATE_CONFLICT | Code::LEASE_LOST => Status::aborted(text),
+        Code::NO_EXECUTORS => Status::failed_precondition(text),
+        _ => match error.class {
+            Class::User => Status::invalid_argument(text),
+            Class::External => Status::failed_precondition(text),
+            Class::Resource => Status::resource_exhausted(text),
+            Class::Bug => Status::internal(text),
+        },
+    }
+}
+
+/// The same error with the middle of its detail left out.
+fn shortened(error: &Error) -> String {
+    let mut short = error.clone();
+    short.message = cut(&error.message, TEXT_BYTES_MAX / 4);
+    short.detail = error.detail.as_deref().map(|detail| cut(detail, TEXT_BYTES_MAX / 2));
+    short.user_text()
+}
+
+fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_string();
+    }
+    let start = text.floor_char_boundary(bytes_max * 3 / 4);
+    let end = text.ceil_char_boundary(text.len() - bytes_max / 4);
+    format!("{} ... {}", &text[..start], &text[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_details_are_cut_and_keep_code_and_hint() {
+        let error = Error::user(Code::BAD_DATA, "bad").with_detail("ä".repeat(100_000)).with_hint("repair it");
+        let status = to_status(&error);
+        assert!(status.message().len() < TEXT_BYTES_MAX);
+        assert!(status.message().contains("[MP0032]") && status.message().ends_with("hint: repair it"));
+    }
+}

@@ -1,0 +1,258 @@
+//! A scheduler process: its parts put together, its ports opened, and its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use millpond_engine::error::{Code, Error};
+use millpond_engine::object_stores::Registry as ObjectStores;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+
+use crate::catalog::SessionFactory;
+use crate::catalog::system::SystemTables;
+use crate::cluster::{Cluster, wait_for_executors};
+use crate::flight_sql::{FlightSql, PublicService};
+use crate::http;
+use crate::options::{Options, TlsFiles};
+use crate::session::Sessions;
+use crate::state::{CatalogLog, Store};
+use crate::statement::{Admission, Frontend, Registry, Services};
+
+/// How often the scheduler checks that no other has taken over its catalog.
+const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(3);
+/// How long running statements may take to end when the scheduler is asked to stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// Memory for metadata queries and constants that run on the scheduler itself.
+const LOCAL_QUERY_BYTES: usize = 256 << 20;
+
+/// The addresses a scheduler listens on.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Public Flight SQL port.
+    pub flight_sql: SocketAddr,
+    /// Port for executors.
+    pub internal: SocketAddr,
+    /// Health and metrics.
+    pub http: Option<SocketAddr>,
+}
+
+/// A running scheduler. It stops when it is dropped or told to.
+pub struct Scheduler {
+    addresses: Addresses,
+    cluster: Cluster,
+    frontend: Frontend,
+    stop: CancellationToken,
+    /// Set when another scheduler has taken over.
+    lost: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Scheduler {
+    /// Opens the state, binds the ports and serves.
+    ///
+    /// # Errors
+    /// An open door, a port in use, a state that cannot be opened, files that are missing.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        millpond_engine::metrics::registry();
+        options.check_doors()?;
+        let public = bind("flight_sql.bind", options.flight_sql_bind).await?;
+        let internal = bind("internal.bind", options.internal_bind).await?;
+        let web = match options.http_bind {
+            Some(address) => Some(bind("http.bind", address).await?),
+            None => None,
+        };
+        let addresses = Addresses {
+            flight_sql: local_address(&public)?,
+            internal: local_address(&internal)?,
+            http: web.as_ref().map(local_address).transpose()?,
+        };
+        let tls = options.tls.as_ref().map(read_tls).transpose()?;
+
+        let options = Options { internal_bind: addresses.internal, ..options };
+        let catalog = Arc::new(open_catalog(&options).await?);
+        let cluster = Cluster::start(&options).await?;
+        let frontend = make_frontend(&options, cluster.clone(), catalog.clone())?;
+        let flight_sql = FlightSql::new(frontend.clone(), options.token.clone())?;
+
+        let stop = CancellationToken::new();
+        let lost = CancellationToken::new();
+        frontend.start_housekeeping(stop.clone());
+        tokio::spawn(watch_lease(catalog, stop.clone(), lost.clone()));
+        let mut servers = vec![
+            serve_internal(internal, &cluster, stop.clone()),
+            serve_public(public, flight_sql, tls, options.grpc_max_message_bytes, stop.clone())?,
+        ];
+        if let Some(listener) = web {
+            servers.push(http::serve(listener, frontend.clone(), stop.clone()));
+        }
+        tracing::info!(flight_sql = %addresses.flight_sql, internal = %addresses.internal, "scheduler is ready");
+        Ok(Self { addresses, cluster, frontend, stop, lost, servers })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Waits until `count` executors have registered.
+    ///
+    /// # Errors
+    /// After `timeout`.
+    pub async fn wait_for_executors(&self, count: usize, timeout: Duration) -> Result<(), Error> {
+        wait_for_executors(&self.cluster, count, timeout).await
+    }
+
+    /// Resolves when the scheduler must not go on: another one has taken over its catalog.
+    pub async fn superseded(&self) -> Error {
+        self.lost.cancelled().await;
+        Error::new(Code::LEASE_LOST, "another scheduler has taken over this catalog")
+            .with_hint("only one scheduler may serve a state store; stop one of them")
+    }
+
+    /// Lets running statements end, up to a limit, and closes the ports.
+    pub async fn shutdown(self) {
+        let deadline = tokio::time::Instant::now() + DRAIN_LIMIT;
+        for statement in self.frontend.services.statements.running() {
+            if tokio::time::timeout_at(deadline, statement.ended()).await.is_err() {
+                statement.cancel.cancel();
+            }
+        }
+        self.stop.cancel();
+        for mut server in self.servers {
+            // A client that keeps its connection open must not keep the process alive.
+            if tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err() {
+                server.abort();
+            }
+        }
+    }
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Error::external(Code::CANNOT_CONNECT, format!("cannot listen on {address}"))
+            .with_detail(error.to_string())
+            .with_hint(format!("stop what uses the port, or set {key} to another address"))
+    })
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, Error> {
+    listener.local_addr().map_err(|error| Error::bug(format!("a listener has no address: {error}")))
+}
+
+async fn open_catalog(options: &Options) -> Result<CatalogLog, Error> {
+    let store = match &options.state_url {
+        Some(url) => Store::open(url, &options.buckets)?,
+        None => Store::in_memory(),
+    };
+    Ok(CatalogLog::open(store, &uuid::Uuid::new_v4().to_string()).await?)
+}
+
+fn make_frontend(options: &Options, cluster: Cluster, catalog: Arc<CatalogLog>) -> Result<Frontend, Error> {
+    let runtime = ObjectStores::new(options.buckets.clone())
+        .runtime_builder()
+        .with_memory_limit(LOCAL_QUERY_BYTES, 1.0)
+        .build_arc()
+        .map_err(Error::from_datafusion)?;
+    let factory = Arc::new(SessionFactory::new(runtime).map_err(Error::from_datafusion)?);
+    let sessions = Arc::new(Sessions::default());
+    let statements = Arc::new(Registry::default());
+    let system = Arc::new(SystemTables {
+        cluster: cluster.clone(),
+        sessions: sessions.clone(),
+        statements: statements.clone(),
+        node_settings: options.shown_settings.clone(),
+    });
+    let services = Services {
+        cluster,
+        catalog,
+        factory,
+        system,
+        sessions,
+        statements,
+        admission: Admission::new(options.max_running, options.max_queued),
+        local_paths: options.local_paths.clone(),
+        target_partitions: options.target_partitions,
+        statement_timeout: options.statement_timeout,
+        slow_threshold: options.slow_threshold,
+        result_ttl: options.result_ttl,
+        session_idle_timeout: options.session_idle_timeout,
+        executor_patience: options.executor_timeout.max(Duration::from_secs(5)),
+    };
+    Ok(Frontend { services: Arc::new(services) })
+}
+
+/// Ends the scheduler's service when a newer one has written to the catalog.
+async fn watch_lease(catalog: Arc<CatalogLog>, stop: CancellationToken, lost: CancellationToken) {
+    let mut tick = tokio::time::interval(LEASE_CHECK_INTERVAL);
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        match catalog.check_lease().await {
+            Ok(()) => {}
+            Err(error) if error.code() == Code::LEASE_LOST => {
+                tracing::error!(%error, "another scheduler has taken over");
+                lost.cancel();
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "check the lease"),
+        }
+    }
+}
+
+fn serve_internal(listener: TcpListener, cluster: &Cluster, stop: CancellationToken) -> JoinHandle<()> {
+    let service = cluster.internal_service();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tokio::spawn(async move {
+        let served = Server::builder()
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the internal port has failed");
+        }
+    })
+}
+
+fn serve_public(
+    listener: TcpListener,
+    flight_sql: FlightSql,
+    tls: Option<ServerTlsConfig>,
+    max_message_bytes: usize,
+    stop: CancellationToken,
+) -> Result<JoinHandle<()>, Error> {
+    let service = FlightServiceServer::new(PublicService(flight_sql))
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(max_message_bytes);
+    // Small round trips stall for 40 ms each without TCP_NODELAY.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let mut server = Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(tls).map_err(|error| {
+            Error::user(Code::INVALID_SETTING, "tls.cert and tls.key cannot be used").with_detail(error.to_string())
+        })?;
+    }
+    let router = server.add_service(service);
+    Ok(tokio::spawn(async move {
+        if let Err(error) = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await {
+            tracing::error!(%error, "the public port has failed");
+        }
+    }))
+}
+
+fn read_tls(files: &TlsFiles) -> Result<ServerTlsConfig, Error> {
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|error| {
+            Error::user(Code::INVALID_SETTING, format!("cannot read {}", path.display())).with_detail(error.to_string())
+        })
+    };
+    Ok(ServerTlsConfig::new().identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?)))
+}

@@ -1,0 +1,317 @@
+//! The catalog at one version, and what a change does to it. Nothing here reads or writes anything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millpond_engine::session::DEFAULT_SCHEMA;
+use millpond_proto::catalog::{Change, ChangeKind, Entry, FORMAT, Relation, SchemaRef, Snapshot};
+
+use super::Error;
+
+/// What schemas, tables and views there are at one version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogState {
+    /// Number of entries of the log that led here; zero is the empty catalog.
+    pub version: u64,
+    /// Schemas by name.
+    pub schemas: BTreeMap<String, SchemaRef>,
+    /// Tables and views by schema and name. The schema is always one of `schemas`.
+    pub relations: BTreeMap<(String, String), Arc<Relation>>,
+}
+
+impl Default for CatalogState {
+    /// The catalog before its first entry: the default schema, with nothing in it.
+    fn default() -> Self {
+        let schema = SchemaRef {
+            schema: DEFAULT_SCHEMA.to_string(),
+        };
+        Self {
+            version: 0,
+            schemas: BTreeMap::from([(schema.schema.clone(), schema)]),
+            relations: BTreeMap::new(),
+        }
+    }
+}
+
+impl CatalogState {
+    /// Makes one change. If it is refused, nothing has changed. The version stays; it counts entries, not changes.
+    ///
+    /// # Errors
+    /// A name that is taken or missing, a schema that is not empty, and [`Error::UnknownChange`] for a change or a
+    /// relation of a kind that this version does not know.
+    pub fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        match &change.kind {
+            Some(ChangeKind::CreateSchema(schema)) => self.create_schema(schema),
+            Some(ChangeKind::DropSchema(schema)) => self.drop_schema(&schema.schema),
+            Some(ChangeKind::DropEmptySchema(schema)) => self.drop_empty_schema(&schema.schema),
+            Some(ChangeKind::PutRelation(relation)) => self.put_relation(relation),
+            Some(ChangeKind::CreateRelation(relation)) => self.create_relation(relation),
+            Some(ChangeKind::DropRelation(relation)) => self.drop_relation(&relation.schema, &relation.name),
+            None => Err(self.unknown_change()),
+        }
+    }
+
+    /// Makes all changes of the next entry of the log, and is at its version then.
+    ///
+    /// # Errors
+    /// Those of [`Self::apply`]; the state is of no use afterwards.
+    pub(super) fn apply_entry(&mut self, entry: &Entry) -> Result<(), Error> {
+        entry.changes.iter().try_for_each(|change| self.apply(change))?;
+        self.version += 1;
+        Ok(())
+    }
+
+    fn create_schema(&mut self, schema: &SchemaRef) -> Result<(), Error> {
+        if self.schemas.contains_key(&schema.schema) {
+            return Err(Error::SchemaExists {
+                schema: schema.schema.clone(),
+            });
+        }
+        self.schemas.insert(schema.schema.clone(), schema.clone());
+        Ok(())
+    }
+
+    fn drop_schema(&mut self, schema: &str) -> Result<(), Error> {
+        self.check_schema(schema)?;
+        self.schemas.remove(schema);
+        self.relations.retain(|(in_schema, _), _| in_schema != schema);
+        Ok(())
+    }
+
+    fn drop_empty_schema(&mut self, schema: &str) -> Result<(), Error> {
+        match self
+            .relations
+            .keys()
+            .filter(|(in_schema, _)| in_schema == schema)
+            .count()
+        {
+            0 => self.drop_schema(schema),
+            relations => Err(Error::SchemaNotEmpty {
+                schema: schema.to_string(),
+                relations,
+            }),
+        }
+    }
+
+    fn put_relation(&mut self, relation: &Relation) -> Result<(), Error> {
+        if relation.kind.is_none() {
+            return Err(self.unknown_change());
+        }
+        self.check_schema(&relation.schema)?;
+        self.relations
+            .insert(key_of(relation), Arc::new(relation.clone()));
+        Ok(())
+    }
+
+    fn create_relation(&mut self, relation: &Relation) -> Result<(), Error> {
+        let key = key_of(relation);
+        if self.relations.contains_key(&key) {
+            let (schema, name) = key;
+            return Err(Error::RelationExists { schema, name });
+        }
+        self.put_relation(relation)
+    }
+
+    fn drop_relation(&mut self, schema: &str, name: &str) -> Result<(), Error> {
+        let key = (schema.to_string(), name.to_string());
+        match self.relations.remove(&key) {
+            Some(_) => Ok(()),
+            None => Err(Error::UnknownRelation {
+                schema: key.0,
+                name: key.1,
+            }),
+        }
+    }
+
+    fn check_schema(&self, schema: &str) -> Result<(), Error> {
+        match self.schemas.contains_key(schema) {
+            true => Ok(()),
+            false => Err(Error::UnknownSchema {
+                schema: schema.to_string(),
+            }),
+        }
+    }
+
+    fn unknown_change(&self) -> Error {
+        Error::UnknownChange {
+            version: self.version + 1,
+        }
+    }
+
+    /// What is stored for this version.
+    pub(super) fn to_snapshot(&self) -> Snapshot {
+        Snapshot {
+            format: FORMAT,
+            version: self.version,
+            schemas: self.schemas.values().cloned().collect(),
+            relations: self
+                .relations
+                .values()
+                .map(|relation| relation.as_ref().clone())
+                .collect(),
+            written_by: env!("CARGO_PKG_VERSION").to_string(),
+        }
+    }
+
+    /// The catalog that was stored; `object` names the snapshot in errors.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for names that occur twice or relations without their schema; [`Error::UnknownChange`] for
+    /// a relation of an unknown kind.
+    pub(super) fn from_snapshot(object: &str, snapshot: &Snapshot) -> Result<Self, Error> {
+        let mut state = Self {
+            version: 0,
+            schemas: BTreeMap::new(),
+            relations: BTreeMap::new(),
+        };
+        let damaged = |error: Error| match error {
+            Error::UnknownChange { .. } => Error::UnknownChange {
+                version: snapshot.version,
+            },
+            other => Error::Damaged {
+                object: object.to_string(),
+                reason: other.to_string(),
+            },
+        };
+        snapshot
+            .schemas
+            .iter()
+            .try_for_each(|schema| state.create_schema(schema))
+            .map_err(damaged)?;
+        snapshot
+            .relations
+            .iter()
+            .try_for_each(|relation| state.create_relation(relation))
+            .map_err(damaged)?;
+        Ok(Self {
+            version: snapshot.version,
+            ..state
+        })
+    }
+}
+
+fn key_of(relation: &Relation) -> (String, String) {
+    (relation.schema.clone(), relation.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::changes::{
+        create_schema, create_view, drop_empty_schema, drop_schema, drop_view, put_view, view,
+    };
+    use super::*;
+
+    /// Applies changes to the empty catalog; gives the last refusal and the names that there are in the end.
+    fn check(changes: &[Change], expect_refusal: &str, expect_names: &[&str]) {
+        let mut state = CatalogState::default();
+        let mut refusal = String::new();
+        for change in changes {
+            let before = state.clone();
+            if let Err(error) = state.apply(change) {
+                refusal = error.to_string();
+                assert_eq!(state, before, "a refused change must leave no trace");
+            }
+        }
+        let relations = state
+            .relations
+            .keys()
+            .map(|(schema, name)| format!("{schema}.{name}"));
+        let names: Vec<String> = state.schemas.keys().cloned().chain(relations).collect();
+        assert_eq!(
+            (refusal.as_str(), names),
+            (
+                expect_refusal,
+                expect_names.iter().map(ToString::to_string).collect()
+            )
+        );
+    }
+
+    #[test]
+    fn the_empty_catalog_has_the_default_schema() {
+        check(&[], "", &["public"]);
+    }
+
+    #[test]
+    fn schemas_come_and_go_with_what_is_in_them() {
+        check(
+            &[create_schema("s"), create_view("s", "v")],
+            "",
+            &["public", "s", "s.v"],
+        );
+        check(
+            &[create_schema("public")],
+            "schema 'public' exists already",
+            &["public"],
+        );
+        check(&[drop_schema("s")], "there is no schema 's'", &["public"]);
+        check(&[drop_empty_schema("s")], "there is no schema 's'", &["public"]);
+        check(
+            &[create_schema("s"), create_view("s", "v"), drop_schema("s")],
+            "",
+            &["public"],
+        );
+        check(
+            &[create_schema("s"), create_view("s", "v"), drop_empty_schema("s")],
+            "schema 's' holds 1 tables or views",
+            &["public", "s", "s.v"],
+        );
+        check(&[create_schema("s"), drop_empty_schema("s")], "", &["public"]);
+    }
+
+    #[test]
+    fn relations_are_created_once_replaced_on_demand_and_dropped() {
+        check(
+            &[create_view("public", "v"), create_view("public", "v")],
+            "table or view 'public.v' exists already",
+            &["public", "public.v"],
+        );
+        check(
+            &[put_view("public", "v", "new"), put_view("public", "v", "newer")],
+            "",
+            &["public", "public.v"],
+        );
+        check(&[create_view("s", "v")], "there is no schema 's'", &["public"]);
+        check(
+            &[drop_view("public", "v")],
+            "there is no table or view 'public.v'",
+            &["public"],
+        );
+        check(
+            &[create_view("public", "v"), drop_view("public", "v")],
+            "",
+            &["public"],
+        );
+    }
+
+    #[test]
+    fn what_a_newer_version_has_written_is_refused() {
+        let of_unknown_kind = Relation {
+            kind: None,
+            ..view("public", "v", "select 1")
+        };
+        let unknown = [
+            Change { kind: None },
+            Change {
+                kind: Some(ChangeKind::PutRelation(of_unknown_kind.clone())),
+            },
+            Change {
+                kind: Some(ChangeKind::CreateRelation(of_unknown_kind)),
+            },
+        ];
+        for change in unknown {
+            let error = CatalogState::default().apply(&change).unwrap_err();
+            assert!(matches!(error, Error::UnknownChange { version: 1 }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_contradicts_itself_is_damaged() {
+        let mut snapshot = CatalogState::default().to_snapshot();
+        snapshot.relations.push(view("nowhere", "v", "select 1"));
+        let error = CatalogState::from_snapshot("catalog/snapshot/v1", &snapshot).unwrap_err();
+        assert!(
+            matches!(&error, Error::Damaged { object, .. } if object == "catalog/snapshot/v1"),
+            "{error}"
+        );
+    }
+}

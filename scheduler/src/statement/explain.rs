@@ -1,0 +1,95 @@
+//! `EXPLAIN` shows the stages a statement would have; `EXPLAIN ANALYZE` runs it and shows what each stage did.
+
+use std::sync::Arc;
+
+use ballista_core::JobId;
+use ballista_scheduler::planner::{DefaultDistributedPlanner, DistributedPlanner};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::displayable;
+use datafusion::prelude::SessionContext;
+use millpond_engine::error::Error;
+
+use super::frontend::Services;
+use super::job;
+use super::registry::{Part, ResultSet, Statement};
+use super::run::Planned;
+use crate::cluster::StageReport;
+
+/// Plans the statement and shows logical, physical and distributed plan, an operator a line.
+pub(super) async fn explain(planned: Planned) -> Result<ResultSet, Error> {
+    let LogicalPlan::Explain(explain) = planned.plan else {
+        return Err(Error::bug("not an EXPLAIN"));
+    };
+    let rows = explain_rows(&planned.state, &explain.plan).await.map_err(Error::from_datafusion)?;
+    table(rows)
+}
+
+async fn explain_rows(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<Vec<(String, String)>, DataFusionError> {
+    let optimized = state.optimize(plan)?;
+    let mut rows = vec![("logical_plan".to_string(), optimized.display_indent().to_string())];
+    if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) {
+        return Ok(rows);
+    }
+    let physical = state.create_physical_plan(plan).await?;
+    rows.push(("physical_plan".to_string(), displayable(physical.as_ref()).indent(false).to_string()));
+    let mut planner = DefaultDistributedPlanner::new();
+    let stages = planner
+        .plan_query_stages(&JobId::new("explain"), physical, state.config_options())
+        .map_err(|error| DataFusionError::Plan(error.to_string()))?;
+    let text: Vec<String> = stages
+        .iter()
+        .enumerate()
+        .map(|(number, stage)| format!("stage {}\n{}", number + 1, displayable(stage.as_ref()).indent(false)))
+        .collect();
+    rows.push(("distributed_plan".to_string(), text.join("\n")));
+    Ok(rows)
+}
+
+/// Runs the statement, drops its rows and shows every stage with the metrics of its operators.
+pub(super) async fn analyze(
+    services: &Services,
+    statement: &Arc<Statement>,
+    planned: Planned,
+) -> Result<ResultSet, Error> {
+    let LogicalPlan::Analyze(analyze) = planned.plan else {
+        return Err(Error::bug("not an EXPLAIN ANALYZE"));
+    };
+    let context = Arc::new(SessionContext::new_with_state(planned.state));
+    let finished = job::run(services, statement, context, &analyze.input).await?;
+    let stages = services.cluster.stages(&finished.id).await;
+    table(stages.iter().map(|stage| (heading(stage), stage.plan.clone())).collect())
+}
+
+fn heading(stage: &StageReport) -> String {
+    let rows = stage.output_rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
+    let spilled = match stage.spilled_bytes {
+        0 => String::new(),
+        bytes => format!(", {bytes} bytes spilled"),
+    };
+    format!(
+        "stage {} ({} tasks on {}, {} ms{rows}{spilled})",
+        stage.stage_id,
+        stage.tasks_total,
+        stage.executors.join(" "),
+        stage.elapsed_ms.unwrap_or(0),
+    )
+}
+
+fn table(rows: Vec<(String, String)>) -> Result<ResultSet, Error> {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("plan_type", DataType::Utf8, false),
+        Field::new("plan", DataType::Utf8, false),
+    ]));
+    let (kinds, plans): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
+    let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(kinds)), Arc::new(StringArray::from(plans))];
+    let batch = RecordBatch::try_new(schema.clone(), columns)
+        .map_err(|error| Error::from_datafusion(DataFusionError::from(error)))?;
+    Ok(ResultSet { schema, parts: vec![Part::Batches(vec![batch])] })
+}

@@ -1,0 +1,139 @@
+//! Where statements start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::common::ParamValues;
+use millpond_engine::error::{Code, Error};
+use tracing::Instrument;
+
+use super::admission::Admission;
+use super::registry::{Registry, Statement};
+use super::run;
+use crate::catalog::{SessionFactory, StatementCatalog};
+use crate::catalog::system::SystemTables;
+use crate::cluster::Cluster;
+use crate::options::LocalPaths;
+use crate::session::{Session, Sessions};
+use crate::state::CatalogLog;
+
+/// What a client asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    /// SQL of one statement.
+    pub(crate) sql: String,
+    /// Name for `system.jobs`, may be empty.
+    pub(crate) name: String,
+    /// Values for `$1`, `$2`...
+    pub(crate) parameters: Option<ParamValues>,
+    /// The statement runs on when nobody watches it.
+    pub(crate) detached: bool,
+}
+
+/// Everything a statement needs from the scheduler.
+pub(crate) struct Services {
+    pub(crate) cluster: Cluster,
+    pub(crate) catalog: Arc<CatalogLog>,
+    pub(crate) factory: Arc<SessionFactory>,
+    pub(crate) system: Arc<SystemTables>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) statements: Arc<Registry>,
+    pub(crate) admission: Admission,
+    pub(crate) local_paths: LocalPaths,
+    pub(crate) target_partitions: Option<usize>,
+    pub(crate) statement_timeout: Option<Duration>,
+    pub(crate) slow_threshold: Option<Duration>,
+    pub(crate) result_ttl: Duration,
+    pub(crate) session_idle_timeout: Duration,
+    /// How long a statement waits for a first executor before it gives up.
+    pub(crate) executor_patience: Duration,
+}
+
+/// Starts statements. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Frontend {
+    pub(crate) services: Arc<Services>,
+}
+
+impl Frontend {
+    /// Starts a statement and returns at once; it is watched through the handle.
+    pub(crate) fn start(&self, session: Arc<Session>, request: Request) -> Arc<Statement> {
+        session.count_statement();
+        let statement =
+            Statement::new(session, request.sql.clone(), request.name.clone(), request.detached);
+        self.services.statements.insert(statement.clone());
+        let services = self.services.clone();
+        let running = statement.clone();
+        let span = tracing::info_span!("statement", id = %statement.id);
+        tokio::spawn(
+            async move {
+                let outcome = supervised(&services, &running, request).await;
+                finish(&services, &running, outcome);
+            }
+            .instrument(span),
+        );
+        statement
+    }
+
+    /// The catalog as a statement of this session would see it now.
+    pub(crate) async fn catalog_of(&self, session: &Session) -> Arc<StatementCatalog> {
+        run::statement_catalog(&self.services, session).await
+    }
+
+    /// Starts the periodic work: expiring results, sessions and statements that nobody watches.
+    pub(crate) fn start_housekeeping(&self, stop: tokio_util::sync::CancellationToken) {
+        let services = self.services.clone();
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_secs(1));
+            while stop.run_until_cancelled(tick.tick()).await.is_some() {
+                services.statements.expire(services.result_ttl);
+                services.sessions.expire(services.session_idle_timeout);
+            }
+        });
+    }
+}
+
+/// Runs a statement under its deadline and its cancellation.
+async fn supervised(
+    services: &Services,
+    statement: &Arc<Statement>,
+    request: Request,
+) -> Result<super::ResultSet, Error> {
+    let limit = statement.session.statement_timeout().or(services.statement_timeout);
+    let work = run::run(services, statement, request);
+    tokio::select! {
+        outcome = within(limit, work) => outcome,
+        () = statement.cancel.cancelled() => Err(Error::user(Code::CANCELLED, "the statement was cancelled")),
+    }
+}
+
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let Some(limit) = limit else { return work.await };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(Error::user(Code::DEADLINE, format!("the statement took longer than {limit:?}"))
+            .with_hint("raise millpond.statement_timeout for this session, or 0s for no limit"))
+    })
+}
+
+fn finish(services: &Services, statement: &Statement, outcome: Result<super::ResultSet, Error>) {
+    if let Err(error) = &outcome {
+        tracing::info!(code = %error.code, error = %error, "statement failed");
+    }
+    let outcome_word = if outcome.is_ok() { "finished" } else { "failed" };
+    statement.finish(outcome);
+    let elapsed_ms = statement.elapsed_ms();
+    metrics::counter!("statements_total", "outcome" => outcome_word).increment(1);
+    metrics::histogram!("statement_seconds").record(elapsed_ms as f64 / 1e3);
+    if services.slow_threshold.is_some_and(|threshold| u128::from(elapsed_ms) >= threshold.as_millis()) {
+        tracing::warn!(elapsed_ms, sql = %shortened(&statement.sql), "slow statement");
+    }
+}
+
+/// The start of a long text, for logs.
+pub(crate) fn shortened(text: &str) -> String {
+    const CHARS_MAX: usize = 500;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}

@@ -1,0 +1,110 @@
+//! One cluster job: submit, follow, end.
+//!
+//! A job is followed by its status stream; a tick reads its task counts. When the statement is dropped (cancel,
+//! deadline, client gone) a guard cancels the job, so that no task runs on for nobody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ballista_core::JobId;
+use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, job_status};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use millpond_engine::error::{Code, Error};
+use tokio::sync::mpsc;
+
+use super::frontend::{Services, shortened};
+use super::registry::Statement;
+use crate::cluster::{Cluster, ordered_partitions, wait_for_executors};
+
+/// How often task counts are read while a job runs.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A job that ended well.
+#[derive(Debug)]
+pub(super) struct FinishedJob {
+    pub(super) id: JobId,
+    /// The output partitions of the last stage, in order.
+    pub(super) partitions: Vec<PartitionLocation>,
+}
+
+/// Waits for a place and an executor, runs the plan as a job and waits for its end.
+///
+/// # Errors
+/// Full queue, no executor, or whatever made the job fail.
+pub(super) async fn run(
+    services: &Services,
+    statement: &Arc<Statement>,
+    context: Arc<SessionContext>,
+    plan: &LogicalPlan,
+) -> Result<FinishedJob, Error> {
+    let _permit = services.admission.admit().await?;
+    wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
+    statement.start_running();
+    let name = if statement.name.is_empty() { shortened(&statement.sql) } else { statement.name.clone() };
+    let (id, changes) = services.cluster.submit(&name, context, plan).await?;
+    statement.set_job(id.clone());
+    let mut guard = CancelOnDrop { cluster: services.cluster.clone(), job: Some(id.clone()) };
+    let partitions = follow(services, statement, &id, changes).await?;
+    guard.job = None;
+    Ok(FinishedJob { id, partitions })
+}
+
+async fn follow(
+    services: &Services,
+    statement: &Statement,
+    id: &JobId,
+    mut changes: mpsc::Receiver<JobStatus>,
+) -> Result<Vec<PartitionLocation>, Error> {
+    let mut tick = tokio::time::interval(PROGRESS_INTERVAL);
+    loop {
+        tokio::select! {
+            change = changes.recv() => {
+                let Some(status) = change else {
+                    return Err(Error::bug(format!("job {id} ended without a status")));
+                };
+                if let Some(job_status::Status::Failed(failed)) = &status.status {
+                    return Err(Error::from_text(&failed.error));
+                }
+                if let Some(partitions) = ordered_partitions(&status) {
+                    report(services, statement, id).await;
+                    return partitions;
+                }
+            }
+            _ = tick.tick() => report(services, statement, id).await,
+        }
+    }
+}
+
+async fn report(services: &Services, statement: &Statement, id: &JobId) {
+    let mut status = statement.progress().status;
+    services.cluster.report_progress(id, &mut status).await;
+    statement.update(|shown| {
+        shown.stages_total = status.stages_total;
+        shown.stages_done = status.stages_done;
+        shown.tasks_total = status.tasks_total;
+        shown.tasks_done = status.tasks_done;
+        shown.shuffle_bytes = status.shuffle_bytes;
+        shown.input_rows = status.input_rows;
+    });
+}
+
+/// Cancels the job unless it was disarmed.
+struct CancelOnDrop {
+    cluster: Cluster,
+    job: Option<JobId>,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(job) = self.job.take() {
+            let cluster = self.cluster.clone();
+            tokio::spawn(async move { cluster.cancel(&job).await });
+        }
+    }
+}
+
+/// A statement that was stopped by its user, told apart from a failure.
+pub(super) fn cancelled() -> Error {
+    Error::user(Code::CANCELLED, "the statement was cancelled")
+}

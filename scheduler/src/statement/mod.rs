@@ -1,0 +1,25 @@
+//! Statements: one thing a client asked for, from its arrival to the last byte of its result.
+//!
+//! A front end starts a statement ([`Frontend::start`]) and watches it. The statement is planned against one version
+//! of the catalog and then takes one of four ways: settings and DDL change the session or the catalog; metadata
+//! queries run on the scheduler; everything that touches rows becomes a cluster job ([`job`]); a statement that
+//! writes files is a job plus a commit ([`write`]). The result stays in the [`Registry`] until it is read or expires.
+//!
+//! ```text
+//! Queued ──admitted──► Running ──► Finished(result) ──read or expired──► history
+//!    └───────────────────┴──────► Failed(error)     (a cancel or a deadline is a failure with its own code)
+//! ```
+
+mod admission;
+mod explain;
+mod frontend;
+mod job;
+mod limits;
+mod registry;
+mod run;
+mod write;
+
+pub(crate) use admission::Admission;
+pub(crate) use frontend::{Frontend, Request, Services};
+pub(crate) use run::plan_only;
+pub(crate) use registry::{Part, Phase, Registry, ResultSet, Statement};

@@ -1,0 +1,300 @@
+//! Every statement that is known: running, waiting for its reader, or history.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ballista_core::JobId;
+use ballista_core::serde::protobuf::PartitionLocation;
+use dashmap::DashMap;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::SendableRecordBatchStream;
+use millpond_engine::error::{Code, Error};
+use millpond_proto::statement::StatementStatus;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::now_ms;
+use crate::session::Session;
+
+/// Statements that are remembered after their result is gone.
+const HISTORY_MAX: usize = 1_000;
+/// A running statement that nobody has asked about for this long is cancelled, unless it was detached.
+const UNWATCHED_LIMIT: Duration = Duration::from_secs(60);
+
+/// One output partition of a result.
+pub(crate) enum Part {
+    /// It lies with an executor.
+    Remote(Box<PartitionLocation>),
+    /// Rows the scheduler has made itself.
+    Batches(Vec<RecordBatch>),
+    /// Rows the scheduler makes while they are read, once.
+    Stream(Mutex<Option<SendableRecordBatchStream>>),
+}
+
+/// What a finished statement answers.
+pub(crate) struct ResultSet {
+    pub(crate) schema: SchemaRef,
+    pub(crate) parts: Vec<Part>,
+}
+
+impl ResultSet {
+    /// A result without columns and rows.
+    pub(crate) fn nothing() -> Self {
+        Self { schema: Arc::new(datafusion::arrow::datatypes::Schema::empty()), parts: Vec::new() }
+    }
+}
+
+/// Where a statement stands.
+#[derive(Clone)]
+pub(crate) enum Phase {
+    Queued,
+    Running,
+    Finished(Arc<ResultSet>),
+    Failed(Arc<Error>),
+}
+
+impl Phase {
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self, Phase::Finished(_) | Phase::Failed(_))
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Phase::Queued => "queued",
+            Phase::Running => "running",
+            Phase::Finished(_) => "finished",
+            Phase::Failed(error) if error.code == Code::CANCELLED => "cancelled",
+            Phase::Failed(_) => "failed",
+        }
+    }
+}
+
+/// Phase and counts, published together.
+#[derive(Clone)]
+pub(crate) struct Progress {
+    pub(crate) phase: Phase,
+    pub(crate) status: StatementStatus,
+}
+
+/// One statement.
+pub(crate) struct Statement {
+    pub(crate) id: String,
+    pub(crate) session: Arc<Session>,
+    /// Text as the client sent it.
+    pub(crate) sql: String,
+    /// Name given by `submit --name`, else empty.
+    pub(crate) name: String,
+    pub(crate) submitted_at_ms: u64,
+    finished_at_ms: AtomicU64,
+    last_seen_ms: AtomicU64,
+    detached: bool,
+    job: Mutex<Option<JobId>>,
+    /// Cancelled when the client asks for it or goes away.
+    pub(crate) cancel: CancellationToken,
+    progress: watch::Sender<Progress>,
+}
+
+impl Statement {
+    pub(crate) fn new(session: Arc<Session>, sql: String, name: String, detached: bool) -> Arc<Self> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let status =
+            StatementStatus { statement_id: id.clone(), state: "queued".to_string(), ..Default::default() };
+        Arc::new(Self {
+            id,
+            session,
+            sql,
+            name,
+            submitted_at_ms: now_ms(),
+            finished_at_ms: AtomicU64::new(0),
+            last_seen_ms: AtomicU64::new(now_ms()),
+            detached,
+            job: Mutex::default(),
+            cancel: CancellationToken::new(),
+            progress: watch::Sender::new(Progress { phase: Phase::Queued, status }),
+        })
+    }
+
+    /// Phase and counts now.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// Notes that the client still cares, and gives a receiver of changes.
+    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
+        self.last_seen_ms.store(now_ms(), Ordering::Relaxed);
+        self.progress.subscribe()
+    }
+
+    /// Changes the counts.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut StatementStatus)) {
+        self.progress.send_modify(|progress| change(&mut progress.status));
+    }
+
+    pub(crate) fn start_running(&self) {
+        self.enter(Phase::Running);
+    }
+
+    /// Ends the statement. The first end counts.
+    pub(crate) fn finish(&self, outcome: Result<ResultSet, Error>) {
+        if self.progress.borrow().phase.is_over() {
+            return;
+        }
+        self.finished_at_ms.store(now_ms(), Ordering::Relaxed);
+        self.enter(match outcome {
+            Ok(result) => Phase::Finished(Arc::new(result)),
+            Err(error) => Phase::Failed(Arc::new(error)),
+        });
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.progress.send_modify(|progress| {
+            progress.status.state = phase.word().to_string();
+            progress.phase = phase;
+        });
+    }
+
+    pub(crate) fn job(&self) -> Option<JobId> {
+        self.job.lock().clone()
+    }
+
+    pub(crate) fn set_job(&self, job: JobId) {
+        self.update(|status| status.job_id = job.to_string());
+        *self.job.lock() = Some(job);
+    }
+
+    /// Milliseconds from arrival to the end, or until now.
+    pub(crate) fn elapsed_ms(&self) -> u64 {
+        let end = match self.finished_at_ms.load(Ordering::Relaxed) {
+            0 => now_ms(),
+            end => end,
+        };
+        end.saturating_sub(self.submitted_at_ms)
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(&self) -> Progress {
+        let mut changes = self.watch();
+        match changes.wait_for(|progress| progress.phase.is_over()).await {
+            Ok(progress) => progress.clone(),
+            Err(_) => self.progress(),
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        let unwatched = now_ms().saturating_sub(self.last_seen_ms.load(Ordering::Relaxed));
+        !self.detached
+            && !self.progress.borrow().phase.is_over()
+            && self.progress.receiver_count() == 0
+            && unwatched > UNWATCHED_LIMIT.as_millis() as u64
+    }
+
+    fn is_expired(&self, ttl: Duration) -> bool {
+        let finished = self.finished_at_ms.load(Ordering::Relaxed);
+        finished > 0 && now_ms().saturating_sub(finished) > ttl.as_millis() as u64
+    }
+}
+
+/// A statement whose result is gone, as `system.jobs` shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) status: StatementStatus,
+    pub(crate) sql: String,
+    pub(crate) name: String,
+    pub(crate) principal: String,
+    pub(crate) session_id: String,
+    pub(crate) submitted_at_ms: u64,
+    pub(crate) elapsed_ms: u64,
+    pub(crate) error: Option<String>,
+}
+
+impl Record {
+    fn of(statement: &Statement) -> Self {
+        let progress = statement.progress();
+        Self {
+            status: progress.status,
+            sql: statement.sql.clone(),
+            name: statement.name.clone(),
+            principal: statement.session.principal.clone(),
+            session_id: statement.session.id.clone(),
+            submitted_at_ms: statement.submitted_at_ms,
+            elapsed_ms: statement.elapsed_ms(),
+            error: match &progress.phase {
+                Phase::Failed(error) => Some(error.to_string()),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// All statements of this scheduler.
+#[derive(Default)]
+pub(crate) struct Registry {
+    live: DashMap<String, Arc<Statement>>,
+    history: Mutex<VecDeque<Record>>,
+}
+
+impl Registry {
+    pub(crate) fn insert(&self, statement: Arc<Statement>) {
+        self.live.insert(statement.id.clone(), statement);
+    }
+
+    /// Finds a statement of a principal; others' statements do not exist for it.
+    pub(crate) fn find(&self, id: &str, principal: &str) -> Option<Arc<Statement>> {
+        self.live.get(id).filter(|found| found.session.principal == principal).map(|found| found.clone())
+    }
+
+    /// Finds a running statement by the number of its job.
+    pub(crate) fn find_job(&self, job: &str, principal: &str) -> Option<Arc<Statement>> {
+        self.live
+            .iter()
+            .map(|entry| entry.value().clone())
+            .filter(|found| found.session.principal == principal)
+            .find(|found| found.id == job || found.job().is_some_and(|id| id.as_str() == job))
+    }
+
+    /// Forgets results and moves the statements to history; cancels what nobody watches.
+    pub(crate) fn expire(&self, ttl: Duration) {
+        let all: Vec<Arc<Statement>> = self.live.iter().map(|entry| entry.value().clone()).collect();
+        for statement in all {
+            if statement.is_abandoned() {
+                tracing::info!(statement = %statement.id, "cancel a statement that nobody watches");
+                statement.cancel.cancel();
+            }
+            if statement.is_expired(ttl) {
+                self.retire(&statement);
+            }
+        }
+    }
+
+    /// Moves one statement to history.
+    pub(crate) fn retire(&self, statement: &Statement) {
+        if self.live.remove(&statement.id).is_some() {
+            let mut history = self.history.lock();
+            history.push_back(Record::of(statement));
+            if history.len() > HISTORY_MAX {
+                history.pop_front();
+            }
+        }
+    }
+
+    /// Every statement that is known, oldest first.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let mut records: Vec<Record> = self.history.lock().iter().cloned().collect();
+        records.extend(self.live.iter().map(|entry| Record::of(entry.value())));
+        records.sort_by_key(|record| record.submitted_at_ms);
+        records
+    }
+
+    /// Statements that have not ended.
+    pub(crate) fn running(&self) -> Vec<Arc<Statement>> {
+        self.live
+            .iter()
+            .map(|entry| entry.value().clone())
+            .filter(|statement| !statement.progress.borrow().phase.is_over())
+            .collect()
+    }
+}

@@ -1,0 +1,250 @@
+//! From SQL text to a result: plan a statement and send it the way it has to go.
+
+use std::sync::Arc;
+
+use datafusion::common::ParamValues;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, Statement as SessionStatement};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as ParsedStatement;
+use datafusion::sql::sqlparser::ast;
+use millpond_engine::error::{Code, Error};
+use parking_lot::Mutex;
+
+use super::frontend::{Request, Services};
+use super::registry::{Part, ResultSet, Statement};
+use super::{explain, job, limits, write};
+use crate::catalog::{Reads, StatementCatalog, ddl, what_is_read};
+use crate::session::Session;
+
+/// A statement that has been planned.
+pub(super) struct Planned {
+    pub(super) catalog: Arc<StatementCatalog>,
+    pub(super) state: SessionState,
+    pub(super) plan: LogicalPlan,
+}
+
+/// Runs one statement to its result. Dropping the future stops what it started.
+pub(super) async fn run(
+    services: &Services,
+    statement: &Arc<Statement>,
+    request: Request,
+) -> Result<ResultSet, Error> {
+    limits::check_text(&request.sql)?;
+    let session = &statement.session;
+    let catalog = statement_catalog(services, session).await;
+    let state = catalog.session_state().map_err(Error::from_datafusion)?;
+    let parsed = parse(&state, &request.sql)?;
+    statement.update(|status| status.verb = verb_of(&parsed));
+    if let Some(done) = prepared_statement(session, &parsed)? {
+        return Ok(done);
+    }
+    let parsed = match executed_statement(session, &state, &parsed)? {
+        Some(stored) => stored,
+        None => Resolved { parsed, parameters: request.parameters },
+    };
+    let plan = plan(&state, parsed).await?;
+    dispatch(services, statement, Planned { catalog, state, plan }, &request.sql).await
+}
+
+/// One version of the catalog with the settings of the session.
+pub(super) async fn statement_catalog(services: &Services, session: &Session) -> Arc<StatementCatalog> {
+    let mut config = session.config();
+    let defaults = millpond_engine::session::session_config();
+    // A user who set the number of output partitions keeps it; else it follows the size of the cluster.
+    if config.target_partitions() == defaults.target_partitions() {
+        let partitions = match services.target_partitions {
+            None => services.cluster.vcores().await.max(2),
+            Some(fixed) => fixed,
+        };
+        config = config.with_target_partitions(partitions);
+    }
+    StatementCatalog::new(services.catalog.current(), services.factory.clone(), config, services.system.clone())
+}
+
+/// Plans a statement without running it, for prepared statements and schemas.
+pub(crate) async fn plan_only(catalog: &StatementCatalog, sql: &str) -> Result<LogicalPlan, Error> {
+    limits::check_text(sql)?;
+    let state = catalog.session_state().map_err(Error::from_datafusion)?;
+    let parsed = parse(&state, sql)?;
+    state.statement_to_plan(parsed).await.map_err(Error::from_datafusion)
+}
+
+fn parse(state: &SessionState, sql: &str) -> Result<ParsedStatement, Error> {
+    let dialect = state.config().options().sql_parser.dialect;
+    if sql.trim().trim_end_matches(';').trim().is_empty() {
+        return Err(Error::user(Code::SYNTAX, "the statement is empty"));
+    }
+    state.sql_to_statement(sql, &dialect).map_err(|error| Error::from_datafusion(error).with_sql(sql))
+}
+
+struct Resolved {
+    parsed: ParsedStatement,
+    parameters: Option<ParamValues>,
+}
+
+async fn plan(state: &SessionState, resolved: Resolved) -> Result<LogicalPlan, Error> {
+    let plan = state.statement_to_plan(resolved.parsed).await.map_err(Error::from_datafusion)?;
+    let plan = match resolved.parameters {
+        Some(values) => plan.with_param_values(values).map_err(Error::from_datafusion)?,
+        None => plan,
+    };
+    let missing = plan.get_parameter_names().map_err(Error::from_datafusion)?;
+    if let Some(name) = missing.iter().next() {
+        return Err(Error::user(Code::TYPE_MISMATCH, format!("no value for parameter {name}"))
+            .with_hint("prepare the statement and bind a value, or write the value into the SQL"));
+    }
+    Ok(plan)
+}
+
+/// Handles `PREPARE` and `DEALLOCATE`, which only change the session.
+fn prepared_statement(session: &Session, parsed: &ParsedStatement) -> Result<Option<ResultSet>, Error> {
+    let ParsedStatement::Statement(parsed) = parsed else { return Ok(None) };
+    match parsed.as_ref() {
+        ast::Statement::Prepare { name, statement, .. } => {
+            session.prepare(&name.value, statement.to_string());
+            Ok(Some(ResultSet::nothing()))
+        }
+        ast::Statement::Deallocate { name, .. } => {
+            if session.deallocate(&name.value) {
+                Ok(Some(ResultSet::nothing()))
+            } else {
+                Err(no_such_prepared(&name.value))
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// For `EXECUTE name (values)`: the stored statement, planned anew against today's catalog, with its values.
+fn executed_statement(
+    session: &Session,
+    state: &SessionState,
+    parsed: &ParsedStatement,
+) -> Result<Option<Resolved>, Error> {
+    let ParsedStatement::Statement(parsed) = parsed else { return Ok(None) };
+    let ast::Statement::Execute { name: Some(name), parameters, .. } = parsed.as_ref() else { return Ok(None) };
+    let name = name.to_string();
+    let sql = session.prepared(&name).ok_or_else(|| no_such_prepared(&name))?;
+    let mut values = Vec::with_capacity(parameters.len());
+    for parameter in parameters {
+        values.push(constant(state, parameter)?.into());
+    }
+    let parameters = (!values.is_empty()).then_some(ParamValues::List(values));
+    Ok(Some(Resolved { parsed: parse(state, &sql)?, parameters }))
+}
+
+fn no_such_prepared(name: &str) -> Error {
+    Error::user(Code::UNKNOWN_RELATION, format!("there is no prepared statement '{name}' in this session"))
+        .with_hint("PREPARE it first; prepared statements end with their session")
+}
+
+/// Evaluates an expression without columns.
+fn constant(state: &SessionState, expression: &ast::Expr) -> Result<datafusion::common::ScalarValue, Error> {
+    use datafusion::logical_expr::Expr;
+    use datafusion::logical_expr::simplify::SimplifyContext;
+    use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+    let schema = datafusion::common::DFSchema::empty();
+    let logical = state
+        .create_logical_expr(&expression.to_string(), &schema)
+        .map_err(Error::from_datafusion)?;
+    let simplifier = ExprSimplifier::new(SimplifyContext::default());
+    match simplifier.simplify(logical).map_err(Error::from_datafusion)? {
+        Expr::Literal(value, _) => Ok(value),
+        _ => Err(Error::user(Code::TYPE_MISMATCH, format!("'{expression}' is no constant"))),
+    }
+}
+
+async fn dispatch(
+    services: &Services,
+    statement: &Arc<Statement>,
+    planned: Planned,
+    sql: &str,
+) -> Result<ResultSet, Error> {
+    match planned.plan {
+        LogicalPlan::Statement(change) => {
+            statement.start_running();
+            change_session(&statement.session, change)?;
+            Ok(ResultSet::nothing())
+        }
+        LogicalPlan::Ddl(ref command) => {
+            statement.start_running();
+            let context = ddl::Context {
+                log: &services.catalog,
+                catalog: &planned.catalog,
+                state: &planned.state,
+                local_paths: &services.local_paths,
+                principal: &statement.session.principal,
+                sql,
+            };
+            ddl::apply(&context, command).await?;
+            Ok(ResultSet::nothing())
+        }
+        LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => write::run(services, statement, planned).await,
+        LogicalPlan::Explain(_) => {
+            statement.start_running();
+            explain::explain(planned).await
+        }
+        LogicalPlan::Analyze(_) => explain::analyze(services, statement, planned).await,
+        _ if what_is_read(&planned.plan).map_err(Error::from_datafusion)? == Reads::MetadataOnly => {
+            statement.start_running();
+            on_scheduler(planned).await
+        }
+        _ => on_cluster(services, statement, planned).await,
+    }
+}
+
+fn change_session(session: &Session, change: SessionStatement) -> Result<(), Error> {
+    match change {
+        SessionStatement::SetVariable(set) => session.set(&full_name(&set.variable), &set.value),
+        SessionStatement::ResetVariable(reset) => session.reset(&full_name(&reset.variable)),
+        SessionStatement::TransactionStart(_) | SessionStatement::TransactionEnd(_) => {
+            Err(Error::user(Code::NOT_SUPPORTED, "there are no transactions over several statements")
+                .with_hint("every statement is atomic by itself; use autocommit"))
+        }
+        other => Err(Error::user(Code::NOT_SUPPORTED, format!("{} is not supported", other.name()))),
+    }
+}
+
+/// Lets people write `SET statement_timeout = '30s'` for `millpond.statement_timeout`.
+fn full_name(variable: &str) -> String {
+    let variable = variable.to_ascii_lowercase();
+    if variable.contains('.') { variable } else { format!("millpond.{variable}") }
+}
+
+/// Runs a plan over constants and metadata here, while it is read.
+async fn on_scheduler(planned: Planned) -> Result<ResultSet, Error> {
+    let context = SessionContext::new_with_state(planned.state);
+    let frame = context.execute_logical_plan(planned.plan).await.map_err(Error::from_datafusion)?;
+    let stream = frame.execute_stream().await.map_err(Error::from_datafusion)?;
+    Ok(ResultSet { schema: stream.schema(), parts: vec![Part::Stream(Mutex::new(Some(stream)))] })
+}
+
+async fn on_cluster(
+    services: &Services,
+    statement: &Arc<Statement>,
+    planned: Planned,
+) -> Result<ResultSet, Error> {
+    let schema = Arc::new(planned.plan.schema().as_arrow().clone());
+    let context = Arc::new(SessionContext::new_with_state(planned.state));
+    let finished = job::run(services, statement, context, &planned.plan).await?;
+    let parts = finished.partitions.into_iter().map(|partition| Part::Remote(Box::new(partition))).collect();
+    Ok(ResultSet { schema, parts })
+}
+
+fn verb_of(parsed: &ParsedStatement) -> String {
+    let text = parsed.to_string();
+    let mut words = text.split_whitespace().map(str::to_ascii_uppercase);
+    let first = words.next().unwrap_or_default();
+    match first.as_str() {
+        "CREATE" | "DROP" | "ALTER" => {
+            let rest: Vec<String> =
+                words.filter(|word| !matches!(word.as_str(), "OR" | "REPLACE" | "IF" | "NOT" | "EXISTS")).take(2).collect();
+            let object = rest.iter().take(if rest.first().is_some_and(|w| w == "EXTERNAL") { 2 } else { 1 });
+            std::iter::once(first.clone()).chain(object.cloned()).collect::<Vec<_>>().join(" ")
+        }
+        "WITH" => "SELECT".to_string(),
+        _ => first,
+    }
+}
+

@@ -1,0 +1,13 @@
+//! Clusters for tests: real processes of the real binary, on loopback and free ports.
+//!
+//! A [`Cluster`] is a `millpond scheduler` and some `millpond executor` processes that a test can kill one by one.
+//! [`Cluster::connect`] gives the product's own Flight SQL client. Everything ends with the test.
+
+mod client;
+mod cluster;
+mod process;
+pub mod slt;
+
+pub use client::{Client, finish, text_rows};
+pub use cluster::Cluster;
+pub use process::{Process, binary};

@@ -1,0 +1,109 @@
+//! One process of the binary under test.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Path of the `millpond` binary that was built beside this test.
+///
+/// # Errors
+/// It is not there: build the whole workspace.
+pub fn binary() -> Result<PathBuf> {
+    let test = std::env::current_exe().context("path of this test")?;
+    let folder = test.parent().and_then(|deps| deps.parent()).context("folder of the build")?;
+    let binary = folder.join("millpond");
+    if !binary.is_file() {
+        bail!("{} is not built; run `cargo build` or `cargo test` for the whole workspace", binary.display());
+    }
+    Ok(binary)
+}
+
+/// A process that has said where it listens. It is killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    announced: HashMap<String, String>,
+}
+
+impl Process {
+    /// Starts `millpond` with `args` and waits until it has announced itself with `ready`.
+    ///
+    /// # Errors
+    /// It ended before; its standard error is in the log of the test.
+    pub fn start(args: &[&str]) -> Result<Self> {
+        let mut child = Command::new(binary()?)
+            .args(args)
+            .env("MILLPOND_LOG_LEVEL", std::env::var("MILLPOND_TEST_LOG").unwrap_or_else(|_| "error".into()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start millpond")?;
+        let out = child.stdout.take().context("standard output")?;
+        let mut announced = HashMap::new();
+        for line in BufReader::new(out).lines() {
+            let line = line.context("read what the process announces")?;
+            if line.trim() == "ready" {
+                return Ok(Self { child, announced });
+            }
+            if let Some((name, value)) = line.split_once(' ') {
+                announced.insert(name.to_string(), value.trim().to_string());
+            }
+        }
+        let status = child.wait()?;
+        bail!("millpond {args:?} ended before it was ready: {status}")
+    }
+
+    /// A value that the process announced, such as `flight_sql`.
+    ///
+    /// # Errors
+    /// It announced no such thing.
+    pub fn announced(&self, name: &str) -> Result<&str> {
+        self.announced.get(name).map(String::as_str).with_context(|| format!("no {name} in {:?}", self.announced))
+    }
+
+    /// Ends the process as `kill -9` does.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("kill")?;
+        self.child.wait().context("wait")?;
+        Ok(())
+    }
+
+    /// Sends a signal, such as `TERM` or `STOP`.
+    ///
+    /// # Errors
+    /// There is no such process any more.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status()?;
+        if !status.success() {
+            bail!("kill -{name} failed");
+        }
+        Ok(())
+    }
+
+    /// Waits for the end and answers the exit code.
+    ///
+    /// # Errors
+    /// The process was ended by a signal.
+    pub fn wait(&mut self) -> Result<i32> {
+        self.child.wait()?.code().context("ended by a signal")
+    }
+
+    /// True while the process runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
