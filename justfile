@@ -1,4 +1,5 @@
 # Short names for what CI runs; `.ci/run` calls these same recipes. `just` alone lists them.
+# Recipes never use `--package`: it selects other features of the dependencies, and cargo would build them twice.
 
 # Tools from PyPI come before those of the system.
 export PATH := justfile_directory() / "target/venv/bin" + ":" + env("PATH")
@@ -14,17 +15,17 @@ check: fmt clippy deny spelling generated tidy
 test:
     cargo test --workspace
 
-# The SQL behaviour files, on the embedded cluster and on separate processes.
+# The SQL behaviour files, on one executor, on three, and on three of which one is lost.
 slt:
-    cargo test --package cluster-tests --test slt
+    cargo test --workspace --test slt
 
-# Clusters of real processes.
+# TPC-H on a cluster of processes, compared with DataFusion in one process.
 cluster:
-    cargo test --package cluster-tests --test cluster
+    cargo test --workspace --test tpch
 
 # Killed, stalled and misused processes.
 faults:
-    cargo test --package cluster-tests --test faults
+    cargo test --workspace --test faults
 
 # The binary that the Python tests start.
 binary:
@@ -34,9 +35,10 @@ binary:
 python: binary venv
     python -m pytest -q tests/python
 
-# Speed, compared with other programs on the same machine.
-bench:
-    cargo bench --package cluster-tests
+# Speed, compared with other programs on the same machine; bench/preprocess/README.md says what it needs.
+bench: binary venv
+    python -m pip install --quiet --requirement bench/preprocess/requirements.txt
+    MILLPOND_BIN=target/debug/millpond python bench/preprocess/run.py
 
 # Writes the documents that come from the code.
 generate:

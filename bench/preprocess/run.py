@@ -4,6 +4,7 @@ MILLPOND_BIN names the binary. See README.md for the method.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -43,8 +44,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@functools.cache
 def binary() -> Path:
-    path = os.environ.get("MILLPOND_BIN")
+    """The binary to measure. The variable goes: Millpond takes every MILLPOND_ variable for a setting."""
+    path = os.environ.pop("MILLPOND_BIN", None)
     if not path:
         raise SystemExit("set MILLPOND_BIN to the millpond binary")
     return Path(path).resolve()

@@ -19,7 +19,12 @@ impl fmt::Display for Bytes {
             return write!(f, "{} B", self.0);
         }
         let power = (self.0.ilog2() / 10) as usize;
-        write!(f, "{:.1} {}", self.0 as f64 / 1024f64.powi(power as i32), UNITS[power - 1])
+        write!(
+            f,
+            "{:.1} {}",
+            self.0 as f64 / 1024f64.powi(power as i32),
+            UNITS[power - 1]
+        )
     }
 }
 
@@ -101,7 +106,10 @@ impl Limit {
     /// A fraction outside of (0, 1], a limit under [`Limit::LEAST_BYTES`], or nothing to take a share of.
     pub fn resolve(configured: Option<u64>, fraction: f64, available: Available) -> Result<Self, Error> {
         let limit = match configured {
-            Some(bytes) => Self { bytes, source: Source::Configured },
+            Some(bytes) => Self {
+                bytes,
+                source: Source::Configured,
+            },
             None => Self::share(fraction, available)?,
         };
         if limit.bytes < Self::LEAST_BYTES {
@@ -116,11 +124,18 @@ impl Limit {
         }
         let of = |bytes: u64| (bytes as f64 * fraction) as u64;
         match (available.machine, available.cgroup) {
-            (Some(machine), Some(cgroup)) if machine < cgroup => {
-                Ok(Self { bytes: of(machine), source: Source::Machine(fraction) })
-            }
-            (_, Some(cgroup)) => Ok(Self { bytes: of(cgroup), source: Source::Cgroup(fraction) }),
-            (Some(machine), None) => Ok(Self { bytes: of(machine), source: Source::Machine(fraction) }),
+            (Some(machine), Some(cgroup)) if machine < cgroup => Ok(Self {
+                bytes: of(machine),
+                source: Source::Machine(fraction),
+            }),
+            (_, Some(cgroup)) => Ok(Self {
+                bytes: of(cgroup),
+                source: Source::Cgroup(fraction),
+            }),
+            (Some(machine), None) => Ok(Self {
+                bytes: of(machine),
+                source: Source::Machine(fraction),
+            }),
             (None, None) => Err(Error::Undetected),
         }
     }
@@ -144,34 +159,69 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    fn check(configured: Option<u64>, fraction: f64, machine: Option<u64>, cgroup: Option<u64>) -> Result<Limit, Error> {
+    fn check(
+        configured: Option<u64>,
+        fraction: f64,
+        machine: Option<u64>,
+        cgroup: Option<u64>,
+    ) -> Result<Limit, Error> {
         Limit::resolve(configured, fraction, Available { machine, cgroup })
     }
 
     #[test]
     fn a_configured_limit_wins() {
         let limit = check(Some(3 * GIB), 0.5, Some(2 * GIB), Some(GIB)).unwrap();
-        assert_eq!(limit, Limit { bytes: 3 * GIB, source: Source::Configured });
+        assert_eq!(
+            limit,
+            Limit {
+                bytes: 3 * GIB,
+                source: Source::Configured
+            }
+        );
     }
 
     #[test]
     fn a_share_is_taken_of_the_smaller() {
         let in_container = check(None, 0.5, Some(8 * GIB), Some(2 * GIB)).unwrap();
-        assert_eq!(in_container, Limit { bytes: GIB, source: Source::Cgroup(0.5) });
+        assert_eq!(
+            in_container,
+            Limit {
+                bytes: GIB,
+                source: Source::Cgroup(0.5)
+            }
+        );
         let container_larger_than_machine = check(None, 0.5, Some(2 * GIB), Some(8 * GIB)).unwrap();
-        assert_eq!(container_larger_than_machine, Limit { bytes: GIB, source: Source::Machine(0.5) });
+        assert_eq!(
+            container_larger_than_machine,
+            Limit {
+                bytes: GIB,
+                source: Source::Machine(0.5)
+            }
+        );
         let no_container = check(None, 1.0, Some(2 * GIB), None).unwrap();
-        assert_eq!(no_container, Limit { bytes: 2 * GIB, source: Source::Machine(1.0) });
+        assert_eq!(
+            no_container,
+            Limit {
+                bytes: 2 * GIB,
+                source: Source::Machine(1.0)
+            }
+        );
     }
 
     #[test]
     fn impossible_limits_are_refused() {
         for fraction in [0.0, -0.5, 1.5, f64::NAN] {
-            assert!(matches!(check(None, fraction, Some(GIB), None), Err(Error::Fraction(_))), "{fraction}");
+            assert!(
+                matches!(check(None, fraction, Some(GIB), None), Err(Error::Fraction(_))),
+                "{fraction}"
+            );
         }
         assert_eq!(check(None, 0.5, None, None), Err(Error::Undetected));
         let error = check(Some(1024 * 1024), 0.5, Some(GIB), None).unwrap_err();
-        assert_eq!(error.to_string(), "memory limit 1.0 MiB is too small, it must be at least 32.0 MiB");
+        assert_eq!(
+            error.to_string(),
+            "memory limit 1.0 MiB is too small, it must be at least 32.0 MiB"
+        );
     }
 
     #[test]

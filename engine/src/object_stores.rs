@@ -36,12 +36,19 @@ pub struct Registry {
 impl Registry {
     /// Makes a registry that knows the local disk and the given buckets.
     pub fn new(buckets: Vec<Bucket>) -> Self {
-        Self { buckets, local: Arc::new(LocalFileSystem::new()), opened: RwLock::default() }
+        Self {
+            buckets,
+            local: Arc::new(LocalFileSystem::new()),
+            opened: RwLock::default(),
+        }
     }
 
     /// A runtime builder that uses this registry, to which memory and disk limits can be added.
     pub fn runtime_builder(self) -> RuntimeEnvBuilder {
-        RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(self))
+        // Listings are not cached: a file that was added must be seen by the next statement.
+        RuntimeEnvBuilder::new()
+            .with_object_store_registry(Arc::new(self))
+            .with_object_list_cache_limit(0)
     }
 
     fn bucket_of(&self, url: &Url) -> Option<&Bucket> {
@@ -77,9 +84,12 @@ pub fn open(url: &Url, bucket: Option<&Bucket>) -> Result<Arc<dyn ObjectStore>> 
                 .build()?,
         ),
         other => {
-            return Err(Error::user(Code::NOT_SUPPORTED, format!("unknown kind of location '{other}://'"))
-                .with_hint("use a path, s3://, gs://, az://, http:// or https://")
-                .into());
+            return Err(Error::user(
+                Code::NOT_SUPPORTED,
+                format!("unknown kind of location '{other}://'"),
+            )
+            .with_hint("use a path, s3://, gs://, az://, http:// or https://")
+            .into());
         }
     };
     Ok(store)
@@ -91,7 +101,10 @@ fn s3(url: &Url, bucket: &Bucket) -> Result<object_store::aws::AmazonS3> {
         .with_allow_http(bucket.allow_http)
         .with_skip_signature(bucket.anonymous);
     for (value, set) in [
-        (&bucket.access_key_id, AmazonS3Builder::with_access_key_id as fn(_, String) -> _),
+        (
+            &bucket.access_key_id,
+            AmazonS3Builder::with_access_key_id as fn(_, String) -> _,
+        ),
         (&bucket.secret_access_key, AmazonS3Builder::with_secret_access_key),
         (&bucket.session_token, AmazonS3Builder::with_token),
         (&bucket.region, AmazonS3Builder::with_region),
@@ -105,8 +118,9 @@ fn s3(url: &Url, bucket: &Bucket) -> Result<object_store::aws::AmazonS3> {
 }
 
 fn gcs(url: &Url, bucket: &Bucket) -> Result<object_store::gcp::GoogleCloudStorage> {
-    let mut builder =
-        GoogleCloudStorageBuilder::new().with_url(url.as_str()).with_skip_signature(bucket.anonymous);
+    let mut builder = GoogleCloudStorageBuilder::new()
+        .with_url(url.as_str())
+        .with_skip_signature(bucket.anonymous);
     if let Some(key) = &bucket.secret_access_key {
         builder = builder.with_service_account_key(key);
     }
@@ -159,13 +173,22 @@ mod tests {
 
     #[test]
     fn local_files_need_no_configuration() {
-        assert!(Registry::new(vec![]).get_store(&Url::parse("file:///tmp/x").unwrap()).is_ok());
+        assert!(
+            Registry::new(vec![])
+                .get_store(&Url::parse("file:///tmp/x").unwrap())
+                .is_ok()
+        );
     }
 
     #[test]
     fn a_bucket_without_credentials_is_an_error_with_a_remedy() {
-        let error = Registry::new(vec![]).get_store(&Url::parse("s3://lake/x").unwrap()).unwrap_err();
+        let error = Registry::new(vec![])
+            .get_store(&Url::parse("s3://lake/x").unwrap())
+            .unwrap_err();
         let text = Error::from_datafusion(error).user_text();
-        assert!(text.contains("s3://lake/x") && text.contains("[[storage.bucket]]"), "{text}");
+        assert!(
+            text.contains("s3://lake/x") && text.contains("[[storage.bucket]]"),
+            "{text}"
+        );
     }
 }

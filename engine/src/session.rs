@@ -5,14 +5,15 @@
 //! [`executor_config_producer`] and [`function_registry`]. Settings that Ballista depends on are listed in
 //! [`protected_reason`] and cannot be changed by `SET`.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use ballista_core::ConfigProducer;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
 use datafusion::catalog::CatalogProviderList;
-use datafusion::common::extensions_options;
-use datafusion::config::ConfigExtension;
+use datafusion::common::config_err;
+use datafusion::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -23,16 +24,53 @@ pub const CATALOG: &str = "millpond";
 /// The schema a name without one belongs to.
 pub const DEFAULT_SCHEMA: &str = "public";
 
-extensions_options! {
-    /// Settings of a session that are ours, under the prefix `millpond`.
-    pub struct MillpondOptions {
-        /// Longest time a statement may take, such as `30s` or `5min`; `0s` means no limit.
-        pub statement_timeout: String, default = String::from("0s")
+/// Settings of a session that are ours, under the prefix `millpond`.
+#[derive(Debug, Clone)]
+pub struct MillpondOptions {
+    /// Longest time a statement may take, such as `30s` or `5min`; `0s` means no limit.
+    pub statement_timeout: String,
+}
+
+impl Default for MillpondOptions {
+    fn default() -> Self {
+        Self {
+            statement_timeout: String::from("0s"),
+        }
     }
 }
 
 impl ConfigExtension for MillpondOptions {
     const PREFIX: &'static str = "millpond";
+}
+
+impl ExtensionOptions for MillpondOptions {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match key {
+            "statement_timeout" => self.statement_timeout = value.to_string(),
+            other => return config_err!("there is no setting 'millpond.{other}'"),
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        vec![ConfigEntry {
+            key: String::from("millpond.statement_timeout"),
+            value: Some(self.statement_timeout.clone()),
+            description: "Longest time a statement may take, such as 30s or 5min; 0s means no limit.",
+        }]
+    }
 }
 
 /// Settings of a new session, before the user changes any.
@@ -100,7 +138,9 @@ pub fn protected_reason(key: &str) -> Option<&'static str> {
         | "datafusion.catalog.information_schema"
         | "datafusion.catalog.location"
         | "datafusion.catalog.format" => "the cluster has one catalog for all sessions",
-        "datafusion.sql_parser.recursion_limit" => "a deeper statement could exhaust the stack of the scheduler",
+        "datafusion.sql_parser.recursion_limit" => {
+            "a deeper statement could exhaust the stack of the scheduler"
+        }
         _ if key.starts_with("ballista.testing.") => "it injects failures and is for tests of Ballista",
         _ if key.starts_with("ballista.client.") || key.starts_with("ballista.job.") => {
             "it belongs to the connections inside the cluster"
@@ -128,7 +168,12 @@ mod tests {
     #[test]
     fn every_protected_key_exists() {
         let config = session_config();
-        let known: Vec<String> = config.options().entries().into_iter().map(|entry| entry.key).collect();
+        let known: Vec<String> = config
+            .options()
+            .entries()
+            .into_iter()
+            .map(|entry| entry.key)
+            .collect();
         for key in known.iter().filter(|key| key.contains("dynamic_filter_pushdown")) {
             assert!(protected_reason(key).is_some(), "{key} must be protected");
         }

@@ -107,8 +107,8 @@ impl Budget {
         self.state.lock().used_bytes
     }
 
-    /// Bytes that `task` may still take without touching the floor of another vcore.
-    fn free_bytes(&self, state: &State, task: u64) -> usize {
+    /// Bytes that `task` may still take without touching the floor of another vcore. Negative once it has overdrawn.
+    fn free_bytes(&self, state: &State, task: u64) -> i128 {
         let busy: usize = state.tasks.values().map(|task| task.vcores).sum();
         // More vcores may be busy than there are, when a scheduler has forgotten about tasks of another one.
         let floor = self.limit_bytes / 2 / self.vcores.max(busy);
@@ -119,8 +119,7 @@ impl Budget {
             .filter(|(other, _)| **other != task)
             .map(|(_, other)| (floor * other.vcores).saturating_sub(other.used_bytes))
             .sum();
-        self.limit_bytes
-            .saturating_sub(state.used_bytes + idle_floors + unused_floors)
+        self.limit_bytes as i128 - (state.used_bytes + idle_floors + unused_floors) as i128
     }
 
     fn refusal(
@@ -264,10 +263,12 @@ impl MemoryPool for TaskPool {
         let free = self.budget.free_bytes(&state, self.task);
         let left = match state.tasks.get(&self.task) {
             Some(task) if consumer.can_spill() => {
-                ((task.spillable_bytes + free) / task.spillers.max(1)).saturating_sub(state.held_by(consumer))
+                (task.spillable_bytes as i128 + free) / task.spillers.max(1) as i128
+                    - state.held_by(consumer) as i128
             }
             _ => free,
         };
+        let left = usize::try_from(left).unwrap_or(0);
         if additional > left {
             return Err(self.budget.refusal(&state, reservation, additional, left));
         }

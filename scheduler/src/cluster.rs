@@ -91,7 +91,7 @@ impl Cluster {
             task_distribution: TaskDistributionPolicy::RoundRobin,
             finished_job_data_clean_up_interval_seconds: options.result_ttl.as_secs().max(1),
             finished_job_state_clean_up_interval_seconds: options.result_ttl.as_secs().max(1),
-            executor_termination_grace_period: 30,
+            executor_termination_grace_period: options.executor_timeout.as_secs().max(1),
             executor_timeout_seconds: options.executor_timeout.as_secs().max(1),
             expire_dead_executor_interval_seconds: options.reaper_interval.as_secs().max(1),
             no_executors_grace_period_seconds: options.executor_timeout.as_secs().max(1) * 3,
@@ -105,9 +105,16 @@ impl Cluster {
             override_config_producer: Some(millpond_engine::session::executor_config_producer()),
             ..Default::default()
         });
-        let state = BallistaCluster::new_from_config(&config).await.map_err(internal)?;
+        let state = BallistaCluster::new_from_config(&config)
+            .await
+            .map_err(internal)?;
         let server = create_scheduler(state.clone(), config).await.map_err(internal)?;
-        Ok(Self { server, state, clients: Arc::default(), max_message_bytes })
+        Ok(Self {
+            server,
+            state,
+            clients: Arc::default(),
+            max_message_bytes,
+        })
     }
 
     /// The gRPC service that executors register with and report to. It has no authentication.
@@ -125,7 +132,11 @@ impl Cluster {
         plan: &LogicalPlan,
     ) -> Result<(JobId, mpsc::Receiver<JobStatus>), Error> {
         let (sender, receiver) = mpsc::channel(STATUS_QUEUE);
-        let job = self.server.submit_job(name, context, plan, Some(sender)).await.map_err(internal)?;
+        let job = self
+            .server
+            .submit_job(name, context, plan, Some(sender))
+            .await
+            .map_err(internal)?;
         Ok((job, receiver))
     }
 
@@ -143,14 +154,37 @@ impl Cluster {
         executors
     }
 
+    /// Identifiers of the executors that are registered now.
+    pub(crate) async fn executor_ids(&self) -> Vec<String> {
+        self.executors()
+            .await
+            .into_iter()
+            .map(|executor| executor.id)
+            .collect()
+    }
+
+    /// The first of `expected` that is not registered any more.
+    pub(crate) async fn first_missing(&self, expected: &[String]) -> Option<String> {
+        let present = self.executor_ids().await;
+        expected.iter().find(|id| !present.contains(id)).cloned()
+    }
+
     /// Seconds since the Unix epoch of an executor's last heartbeat.
     pub(crate) fn last_heartbeat_s(&self, executor_id: &str) -> Option<u64> {
-        self.state.cluster_state().get_executor_heartbeat(executor_id).map(|beat| beat.timestamp)
+        self.state
+            .cluster_state()
+            .get_executor_heartbeat(executor_id)
+            .map(|beat| beat.timestamp)
     }
 
     /// Cores of all registered executors, at least one.
     pub(crate) async fn vcores(&self) -> usize {
-        self.executors().await.iter().map(|executor| executor.specification.vcores as usize).sum::<usize>().max(1)
+        self.executors()
+            .await
+            .iter()
+            .map(|executor| executor.specification.vcores as usize)
+            .sum::<usize>()
+            .max(1)
     }
 
     async fn with_graph<R>(&self, job: &JobId, read: impl FnOnce(&ExecutionGraphBox) -> R) -> Option<R> {
@@ -159,7 +193,13 @@ impl Cluster {
             let graph = info.execution_graph.read().await;
             return Some(read(&graph));
         }
-        self.state.job_state().get_execution_graph(job).await.ok().flatten().map(|graph| read(&graph))
+        self.state
+            .job_state()
+            .get_execution_graph(job)
+            .await
+            .ok()
+            .flatten()
+            .map(|graph| read(&graph))
     }
 
     /// Writes stage and task counts of a job into `status`.
@@ -170,7 +210,9 @@ impl Cluster {
                 (graph.stage_count(), stages)
             })
             .await;
-        let Some((stage_count, stages)) = counted else { return };
+        let Some((stage_count, stages)) = counted else {
+            return;
+        };
         status.stages_total = stage_count as u32;
         status.stages_done = stages.iter().filter(|stage| stage.finished).count() as u32;
         status.tasks_total = stages.iter().map(|stage| stage.tasks_total as u32).sum();
@@ -182,8 +224,11 @@ impl Cluster {
     /// Every stage of a job in order of its number; empty when the job is no longer known.
     pub(crate) async fn stages(&self, job: &JobId) -> Vec<StageReport> {
         self.with_graph(job, |graph| {
-            let mut stages: Vec<StageReport> =
-                graph.stages().iter().map(|(id, stage)| report_stage(*id, stage)).collect();
+            let mut stages: Vec<StageReport> = graph
+                .stages()
+                .iter()
+                .map(|(id, stage)| report_stage(*id, stage))
+                .collect();
             stages.sort_by_key(|stage| stage.stage_id);
             stages
         })
@@ -195,9 +240,12 @@ impl Cluster {
     pub(crate) async fn had_retries(&self, job: &JobId) -> bool {
         self.with_graph(job, |graph| {
             graph.stages().values().any(|stage| {
-                stage.task_infos().unwrap_or_default().iter().any(|task| {
-                    !matches!(task.task_status, task_status::Status::Successful(_))
-                }) || attempt_of(stage) > 0
+                stage
+                    .task_infos()
+                    .unwrap_or_default()
+                    .iter()
+                    .any(|task| !matches!(task.task_status, task_status::Status::Successful(_)))
+                    || attempt_of(stage) > 0
             })
         })
         .await
@@ -208,16 +256,22 @@ impl Cluster {
     ///
     /// # Errors
     /// [`Code::EXECUTOR_LOST`] when the executor is gone.
-    pub(crate) async fn fetch(&self, location: PartitionLocation) -> Result<SendableRecordBatchStream, Error> {
+    pub(crate) async fn fetch(
+        &self,
+        location: PartitionLocation,
+    ) -> Result<SendableRecordBatchStream, Error> {
         let layout = location.layout();
         let (Some(executor), Some(partition)) = (location.executor_meta, location.partition_id) else {
             return Err(Error::bug("a result partition without a place"));
         };
         let address = (executor.host.clone(), executor.port as u16);
         let lost = |error: ballista_core::error::BallistaError| {
-            Error::external(Code::EXECUTOR_LOST, format!("executor {} no longer has the result", executor.id))
-                .with_detail(error.to_string())
-                .with_hint("run the statement again")
+            Error::external(
+                Code::EXECUTOR_LOST,
+                format!("executor {} no longer has the result", executor.id),
+            )
+            .with_detail(error.to_string())
+            .with_hint("run the statement again")
         };
         let known = self.clients.get(&address).map(|client| client.clone());
         let mut client = match known {
@@ -240,13 +294,14 @@ impl Cluster {
                 client
             }
         };
-        client.fetch_partition(&executor.id, &partition.into(), location.file_id, layout, true).await.map_err(
-            |error| {
+        client
+            .fetch_partition(&executor.id, &partition.into(), location.file_id, layout, true)
+            .await
+            .map_err(|error| {
                 // A channel to a process that was replaced on the same port must not be used again.
                 self.clients.remove(&address);
                 lost(error)
-            },
-        )
+            })
     }
 }
 
@@ -259,11 +314,15 @@ pub(crate) fn ordered_partitions(status: &JobStatus) -> Option<Result<Vec<Partit
             let mut locations = job.partition_location.clone();
             locations.sort_by_key(|location| location.partition_id.as_ref().map_or(0, |id| id.partition_id));
             let doubled = locations.windows(2).any(|pair| {
-                pair[0].partition_id == pair[1].partition_id && pair[0].map_partition_id == pair[1].map_partition_id
+                pair[0].partition_id == pair[1].partition_id
+                    && pair[0].map_partition_id == pair[1].map_partition_id
             });
             Some(if doubled {
-                Err(Error::external(Code::EXECUTOR_LOST, "a result partition was computed twice".to_string())
-                    .with_hint("run the statement again"))
+                Err(Error::external(
+                    Code::EXECUTOR_LOST,
+                    "a result partition was computed twice".to_string(),
+                )
+                .with_hint("run the statement again"))
             } else {
                 Ok(locations)
             })
@@ -276,7 +335,11 @@ pub(crate) fn ordered_partitions(status: &JobStatus) -> Option<Result<Vec<Partit
 ///
 /// # Errors
 /// [`Code::NO_EXECUTORS`] after `timeout`.
-pub(crate) async fn wait_for_executors(cluster: &Cluster, count: usize, timeout: Duration) -> Result<(), Error> {
+pub(crate) async fn wait_for_executors(
+    cluster: &Cluster,
+    count: usize,
+    timeout: Duration,
+) -> Result<(), Error> {
     let deadline = tokio::time::Instant::now() + timeout;
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
@@ -288,7 +351,10 @@ pub(crate) async fn wait_for_executors(cluster: &Cluster, count: usize, timeout:
         if tokio::time::Instant::now() >= deadline {
             return Err(Error::external(
                 Code::NO_EXECUTORS,
-                format!("{registered} of {count} executors registered within {} s", timeout.as_secs()),
+                format!(
+                    "{registered} of {count} executors registered within {} s",
+                    timeout.as_secs()
+                ),
             )
             .with_hint("start executors with `millpond executor --scheduler HOST:PORT`"));
         }
@@ -358,7 +424,11 @@ fn report_stage(stage_id: usize, stage: &ExecutionStage) -> StageReport {
     let mut executors: Vec<String> = tasks.iter().filter_map(executor_of).collect();
     executors.sort();
     executors.dedup();
-    let started = tasks.iter().map(|task| task.launch_time).filter(|time| *time > 0).min();
+    let started = tasks
+        .iter()
+        .map(|task| task.launch_time)
+        .filter(|time| *time > 0)
+        .min();
     let ended = tasks.iter().map(|task| task.end_exec_time).max();
     let metrics = metrics_of(stage);
     StageReport {
@@ -367,9 +437,17 @@ fn report_stage(stage_id: usize, stage: &ExecutionStage) -> StageReport {
         tasks_total,
         tasks_done,
         executors,
-        elapsed_ms: started.zip(ended).map(|(start, end)| end.saturating_sub(start) as u64),
-        output_rows: metrics.first().and_then(MetricsSet::output_rows).map(|rows| rows as u64),
-        spilled_bytes: metrics.iter().filter_map(MetricsSet::spilled_bytes).sum::<usize>() as u64,
+        elapsed_ms: started
+            .zip(ended)
+            .map(|(start, end)| end.saturating_sub(start) as u64),
+        output_rows: metrics
+            .first()
+            .and_then(MetricsSet::output_rows)
+            .map(|rows| rows as u64),
+        spilled_bytes: metrics
+            .iter()
+            .filter_map(MetricsSet::spilled_bytes)
+            .sum::<usize>() as u64,
         plan: format_stage_metrics(stage.plan(), metrics),
         output_links: stage.output_links().to_vec(),
     }
@@ -384,7 +462,11 @@ fn executor_of(task: &TaskInfo) -> Option<String> {
 }
 
 fn sum_metric(metrics: &[MetricsSet], name: &str) -> Option<u64> {
-    metrics.iter().filter_map(|set| set.sum_by_name(name)).map(|value: MetricValue| value.as_usize() as u64).reduce(|a, b| a + b)
+    metrics
+        .iter()
+        .filter_map(|set| set.sum_by_name(name))
+        .map(|value: MetricValue| value.as_usize() as u64)
+        .reduce(|a, b| a + b)
 }
 
 fn clamp_u32(bytes: usize) -> u32 {

@@ -27,7 +27,10 @@ pub(crate) fn serve(listener: TcpListener, frontend: Frontend, stop: Cancellatio
         }
     });
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+        if let Err(error) = axum::serve(listener, router)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
+        {
             tracing::error!(%error, "the HTTP port has failed");
         }
     })
@@ -35,7 +38,10 @@ pub(crate) fn serve(listener: TcpListener, frontend: Frontend, stop: Cancellatio
 
 async fn ready(State(frontend): State<Frontend>) -> (StatusCode, String) {
     match frontend.services.cluster.executors().await.len() {
-        0 => (StatusCode::SERVICE_UNAVAILABLE, "no executor is registered\n".to_string()),
+        0 => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no executor is registered\n".to_string(),
+        ),
         count => (StatusCode::OK, format!("{count} executors\n")),
     }
 }
@@ -44,8 +50,12 @@ async fn metrics(State(frontend): State<Frontend>) -> String {
     let services = &frontend.services;
     let executors = services.cluster.executors().await;
     metrics::gauge!("executors").set(executors.len() as f64);
-    metrics::gauge!("executor_vcores")
-        .set(executors.iter().map(|executor| executor.specification.vcores).sum::<u32>() as f64);
+    metrics::gauge!("executor_vcores").set(
+        executors
+            .iter()
+            .map(|executor| executor.specification.vcores)
+            .sum::<u32>() as f64,
+    );
     metrics::gauge!("statements_waiting").set(services.admission.waiting() as f64);
     metrics::gauge!("statements_running").set(services.statements.running().len() as f64);
     metrics::gauge!("sessions").set(services.sessions.all().len() as f64);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millpond_engine::config::{Address, Bucket, Config, keys};
+use millpond_engine::config::{Address, Bucket, Config, Scope, keys};
 use millpond_engine::error::{Code, Error};
 use url::Url;
 
@@ -101,7 +101,9 @@ impl Options {
             token: None,
             tls: None,
             insecure: false,
-            local_paths: LocalPaths::Any { base: std::env::current_dir().unwrap_or_default() },
+            local_paths: LocalPaths::Any {
+                base: std::env::current_dir().unwrap_or_default(),
+            },
             buckets: Vec::new(),
             max_running: 16,
             max_queued: 64,
@@ -126,13 +128,21 @@ impl Options {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
             _ => {
-                return Err(Error::user(Code::INVALID_SETTING, "tls.cert and tls.key are needed together")
-                    .with_hint("set both or none"));
+                return Err(
+                    Error::user(Code::INVALID_SETTING, "tls.cert and tls.key are needed together")
+                        .with_hint("set both or none"),
+                );
             }
         };
         Ok(Self {
-            flight_sql_bind: socket_address(keys::FLIGHT_SQL_BIND.key.name, &config.get(keys::FLIGHT_SQL_BIND))?,
-            http_bind: Some(socket_address(keys::HTTP_BIND.key.name, &config.get(keys::HTTP_BIND))?),
+            flight_sql_bind: socket_address(
+                keys::FLIGHT_SQL_BIND.key.name,
+                &config.get(keys::FLIGHT_SQL_BIND),
+            )?,
+            http_bind: Some(socket_address(
+                keys::HTTP_BIND.key.name,
+                &config.get(keys::HTTP_BIND),
+            )?),
             internal_bind: socket_address(keys::INTERNAL_BIND.key.name, &config.get(keys::INTERNAL_BIND))?,
             internal_advertise_host: config.get(keys::INTERNAL_ADVERTISE_HOST),
             state_url: Some(config.get(keys::STATE_URL).map_or_else(default_state_url, Ok)?),
@@ -140,7 +150,11 @@ impl Options {
             tls,
             insecure: config.get(keys::SERVER_INSECURE),
             local_paths: LocalPaths::Roots(
-                config.get(keys::STORAGE_LOCAL_ROOTS).into_iter().map(PathBuf::from).collect(),
+                config
+                    .get(keys::STORAGE_LOCAL_ROOTS)
+                    .into_iter()
+                    .map(PathBuf::from)
+                    .collect(),
             ),
             buckets: config.buckets().to_vec(),
             max_running: config.get(keys::ADMISSION_MAX_RUNNING),
@@ -156,14 +170,23 @@ impl Options {
                 .unwrap_or(usize::MAX),
             shown_settings: config
                 .shown()
-                .map(|shown| (shown.key.name.to_string(), shown.value, shown.key.description.to_string()))
+                .filter(|shown| shown.key.scope == Scope::Node)
+                .map(|shown| {
+                    (
+                        shown.key.name.to_string(),
+                        shown.value,
+                        shown.key.description.to_string(),
+                    )
+                })
                 .collect(),
         })
     }
 
     /// Host that executors are told to answer to.
     pub(crate) fn advertise_host(&self) -> String {
-        self.internal_advertise_host.clone().unwrap_or_else(|| self.internal_bind.ip().to_string())
+        self.internal_advertise_host
+            .clone()
+            .unwrap_or_else(|| self.internal_bind.ip().to_string())
     }
 
     /// Refuses open doors: a public port beyond loopback needs token and TLS, or `--insecure`.
@@ -174,8 +197,13 @@ impl Options {
             .find(|address| !address.ip().is_loopback());
         match beyond_loopback {
             Some(address) if !self.insecure && (self.token.is_none() || self.tls.is_none()) => {
-                Err(Error::user(Code::INSECURE_BIND, format!("refusing to listen on {address} without token and TLS"))
-                    .with_hint("set auth.token, tls.cert and tls.key, or type --insecure if the network is trusted"))
+                Err(Error::user(
+                    Code::INSECURE_BIND,
+                    format!("refusing to listen on {address} without token and TLS"),
+                )
+                .with_hint(
+                    "set auth.token, tls.cert and tls.key, or type --insecure if the network is trusted",
+                ))
             }
             _ => Ok(()),
         }
@@ -183,17 +211,27 @@ impl Options {
 }
 
 fn socket_address(key: &str, address: &Address) -> Result<SocketAddr, Error> {
-    let found = address.as_pair().to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    let found = address
+        .as_pair()
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next());
     found.ok_or_else(|| {
-        Error::user(Code::INVALID_SETTING, format!("{key}: '{address}' is no address of this machine"))
-            .with_hint("write HOST:PORT, such as 127.0.0.1:50060")
+        Error::user(
+            Code::INVALID_SETTING,
+            format!("{key}: '{address}' is no address of this machine"),
+        )
+        .with_hint("write HOST:PORT, such as 127.0.0.1:50060")
     })
 }
 
 fn default_state_url() -> Result<Url, Error> {
     let unusable = |reason: String| {
-        Error::user(Code::STATE_UNREADABLE, format!("the default folder for the state cannot be used: {reason}"))
-            .with_hint("set state.url")
+        Error::user(
+            Code::STATE_UNREADABLE,
+            format!("the default folder for the state cannot be used: {reason}"),
+        )
+        .with_hint("set state.url")
     };
     let path = std::path::absolute("millpond-state").map_err(|error| unusable(error.to_string()))?;
     Url::from_directory_path(&path).map_err(|()| unusable(format!("{} is no path", path.display())))
@@ -210,8 +248,14 @@ mod tests {
         options.flight_sql_bind = "0.0.0.0:0".parse().unwrap();
         assert!(options.check_doors().is_err());
         options.token = Some("secret".into());
-        assert!(options.check_doors().is_err(), "a token without TLS travels in the clear");
-        options.tls = Some(TlsFiles { certificate: "c".into(), key: "k".into() });
+        assert!(
+            options.check_doors().is_err(),
+            "a token without TLS travels in the clear"
+        );
+        options.tls = Some(TlsFiles {
+            certificate: "c".into(),
+            key: "k".into(),
+        });
         assert!(options.check_doors().is_ok());
         options.token = None;
         options.insecure = true;
@@ -220,7 +264,10 @@ mod tests {
 
     #[test]
     fn debug_output_hides_the_token() {
-        let options = Options { token: Some("hunter2".into()), ..Options::embedded() };
+        let options = Options {
+            token: Some("hunter2".into()),
+            ..Options::embedded()
+        };
         assert!(!format!("{options:?}").contains("hunter2"));
     }
 }

@@ -54,7 +54,9 @@ pub struct Scheduler {
 
 impl std::fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scheduler").field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("Scheduler")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,7 +81,10 @@ impl Scheduler {
         };
         let tls = options.tls.as_ref().map(read_tls).transpose()?;
 
-        let options = Options { internal_bind: addresses.internal, ..options };
+        let options = Options {
+            internal_bind: addresses.internal,
+            ..options
+        };
         let catalog = Arc::new(open_catalog(&options).await?);
         let cluster = Cluster::start(&options).await?;
         let frontend = make_frontend(&options, cluster.clone(), catalog.clone())?;
@@ -91,13 +96,26 @@ impl Scheduler {
         tokio::spawn(watch_lease(catalog, stop.clone(), lost.clone()));
         let mut servers = vec![
             serve_internal(internal, &cluster, stop.clone()),
-            serve_public(public, flight_sql, tls, options.grpc_max_message_bytes, stop.clone())?,
+            serve_public(
+                public,
+                flight_sql,
+                tls,
+                options.grpc_max_message_bytes,
+                stop.clone(),
+            )?,
         ];
         if let Some(listener) = web {
             servers.push(http::serve(listener, frontend.clone(), stop.clone()));
         }
         tracing::info!(flight_sql = %addresses.flight_sql, internal = %addresses.internal, "scheduler is ready");
-        Ok(Self { addresses, cluster, frontend, stop, lost, servers })
+        Ok(Self {
+            addresses,
+            cluster,
+            frontend,
+            stop,
+            lost,
+            servers,
+        })
     }
 
     /// Where it listens.
@@ -124,14 +142,20 @@ impl Scheduler {
     pub async fn shutdown(self) {
         let deadline = tokio::time::Instant::now() + DRAIN_LIMIT;
         for statement in self.frontend.services.statements.running() {
-            if tokio::time::timeout_at(deadline, statement.ended()).await.is_err() {
+            if tokio::time::timeout_at(deadline, statement.ended())
+                .await
+                .is_err()
+            {
                 statement.cancel.cancel();
             }
         }
         self.stop.cancel();
         for mut server in self.servers {
             // A client that keeps its connection open must not keep the process alive.
-            if tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err() {
+            if tokio::time::timeout(Duration::from_secs(2), &mut server)
+                .await
+                .is_err()
+            {
                 server.abort();
             }
         }
@@ -142,12 +166,16 @@ async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|error| {
         Error::external(Code::CANNOT_CONNECT, format!("cannot listen on {address}"))
             .with_detail(error.to_string())
-            .with_hint(format!("stop what uses the port, or set {key} to another address"))
+            .with_hint(format!(
+                "stop what uses the port, or set {key} to another address"
+            ))
     })
 }
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, Error> {
-    listener.local_addr().map_err(|error| Error::bug(format!("a listener has no address: {error}")))
+    listener
+        .local_addr()
+        .map_err(|error| Error::bug(format!("a listener has no address: {error}")))
 }
 
 async fn open_catalog(options: &Options) -> Result<CatalogLog, Error> {
@@ -189,7 +217,9 @@ fn make_frontend(options: &Options, cluster: Cluster, catalog: Arc<CatalogLog>) 
         session_idle_timeout: options.session_idle_timeout,
         executor_patience: options.executor_timeout.max(Duration::from_secs(5)),
     };
-    Ok(Frontend { services: Arc::new(services) })
+    Ok(Frontend {
+        services: Arc::new(services),
+    })
 }
 
 /// Ends the scheduler's service when a newer one has written to the catalog.
@@ -237,12 +267,16 @@ fn serve_public(
     let mut server = Server::builder();
     if let Some(tls) = tls {
         server = server.tls_config(tls).map_err(|error| {
-            Error::user(Code::INVALID_SETTING, "tls.cert and tls.key cannot be used").with_detail(error.to_string())
+            Error::user(Code::INVALID_SETTING, "tls.cert and tls.key cannot be used")
+                .with_detail(error.to_string())
         })?;
     }
     let router = server.add_service(service);
     Ok(tokio::spawn(async move {
-        if let Err(error) = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await {
+        if let Err(error) = router
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .await
+        {
             tracing::error!(%error, "the public port has failed");
         }
     }))
@@ -251,7 +285,8 @@ fn serve_public(
 fn read_tls(files: &TlsFiles) -> Result<ServerTlsConfig, Error> {
     let read = |path: &std::path::Path| {
         std::fs::read(path).map_err(|error| {
-            Error::user(Code::INVALID_SETTING, format!("cannot read {}", path.display())).with_detail(error.to_string())
+            Error::user(Code::INVALID_SETTING, format!("cannot read {}", path.display()))
+                .with_detail(error.to_string())
         })
     };
     Ok(ServerTlsConfig::new().identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?)))

@@ -56,7 +56,10 @@ impl Session {
     /// A protected or unknown setting, or a value of the wrong form; the setting then keeps its value.
     pub(crate) fn set(&self, key: &str, value: &str) -> Result<(), Error> {
         if let Some(reason) = protected_reason(key) {
-            return Err(Error::user(Code::SETTING_PROTECTED, format!("setting '{key}' cannot be changed: {reason}")));
+            return Err(Error::user(
+                Code::SETTING_PROTECTED,
+                format!("setting '{key}' cannot be changed: {reason}"),
+            ));
         }
         if key == "millpond.statement_timeout" {
             parse_timeout(value)?;
@@ -80,18 +83,30 @@ impl Session {
     /// A protected or unknown setting.
     pub(crate) fn reset(&self, key: &str) -> Result<(), Error> {
         let defaults = millpond_engine::session::session_config();
-        let default = defaults.options().entries().into_iter().find(|entry| entry.key == key);
+        let default = defaults
+            .options()
+            .entries()
+            .into_iter()
+            .find(|entry| entry.key == key);
         match default {
             Some(entry) => self.set(key, &entry.value.unwrap_or_default()),
-            None => Err(Error::user(Code::UNKNOWN_SETTING, format!("there is no setting '{key}'"))),
+            None => Err(Error::user(
+                Code::UNKNOWN_SETTING,
+                format!("there is no setting '{key}'"),
+            )),
         }
     }
 
     /// Longest time of a statement of this session, if it set one.
     pub(crate) fn statement_timeout(&self) -> Option<Duration> {
         let config = self.config.read();
-        let options = config.options().extensions.get::<millpond_engine::session::MillpondOptions>()?;
-        parse_timeout(&options.statement_timeout).ok().filter(|timeout| !timeout.is_zero())
+        let options = config
+            .options()
+            .extensions
+            .get::<millpond_engine::session::MillpondOptions>()?;
+        parse_timeout(&options.statement_timeout)
+            .ok()
+            .filter(|timeout| !timeout.is_zero())
     }
 
     pub(crate) fn prepare(&self, name: &str, sql: String) {
@@ -159,12 +174,15 @@ impl Sessions {
             return Ok(session.clone());
         }
         if self.by_key.len() >= SESSIONS_MAX {
-            return Err(Error::resource(Code::ADMISSION_FULL, format!("{SESSIONS_MAX} sessions are open"))
-                .with_hint("close some, or wait until idle ones end"));
+            return Err(
+                Error::resource(Code::ADMISSION_FULL, format!("{SESSIONS_MAX} sessions are open"))
+                    .with_hint("close some, or wait until idle ones end"),
+            );
         }
-        let session = self.by_key.entry(key).or_insert_with(|| {
-            Arc::new(Session::new(id.to_string(), principal.to_string()))
-        });
+        let session = self
+            .by_key
+            .entry(key)
+            .or_insert_with(|| Arc::new(Session::new(id.to_string(), principal.to_string())));
         Ok(session.clone())
     }
 
@@ -195,17 +213,25 @@ mod tests {
         let sessions = Sessions::default();
         let one = sessions.open("me", "1").unwrap();
         one.set("datafusion.execution.batch_size", "17").unwrap();
-        assert_eq!(sessions.open("me", "1").unwrap().config().options().execution.batch_size, 17);
-        assert_ne!(sessions.open("me", "2").unwrap().config().options().execution.batch_size, 17);
-        assert_ne!(sessions.open("you", "1").unwrap().config().options().execution.batch_size, 17);
+        let batch_size = |principal, id| sessions.open(principal, id).unwrap().config().batch_size();
+        assert_eq!(batch_size("me", "1"), 17);
+        assert_ne!(batch_size("me", "2"), 17);
+        assert_ne!(batch_size("you", "1"), 17);
     }
 
     #[test]
     fn a_wrong_setting_changes_nothing_and_names_the_nearest() {
         let session = Session::new("1".into(), "me".into());
-        let error = session.set("datafusion.execution.batch_sise", "17").unwrap_err().user_text();
+        let error = session
+            .set("datafusion.execution.batch_sise", "17")
+            .unwrap_err()
+            .user_text();
         assert!(error.contains("datafusion.execution.batch_size"), "{error}");
-        assert!(session.set("datafusion.optimizer.enable_dynamic_filter_pushdown", "true").is_err());
+        assert!(
+            session
+                .set("datafusion.optimizer.enable_dynamic_filter_pushdown", "true")
+                .is_err()
+        );
         assert!(session.set("millpond.statement_timeout", "soon").is_err());
         session.set("millpond.statement_timeout", "30s").unwrap();
         assert_eq!(session.statement_timeout(), Some(Duration::from_secs(30)));

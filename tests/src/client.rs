@@ -18,7 +18,9 @@ impl Client {
     /// # Errors
     /// Nobody answers there.
     pub async fn open(url: &str) -> Result<Self> {
-        Ok(Self { connection: Connection::open(&Target::open_door(url)).await? })
+        Ok(Self {
+            connection: Connection::open(&Target::open_door(url)).await?,
+        })
     }
 
     /// The connection itself.
@@ -47,7 +49,10 @@ impl Client {
     /// # Errors
     /// The statement's error.
     pub async fn run(&self, sql: &str) -> Result<()> {
-        self.query(sql).await.map(drop).with_context(|| sql.chars().take(200).collect::<String>())
+        self.query(sql)
+            .await
+            .map(drop)
+            .with_context(|| sql.chars().take(200).collect::<String>())
     }
 
     /// Runs a statement that must fail and answers its error text.
@@ -57,7 +62,10 @@ impl Client {
     pub async fn failure(&self, sql: &str) -> Result<String> {
         match self.query(sql).await {
             Err(error) => Ok(format!("{error:#}")),
-            Ok(_) => bail!("this statement should fail: {}", sql.chars().take(200).collect::<String>()),
+            Ok(_) => bail!(
+                "this statement should fail: {}",
+                sql.chars().take(200).collect::<String>()
+            ),
         }
     }
 
@@ -67,10 +75,15 @@ impl Client {
     /// The statement's error, or another answer than one number.
     pub async fn number(&self, sql: &str) -> Result<i64> {
         let batches = self.query(sql).await?;
-        let batch = batches.iter().find(|batch| batch.num_rows() == 1).ok_or_else(|| anyhow!("{sql}: not one row"))?;
+        let batch = batches
+            .iter()
+            .find(|batch| batch.num_rows() == 1)
+            .ok_or_else(|| anyhow!("{sql}: not one row"))?;
         match batch.column(0).data_type() {
             DataType::Int64 => Ok(batch.column(0).as_primitive::<Int64Type>().value(0)),
-            DataType::UInt64 => Ok(i64::try_from(batch.column(0).as_primitive::<UInt64Type>().value(0))?),
+            DataType::UInt64 => Ok(i64::try_from(
+                batch.column(0).as_primitive::<UInt64Type>().value(0),
+            )?),
             other => bail!("{sql}: {other} is no number"),
         }
     }
@@ -115,7 +128,12 @@ pub fn text_rows(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>> {
             .map(|column| ArrayFormatter::try_new(column, &options))
             .collect::<Result<_, _>>()?;
         for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect());
+            rows.push(
+                columns
+                    .iter()
+                    .map(|column| column.value(row).to_string())
+                    .collect(),
+            );
         }
     }
     Ok(rows)

@@ -40,17 +40,33 @@ impl Cluster {
     pub async fn start_with(count: usize, scheduler: &[&str], executor: &[&str]) -> Result<Self> {
         let folder = TempDir::new()?;
         let state = folder.path().join("state");
-        let roots = format!("storage.local_roots={},{}", folder.path().display(), repository().display());
-        let mut scheduler_args: Vec<String> = ["scheduler", "--flight-sql-bind", "127.0.0.1:0", "--http-bind", "127.0.0.1:0"]
-            .map(String::from)
-            .to_vec();
+        let roots = format!(
+            "storage.local_roots={},{}",
+            folder.path().display(),
+            repository().display()
+        );
+        let mut scheduler_args: Vec<String> = [
+            "scheduler",
+            "--flight-sql-bind",
+            "127.0.0.1:0",
+            "--http-bind",
+            "127.0.0.1:0",
+        ]
+        .map(String::from)
+        .to_vec();
         scheduler_args.extend(["--internal-bind".into(), "127.0.0.1:0".into()]);
         scheduler_args.extend(["--state".into(), state.display().to_string()]);
         scheduler_args.extend(["--set".into(), roots]);
         scheduler_args.extend(scheduler.iter().map(ToString::to_string));
         let scheduler = start(&scheduler_args)?;
         let internal = scheduler.announced("internal")?.to_string();
-        let mut cluster = Self { scheduler, executors: Vec::new(), folder, scheduler_args, internal };
+        let mut cluster = Self {
+            scheduler,
+            executors: Vec::new(),
+            folder,
+            scheduler_args,
+            internal,
+        };
         for _ in 0..count {
             cluster.add_executor(executor)?;
         }
@@ -66,7 +82,16 @@ impl Cluster {
         let number = self.executors.len() + 1;
         let name = format!("executor-{number}");
         let mut args = vec!["executor", "--scheduler", &self.internal, "--name", &name];
-        args.extend(["--data-port", "0", "--grpc-port", "0", "--http-port", "0", "--vcores", "2"]);
+        args.extend([
+            "--data-port",
+            "0",
+            "--grpc-port",
+            "0",
+            "--http-port",
+            "0",
+            "--vcores",
+            "2",
+        ]);
         args.extend_from_slice(flags);
         self.executors.push(Process::start(&args)?);
         Ok(())
@@ -122,5 +147,8 @@ fn start(args: &[String]) -> Result<Process> {
 
 /// Folder of the repository.
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
 }

@@ -13,10 +13,16 @@ use anyhow::{Context, Result, bail};
 /// It is not there: build the whole workspace.
 pub fn binary() -> Result<PathBuf> {
     let test = std::env::current_exe().context("path of this test")?;
-    let folder = test.parent().and_then(|deps| deps.parent()).context("folder of the build")?;
+    let folder = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .context("folder of the build")?;
     let binary = folder.join("millpond");
     if !binary.is_file() {
-        bail!("{} is not built; run `cargo build` or `cargo test` for the whole workspace", binary.display());
+        bail!(
+            "{} is not built; run `cargo build` or `cargo test` for the whole workspace",
+            binary.display()
+        );
     }
     Ok(binary)
 }
@@ -36,7 +42,10 @@ impl Process {
     pub fn start(args: &[&str]) -> Result<Self> {
         let mut child = Command::new(binary()?)
             .args(args)
-            .env("MILLPOND_LOG_LEVEL", std::env::var("MILLPOND_TEST_LOG").unwrap_or_else(|_| "error".into()))
+            .env(
+                "MILLPOND_LOG_LEVEL",
+                std::env::var("MILLPOND_TEST_LOG").unwrap_or_else(|_| "error".into()),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -61,7 +70,10 @@ impl Process {
     /// # Errors
     /// It announced no such thing.
     pub fn announced(&self, name: &str) -> Result<&str> {
-        self.announced.get(name).map(String::as_str).with_context(|| format!("no {name} in {:?}", self.announced))
+        self.announced
+            .get(name)
+            .map(String::as_str)
+            .with_context(|| format!("no {name} in {:?}", self.announced))
     }
 
     /// Ends the process as `kill -9` does.
@@ -79,7 +91,10 @@ impl Process {
     /// # Errors
     /// There is no such process any more.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status()?;
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status()?;
         if !status.success() {
             bail!("kill -{name} failed");
         }

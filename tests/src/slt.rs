@@ -28,14 +28,30 @@ impl AsyncDB for Database {
     type ColumnType = DefaultColumnType;
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Failed> {
-        let batches = self.0.query(sql).await.map_err(|error| Failed(format!("{error:#}")))?;
+        let batches = self
+            .0
+            .query(sql)
+            .await
+            .map_err(|error| Failed(format!("{error:#}")))?;
         let Some(first) = batches.first().filter(|batch| batch.num_columns() > 0) else {
             return Ok(DBOutput::StatementComplete(0));
         };
         let types = vec![DefaultColumnType::Any; first.num_columns()];
         let rows = text_rows(&batches).map_err(|error| Failed(error.to_string()))?;
-        let shown = |cell: String| if cell.is_empty() { "(empty)".to_string() } else { cell };
-        Ok(DBOutput::Rows { types, rows: rows.into_iter().map(|row| row.into_iter().map(shown).collect()).collect() })
+        let shown = |cell: String| {
+            if cell.is_empty() {
+                "(empty)".to_string()
+            } else {
+                cell
+            }
+        };
+        Ok(DBOutput::Rows {
+            types,
+            rows: rows
+                .into_iter()
+                .map(|row| row.into_iter().map(shown).collect())
+                .collect(),
+        })
     }
 
     async fn shutdown(&mut self) {}
@@ -58,7 +74,12 @@ pub async fn run_all(url: &str, folder: &Path) -> Result<usize> {
         let url = url.to_string();
         let mut runner = Runner::new(move || {
             let url = url.clone();
-            async move { Client::open(&url).await.map(Database).map_err(|error| Failed(error.to_string())) }
+            async move {
+                Client::open(&url)
+                    .await
+                    .map(Database)
+                    .map_err(|error| Failed(error.to_string()))
+            }
         });
         runner.set_var("FOLDER".to_string(), own.display().to_string());
         runner.with_hash_threshold(0);
@@ -66,7 +87,11 @@ pub async fn run_all(url: &str, folder: &Path) -> Result<usize> {
             failures.push(error.display(false).to_string());
         }
     }
-    if failures.is_empty() { Ok(files.len()) } else { bail!("{}", failures.join("\n\n")) }
+    if failures.is_empty() {
+        Ok(files.len())
+    } else {
+        bail!("{}", failures.join("\n\n"))
+    }
 }
 
 fn files() -> Result<Vec<PathBuf>> {

@@ -22,7 +22,10 @@ const SCALE_FACTOR: f64 = 0.1;
 /// Columns of each table, as the specification has them.
 const TABLES: [(&str, &str); 8] = [
     ("region", "r_regionkey BIGINT, r_name TEXT, r_comment TEXT"),
-    ("nation", "n_nationkey BIGINT, n_name TEXT, n_regionkey BIGINT, n_comment TEXT"),
+    (
+        "nation",
+        "n_nationkey BIGINT, n_name TEXT, n_regionkey BIGINT, n_comment TEXT",
+    ),
     (
         "supplier",
         "s_suppkey BIGINT, s_name TEXT, s_address TEXT, s_nationkey BIGINT, s_phone TEXT, s_acctbal DECIMAL(15,2), \
@@ -73,7 +76,18 @@ const PARAMETERS: [&[&str]; 22] = [
     &["special", "requests"],
     &["1995-09-01"],
     &["1996-01-01"],
-    &["Brand#45", "MEDIUM POLISHED", "49", "14", "23", "45", "19", "3", "36", "9"],
+    &[
+        "Brand#45",
+        "MEDIUM POLISHED",
+        "49",
+        "14",
+        "23",
+        "45",
+        "19",
+        "3",
+        "36",
+        "9",
+    ],
     &["Brand#23", "MED BOX"],
     &["300"],
     &["Brand#12", "Brand#23", "Brand#34", "1", "10", "20"],
@@ -104,24 +118,40 @@ async fn every_query_answers_as_datafusion_does() -> Result<()> {
         let number = index + 1;
         let name = || format!("query {number}");
         for statement in statements(number, parameters)? {
-            let expected = local.sql(&statement).await.with_context(name)?.collect().await.with_context(name)?;
+            let expected = local
+                .sql(&statement)
+                .await
+                .with_context(name)?
+                .collect()
+                .await
+                .with_context(name)?;
             let answered = client.query(&statement).await.with_context(name)?;
             let (expected, answered) = (sorted(text_rows(&expected)?), sorted(text_rows(&answered)?));
             assert_eq!(expected, answered, "query {number}");
             rows += answered.len();
         }
     }
-    assert!(rows > 1_000, "the queries answered {rows} rows only, so they prove little");
+    assert!(
+        rows > 1_000,
+        "the queries answered {rows} rows only, so they prove little"
+    );
     Ok(())
 }
 
 /// The statements of one query, with its parameters.
 fn statements(number: usize, parameters: &[&str]) -> Result<Vec<String>> {
-    let mut text = queries::query(number as i32).context("query text")?.replace("day (3)", "day");
+    let mut text = queries::query(number as i32)
+        .context("query text")?
+        .replace("day (3)", "day");
     for (index, value) in parameters.iter().enumerate().rev() {
         text = text.replace(&format!(":{}", index + 1), value);
     }
-    Ok(text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(String::from).collect())
+    Ok(text
+        .split(';')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(String::from)
+        .collect())
 }
 
 /// Rows with equal sort keys may come in any order.
@@ -132,14 +162,54 @@ fn sorted(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
 
 fn write_tables(folder: &Path) -> Result<()> {
     let sf = SCALE_FACTOR;
-    write(folder, "region", csv::RegionCsv::header(), RegionGenerator::new(sf, 1, 1).iter().map(csv::RegionCsv::new))?;
-    write(folder, "nation", csv::NationCsv::header(), NationGenerator::new(sf, 1, 1).iter().map(csv::NationCsv::new))?;
-    write(folder, "supplier", csv::SupplierCsv::header(), SupplierGenerator::new(sf, 1, 1).iter().map(csv::SupplierCsv::new))?;
-    write(folder, "customer", csv::CustomerCsv::header(), CustomerGenerator::new(sf, 1, 1).iter().map(csv::CustomerCsv::new))?;
-    write(folder, "part", csv::PartCsv::header(), PartGenerator::new(sf, 1, 1).iter().map(csv::PartCsv::new))?;
-    write(folder, "partsupp", csv::PartSuppCsv::header(), PartSuppGenerator::new(sf, 1, 1).iter().map(csv::PartSuppCsv::new))?;
-    write(folder, "orders", csv::OrderCsv::header(), OrderGenerator::new(sf, 1, 1).iter().map(csv::OrderCsv::new))?;
-    write(folder, "lineitem", csv::LineItemCsv::header(), LineItemGenerator::new(sf, 1, 1).iter().map(csv::LineItemCsv::new))
+    write(
+        folder,
+        "region",
+        csv::RegionCsv::header(),
+        RegionGenerator::new(sf, 1, 1).iter().map(csv::RegionCsv::new),
+    )?;
+    write(
+        folder,
+        "nation",
+        csv::NationCsv::header(),
+        NationGenerator::new(sf, 1, 1).iter().map(csv::NationCsv::new),
+    )?;
+    write(
+        folder,
+        "supplier",
+        csv::SupplierCsv::header(),
+        SupplierGenerator::new(sf, 1, 1).iter().map(csv::SupplierCsv::new),
+    )?;
+    write(
+        folder,
+        "customer",
+        csv::CustomerCsv::header(),
+        CustomerGenerator::new(sf, 1, 1).iter().map(csv::CustomerCsv::new),
+    )?;
+    write(
+        folder,
+        "part",
+        csv::PartCsv::header(),
+        PartGenerator::new(sf, 1, 1).iter().map(csv::PartCsv::new),
+    )?;
+    write(
+        folder,
+        "partsupp",
+        csv::PartSuppCsv::header(),
+        PartSuppGenerator::new(sf, 1, 1).iter().map(csv::PartSuppCsv::new),
+    )?;
+    write(
+        folder,
+        "orders",
+        csv::OrderCsv::header(),
+        OrderGenerator::new(sf, 1, 1).iter().map(csv::OrderCsv::new),
+    )?;
+    write(
+        folder,
+        "lineitem",
+        csv::LineItemCsv::header(),
+        LineItemGenerator::new(sf, 1, 1).iter().map(csv::LineItemCsv::new),
+    )
 }
 
 fn write<R: Display>(folder: &Path, table: &str, header: &str, rows: impl Iterator<Item = R>) -> Result<()> {

@@ -108,7 +108,10 @@ pub(super) mod tests {
                 ("x", Arc::new(Float64Array::from(x))),
                 ("s", Arc::new(StringArray::from(s))),
             ];
-            RecordBatch::try_from_iter(columns).unwrap()
+            RecordBatch::try_from_iter_with_nullable(
+                columns.into_iter().map(|(name, column)| (name, column, true)),
+            )
+            .unwrap()
         };
         vec![
             batch(
@@ -173,7 +176,7 @@ pub(super) mod tests {
         check(
             layout(Format::Json),
             "[{\"n\":1,\"x\":1.5,\"s\":\"a,\\\"b\\\"\"},\n{\"n\":null,\"x\":null,\"s\":\"tab\\tä\"},\n\
-             {\"n\":-30,\"x\":1e+300,\"s\":null}]\n",
+             {\"n\":-30,\"x\":1.0e300,\"s\":null}]\n",
         );
         check_empty(layout(Format::Json), "[]\n");
     }
@@ -183,7 +186,7 @@ pub(super) mod tests {
         check(
             layout(Format::Ndjson),
             "{\"n\":1,\"x\":1.5,\"s\":\"a,\\\"b\\\"\"}\n{\"n\":null,\"x\":null,\"s\":\"tab\\tä\"}\n\
-             {\"n\":-30,\"x\":1e+300,\"s\":null}\n",
+             {\"n\":-30,\"x\":1.0e300,\"s\":null}\n",
         );
         check_empty(layout(Format::Ndjson), "");
     }
@@ -195,7 +198,7 @@ pub(super) mod tests {
             "+------+-------+--------+\n\
              | n    | x     | s      |\n\
              +------+-------+--------+\n\
-             |    1 |   1.5 | a,\"b\" |\n\
+             |    1 |   1.5 | a,\"b\"  |\n\
              | NULL |   NaN | tab\\tä |\n\
              |  -30 | 1e300 | NULL   |\n\
              +------+-------+--------+\n",
@@ -260,6 +263,6 @@ pub(super) mod tests {
         let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None]);
         let batch = RecordBatch::try_from_iter([("l", Arc::new(lists) as ArrayRef)]).unwrap();
         let bytes = written(layout(Format::Csv), &batch.schema(), &[batch]);
-        assert_eq!(String::from_utf8(bytes).unwrap(), "l\n\"[1, ]\"\n\n");
+        assert_eq!(String::from_utf8(bytes).unwrap(), "l\n\"[1, ]\"\n\"\"\n");
     }
 }

@@ -249,8 +249,8 @@ mod tests {
         check(
             "select i",
             &[
-                "id",
                 "income",
+                "id",
                 "if",
                 "in",
                 "inner",

@@ -170,6 +170,7 @@ fn of_plan(text: &str) -> Error {
     let code = code_of_words(
         text,
         &[
+            (&["no files found at"], Code::FILE_MISSING),
             (&["table '", "' not found"], Code::UNKNOWN_RELATION),
             (&["table not found"], Code::UNKNOWN_RELATION),
             (&["column for", "not found"], Code::UNKNOWN_COLUMN),

@@ -1,3 +1,5 @@
+//! The budget on its own and below real operators.
+
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -154,9 +156,10 @@ async fn a_sort_spills_while_another_task_holds_what_it_can() {
 async fn what_cannot_spill_ends_with_the_limit_in_its_error() {
     let budget = Budget::new(32 * MIB as u64, 2);
     let context = session(budget.start_task(1));
-    let all_in_one_list = "SELECT array_agg(repeat(value::text, 10)) FROM range(1, 1000001)";
+    let large_build_side =
+        "SELECT count(*) FROM range(1, 2000001) a JOIN range(1, 3000001) b ON a.value = b.value";
     let error = context
-        .sql(all_in_one_list)
+        .sql(large_build_side)
         .await
         .unwrap()
         .collect()

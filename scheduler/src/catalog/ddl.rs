@@ -3,17 +3,12 @@
 //! The names are checked against the statement's version for a clear message; the log checks again when it commits,
 //! so that two statements that race cannot both win.
 
-
 use datafusion::common::{SchemaReference, TableReference};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{
-    CreateExternalTable, CreateView, DdlStatement, DropCatalogSchema,
-};
+use datafusion::logical_expr::{CreateExternalTable, CreateView, DdlStatement, DropCatalogSchema};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::CATALOG;
-use millpond_proto::catalog::{
-    Change, ChangeKind, Relation, RelationKind, RelationRef, SchemaRef, View,
-};
+use millpond_proto::catalog::{Change, ChangeKind, Relation, RelationKind, RelationRef, SchemaRef, View};
 
 use super::location::resolve_location;
 use super::relation::describe_files;
@@ -23,7 +18,16 @@ use crate::options::LocalPaths;
 use crate::state::CatalogLog;
 
 /// Parts of option names that would carry a secret into the catalog.
-const SECRET_WORDS: &[&str] = &["secret", "password", "token", "access_key", "account_key", "sas_key", "credential", "private_key"];
+const SECRET_WORDS: &[&str] = &[
+    "secret",
+    "password",
+    "token",
+    "access_key",
+    "account_key",
+    "sas_key",
+    "credential",
+    "private_key",
+];
 
 /// What DDL works with.
 pub(crate) struct Context<'a> {
@@ -47,14 +51,26 @@ pub(crate) async fn apply(context: &Context<'_>, command: &DdlStatement) -> Resu
         DdlStatement::CreateCatalogSchema(command) => {
             create_schema(context, &command.schema_name, command.if_not_exists)?
         }
-        DdlStatement::DropTable(command) => drop_relation(context, &command.name, command.if_exists, Wanted::Table)?,
-        DdlStatement::DropView(command) => drop_relation(context, &command.name, command.if_exists, Wanted::View)?,
+        DdlStatement::DropTable(command) => {
+            drop_relation(context, &command.name, command.if_exists, Wanted::Table)?
+        }
+        DdlStatement::DropView(command) => {
+            drop_relation(context, &command.name, command.if_exists, Wanted::View)?
+        }
         DdlStatement::DropCatalogSchema(command) => drop_schema(context, command)?,
         DdlStatement::CreateMemoryTable(_) => {
-            return Err(Error::user(Code::NOT_SUPPORTED, "tables in memory are not supported by this version")
-                .with_hint("write the rows with COPY ... TO 'folder/' and CREATE EXTERNAL TABLE over it"));
+            return Err(Error::user(
+                Code::NOT_SUPPORTED,
+                "tables in memory are not supported by this version",
+            )
+            .with_hint("write the rows with COPY ... TO 'folder/' and CREATE EXTERNAL TABLE over it"));
         }
-        other => return Err(Error::user(Code::NOT_SUPPORTED, format!("{} is not supported", other.name()))),
+        other => {
+            return Err(Error::user(
+                Code::NOT_SUPPORTED,
+                format!("{} is not supported", other.name()),
+            ));
+        }
     };
     if let Some(change) = change {
         context.log.commit(vec![Change { kind: Some(change) }]).await?;
@@ -71,23 +87,42 @@ async fn create_external_table(
         return Ok(None);
     }
     if let Some(option) = command.options.keys().find(|key| carries_secret(key)) {
-        return Err(Error::user(Code::SECRET_REFUSED, format!("option '{option}' would store a secret in the catalog"))
-            .with_hint("put it into a [[storage.bucket]] of millpond.toml on the scheduler and on every executor"));
+        return Err(Error::user(
+            Code::SECRET_REFUSED,
+            format!("option '{option}' would store a secret in the catalog"),
+        )
+        .with_hint(
+            "put it into a [[storage.bucket]] of millpond.toml on the scheduler and on every executor",
+        ));
     }
     if command.constraints.iter().next().is_some() {
-        return Err(Error::user(Code::NOT_SUPPORTED, "PRIMARY KEY and UNIQUE are not supported on tables over files")
-            .with_hint("nothing enforces them there, and a planner that trusts them would give wrong answers"));
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            "PRIMARY KEY and UNIQUE are not supported on tables over files",
+        )
+        .with_hint("nothing enforces them there, and a planner that trusts them would give wrong answers"));
     }
     if command.unbounded {
-        return Err(Error::user(Code::NOT_SUPPORTED, "UNBOUNDED is not supported on tables over files"));
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            "UNBOUNDED is not supported on tables over files",
+        ));
     }
     let mut resolved = command.clone();
     for location in &mut resolved.locations {
         *location = folder_with_slash(resolve_location(location, context.local_paths)?);
     }
-    let mut files = describe_files(context.state, &resolved).await.map_err(Error::from_datafusion)?;
+    let mut files = describe_files(context.state, &resolved)
+        .await
+        .map_err(Error::from_datafusion)?;
     files.definition = context.sql.trim().trim_end_matches(';').to_string();
-    Ok(Some(put(context, schema, name, command.or_replace, RelationKind::Files(files))))
+    Ok(Some(put(
+        context,
+        schema,
+        name,
+        command.or_replace,
+        RelationKind::Files(files),
+    )))
 }
 
 /// A local folder that was named without its slash gets one, because a location without is one file.
@@ -101,8 +136,10 @@ fn folder_with_slash(location: String) -> String {
 fn create_view(context: &Context<'_>, command: &CreateView) -> Result<Option<ChangeKind>, Error> {
     let (schema, name) = writable_name(context, &command.name)?;
     if command.temporary {
-        return Err(Error::user(Code::NOT_SUPPORTED, "temporary views are not supported")
-            .with_hint("create a view and drop it, or use WITH"));
+        return Err(
+            Error::user(Code::NOT_SUPPORTED, "temporary views are not supported")
+                .with_hint("create a view and drop it, or use WITH"),
+        );
     }
     if name_is_taken(context, &schema, &name, false, command.or_replace)? {
         return Ok(None);
@@ -111,10 +148,22 @@ fn create_view(context: &Context<'_>, command: &CreateView) -> Result<Option<Cha
         default_schema: context.state.config().options().catalog.default_schema.clone(),
         definition: context.sql.trim().trim_end_matches(';').to_string(),
     };
-    Ok(Some(put(context, schema, name, command.or_replace, RelationKind::View(view))))
+    Ok(Some(put(
+        context,
+        schema,
+        name,
+        command.or_replace,
+        RelationKind::View(view),
+    )))
 }
 
-fn put(context: &Context<'_>, schema: String, name: String, or_replace: bool, kind: RelationKind) -> ChangeKind {
+fn put(
+    context: &Context<'_>,
+    schema: String,
+    name: String,
+    or_replace: bool,
+    kind: RelationKind,
+) -> ChangeKind {
     let relation = Relation {
         schema,
         name,
@@ -122,10 +171,18 @@ fn put(context: &Context<'_>, schema: String, name: String, or_replace: bool, ki
         owner: context.principal.to_string(),
         kind: Some(kind),
     };
-    if or_replace { ChangeKind::PutRelation(relation) } else { ChangeKind::CreateRelation(relation) }
+    if or_replace {
+        ChangeKind::PutRelation(relation)
+    } else {
+        ChangeKind::CreateRelation(relation)
+    }
 }
 
-fn create_schema(context: &Context<'_>, name: &str, if_not_exists: bool) -> Result<Option<ChangeKind>, Error> {
+fn create_schema(
+    context: &Context<'_>,
+    name: &str,
+    if_not_exists: bool,
+) -> Result<Option<ChangeKind>, Error> {
     let name = match name.split_once('.') {
         Some((CATALOG, schema)) => schema,
         Some((catalog, _)) => return Err(wrong_catalog(catalog)),
@@ -135,11 +192,15 @@ fn create_schema(context: &Context<'_>, name: &str, if_not_exists: bool) -> Resu
         return if if_not_exists {
             Ok(None)
         } else {
-            Err(Error::user(Code::RELATION_EXISTS, format!("schema '{name}' exists already"))
-                .with_hint("use CREATE SCHEMA IF NOT EXISTS, or another name"))
+            Err(
+                Error::user(Code::RELATION_EXISTS, format!("schema '{name}' exists already"))
+                    .with_hint("use CREATE SCHEMA IF NOT EXISTS, or another name"),
+            )
         };
     }
-    Ok(Some(ChangeKind::CreateSchema(SchemaRef { schema: name.to_string() })))
+    Ok(Some(ChangeKind::CreateSchema(SchemaRef {
+        schema: name.to_string(),
+    })))
 }
 
 fn drop_schema(context: &Context<'_>, command: &DropCatalogSchema) -> Result<Option<ChangeKind>, Error> {
@@ -149,19 +210,33 @@ fn drop_schema(context: &Context<'_>, command: &DropCatalogSchema) -> Result<Opt
         SchemaReference::Full { catalog, .. } => return Err(wrong_catalog(catalog)),
     };
     if is_built_in(&name) || name == millpond_engine::session::DEFAULT_SCHEMA {
-        return Err(Error::user(Code::NOT_SUPPORTED, format!("schema '{name}' belongs to the system")));
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            format!("schema '{name}' belongs to the system"),
+        ));
     }
     let version = context.catalog.version();
     if !version.schemas.contains_key(&name) {
-        return if command.if_exists { Ok(None) } else { Err(unknown("schema", &name)) };
+        return if command.if_exists {
+            Ok(None)
+        } else {
+            Err(unknown("schema", &name))
+        };
     }
     let inside = version.relations.keys().filter(|key| key.0 == name).count();
     if inside > 0 && !command.cascade {
-        return Err(Error::user(Code::INVALID_STATEMENT, format!("schema '{name}' holds {inside} tables or views"))
-            .with_hint("drop them first, or use DROP SCHEMA ... CASCADE"));
+        return Err(Error::user(
+            Code::INVALID_STATEMENT,
+            format!("schema '{name}' holds {inside} tables or views"),
+        )
+        .with_hint("drop them first, or use DROP SCHEMA ... CASCADE"));
     }
     let schema = SchemaRef { schema: name };
-    Ok(Some(if command.cascade { ChangeKind::DropSchema(schema) } else { ChangeKind::DropEmptySchema(schema) }))
+    Ok(Some(if command.cascade {
+        ChangeKind::DropSchema(schema)
+    } else {
+        ChangeKind::DropEmptySchema(schema)
+    }))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -177,16 +252,30 @@ fn drop_relation(
     wanted: Wanted,
 ) -> Result<Option<ChangeKind>, Error> {
     let (schema, name) = writable_name(context, name)?;
-    let stored = context.catalog.version().relations.get(&(schema.clone(), name.clone()));
+    let stored = context
+        .catalog
+        .version()
+        .relations
+        .get(&(schema.clone(), name.clone()));
     let Some(relation) = stored else {
-        return if if_exists { Ok(None) } else { Err(unknown("table or view", &format!("{schema}.{name}"))) };
+        return if if_exists {
+            Ok(None)
+        } else {
+            Err(unknown("table or view", &format!("{schema}.{name}")))
+        };
     };
     let is_view = matches!(relation.kind, Some(RelationKind::View(_)));
     match (wanted, is_view) {
-        (Wanted::Table, true) => Err(Error::user(Code::INVALID_STATEMENT, format!("'{schema}.{name}' is a view"))
-            .with_hint("use DROP VIEW")),
-        (Wanted::View, false) => Err(Error::user(Code::INVALID_STATEMENT, format!("'{schema}.{name}' is a table"))
-            .with_hint("use DROP TABLE; the files stay where they are")),
+        (Wanted::Table, true) => Err(Error::user(
+            Code::INVALID_STATEMENT,
+            format!("'{schema}.{name}' is a view"),
+        )
+        .with_hint("use DROP VIEW")),
+        (Wanted::View, false) => Err(Error::user(
+            Code::INVALID_STATEMENT,
+            format!("'{schema}.{name}' is a table"),
+        )
+        .with_hint("use DROP TABLE; the files stay where they are")),
         _ => Ok(Some(ChangeKind::DropRelation(RelationRef { schema, name }))),
     }
 }
@@ -194,14 +283,24 @@ fn drop_relation(
 /// Resolves a name in the session's default schema; refuses other catalogs and the schemas of the system.
 fn writable_name(context: &Context<'_>, name: &TableReference) -> Result<(String, String), Error> {
     let catalog = &context.state.config().options().catalog;
-    let name = name.clone().resolve(&catalog.default_catalog, &catalog.default_schema);
+    let name = name
+        .clone()
+        .resolve(&catalog.default_catalog, &catalog.default_schema);
     if name.catalog.as_ref() != CATALOG {
         return Err(wrong_catalog(&name.catalog));
     }
     if is_built_in(&name.schema) {
-        return Err(Error::user(Code::NOT_SUPPORTED, format!("schema '{}' belongs to the system", name.schema)));
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            format!("schema '{}' belongs to the system", name.schema),
+        ));
     }
-    if !context.catalog.version().schemas.contains_key(name.schema.as_ref()) {
+    if !context
+        .catalog
+        .version()
+        .schemas
+        .contains_key(name.schema.as_ref())
+    {
         return Err(unknown("schema", &name.schema));
     }
     Ok((name.schema.to_string(), name.table.to_string()))
@@ -215,14 +314,19 @@ fn name_is_taken(
     if_not_exists: bool,
     or_replace: bool,
 ) -> Result<bool, Error> {
-    let taken = context.catalog.version().relations.contains_key(&(schema.to_string(), name.to_string()));
+    let taken = context
+        .catalog
+        .version()
+        .relations
+        .contains_key(&(schema.to_string(), name.to_string()));
     match (taken, if_not_exists, or_replace) {
         (false, ..) | (true, false, true) => Ok(false),
         (true, true, _) => Ok(true),
-        (true, false, false) => {
-            Err(Error::user(Code::RELATION_EXISTS, format!("table or view '{schema}.{name}' exists already"))
-                .with_hint("drop it first, or use CREATE OR REPLACE or IF NOT EXISTS"))
-        }
+        (true, false, false) => Err(Error::user(
+            Code::RELATION_EXISTS,
+            format!("table or view '{schema}.{name}' exists already"),
+        )
+        .with_hint("drop it first, or use CREATE OR REPLACE or IF NOT EXISTS")),
     }
 }
 
@@ -251,7 +355,12 @@ mod tests {
 
     #[test]
     fn options_with_secrets_are_recognised() {
-        for option in ["aws.secret_access_key", "AWS.ACCESS_KEY_ID", "google.token", "password"] {
+        for option in [
+            "aws.secret_access_key",
+            "AWS.ACCESS_KEY_ID",
+            "google.token",
+            "password",
+        ] {
             assert!(carries_secret(option), "{option}");
         }
         for option in ["format.delimiter", "format.has_header"] {

@@ -42,7 +42,9 @@ fn below_a_root(path: &Path, roots: &[PathBuf]) -> Result<PathBuf, Error> {
         )
     };
     if !path.is_absolute() {
-        return Err(refused("is relative; the server has no folder that it could start from"));
+        return Err(refused(
+            "is relative; the server has no folder that it could start from",
+        ));
     }
     if roots.is_empty() {
         return Err(refused("is local, and this server allows no local files"));
@@ -53,7 +55,11 @@ fn below_a_root(path: &Path, roots: &[PathBuf]) -> Result<PathBuf, Error> {
         let root = normalise(root);
         normal.starts_with(&root) && real.starts_with(with_links_resolved(&root))
     });
-    if inside { Ok(normal) } else { Err(refused("is outside the folders that this server allows")) }
+    if inside {
+        Ok(normal)
+    } else {
+        Err(refused("is outside the folders that this server allows"))
+    }
 }
 
 /// Removes `.` and `..` without looking at the disk.
@@ -87,12 +93,17 @@ mod tests {
     use super::*;
 
     fn any() -> LocalPaths {
-        LocalPaths::Any { base: "/home/me".into() }
+        LocalPaths::Any {
+            base: "/home/me".into(),
+        }
     }
 
     #[test]
     fn relative_paths_start_from_the_base() {
-        assert_eq!(resolve_location("data/x.csv", &any()).unwrap(), "/home/me/data/x.csv");
+        assert_eq!(
+            resolve_location("data/x.csv", &any()).unwrap(),
+            "/home/me/data/x.csv"
+        );
         assert_eq!(resolve_location("../out/", &any()).unwrap(), "/home/out/");
         assert_eq!(resolve_location("s3://b/x", &any()).unwrap(), "s3://b/x");
     }

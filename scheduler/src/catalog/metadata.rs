@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -20,7 +21,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
 /// Makes the rows of a metadata table. The session gives settings and a task context.
-pub(crate) type Rows = dyn for<'a> Fn(&'a dyn Session) -> BoxFuture<'a, Result<Vec<RecordBatch>>> + Send + Sync;
+pub(crate) type Rows =
+    dyn for<'a> Fn(&'a dyn Session) -> BoxFuture<'a, Result<Vec<RecordBatch>>> + Send + Sync;
 
 /// Boxes a function that makes rows; it is here so that the compiler sees the lifetimes it must have.
 pub(crate) fn rows_fn<F>(rows: F) -> Arc<Rows>
@@ -38,7 +40,9 @@ pub(crate) struct MetadataTable {
 
 impl fmt::Debug for MetadataTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MetadataTable").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("MetadataTable")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
     }
 }
 
@@ -86,9 +90,12 @@ pub(crate) fn what_is_read(plan: &LogicalPlan) -> Result<Reads> {
     let mut reads = Reads::MetadataOnly;
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            let metadata = source_as_provider(&scan.source)
-                .is_ok_and(|provider| provider.downcast_ref::<MetadataTable>().is_some());
-            if !metadata {
+            // The work table of a recursive query holds what the query itself has made so far.
+            let local = source_as_provider(&scan.source).is_ok_and(|provider| {
+                provider.downcast_ref::<MetadataTable>().is_some()
+                    || provider.downcast_ref::<CteWorkTable>().is_some()
+            });
+            if !local {
                 reads = Reads::Tables;
                 return Ok(TreeNodeRecursion::Stop);
             }

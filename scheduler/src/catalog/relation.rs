@@ -26,10 +26,15 @@ pub(crate) async fn open_files(
     table: &FileTable,
 ) -> Result<Arc<dyn TableProvider>> {
     let schema = DFSchema::try_from(decode_schema(&table.arrow_schema)?.as_ref().clone())?;
-    let command = CreateExternalTable::builder(name, table.location.clone(), table.format.clone(), Arc::new(schema))
-        .with_partition_cols(table.partition_columns.clone())
-        .with_options(table.options.clone())
-        .build();
+    let command = CreateExternalTable::builder(
+        name,
+        table.location.clone(),
+        table.format.clone(),
+        Arc::new(schema),
+    )
+    .with_partition_cols(table.partition_columns.clone())
+    .with_options(table.options.clone())
+    .build();
     ListingTableFactory::new().create(state, &command).await
 }
 
@@ -39,14 +44,24 @@ pub(crate) async fn open_files(
 /// No file at the location, a schema that cannot be inferred, an unknown format or option.
 pub(crate) async fn describe_files(state: &SessionState, command: &CreateExternalTable) -> Result<FileTable> {
     let [location] = command.locations.as_slice() else {
-        return Err(Error::user(Code::NOT_SUPPORTED, "a table over several locations is not supported")
-            .with_hint("use one folder, or a pattern such as data/*.csv")
-            .into());
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            "a table over several locations is not supported",
+        )
+        .with_hint("use one folder, or a pattern such as data/*.csv")
+        .into());
     };
     let provider = ListingTableFactory::new().create(state, command).await?;
     let partition_columns = provider
         .downcast_ref::<ListingTable>()
-        .map(|table| table.options().table_partition_cols.iter().map(|(name, _)| name.clone()).collect())
+        .map(|table| {
+            table
+                .options()
+                .table_partition_cols
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect()
+        })
         .unwrap_or_default();
     Ok(FileTable {
         format: command.file_type.to_ascii_uppercase(),
@@ -79,7 +94,11 @@ mod tests {
         let schema = Arc::new(Schema::new(vec![
             Field::new("id", DataType::Int64, false),
             Field::new("amount", DataType::Decimal128(15, 2), true),
-            Field::new("tags", DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))), true),
+            Field::new(
+                "tags",
+                DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),
+                true,
+            ),
         ]));
         assert_eq!(decode_schema(&encode_schema(&schema).unwrap()).unwrap(), schema);
         assert!(decode_schema(b"garbage").is_err());

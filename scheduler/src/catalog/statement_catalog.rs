@@ -56,7 +56,11 @@ impl SessionFactory {
     }
 
     /// A session state with the given settings and catalog.
-    pub(crate) fn state(&self, config: SessionConfig, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
+    pub(crate) fn state(
+        &self,
+        config: SessionConfig,
+        catalogs: Arc<dyn CatalogProviderList>,
+    ) -> SessionState {
         SessionStateBuilder::new_from_existing(self.base.clone())
             .with_session_id(uuid::Uuid::new_v4().to_string())
             .with_config(config)
@@ -84,7 +88,9 @@ pub(crate) struct StatementCatalog {
 
 impl std::fmt::Debug for StatementCatalog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StatementCatalog").field("version", &self.version.version).finish_non_exhaustive()
+        f.debug_struct("StatementCatalog")
+            .field("version", &self.version.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,11 +123,15 @@ impl StatementCatalog {
     }
 
     fn strong(&self) -> Result<Arc<Self>> {
-        self.this.upgrade().ok_or_else(|| DataFusionError::from(Error::bug("the statement has ended")))
+        self.this
+            .upgrade()
+            .ok_or_else(|| DataFusionError::from(Error::bug("the statement has ended")))
     }
 
     async fn open(&self, key: RelationKey) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Some(relation) = self.version.relations.get(&key) else { return Ok(None) };
+        let Some(relation) = self.version.relations.get(&key) else {
+            return Ok(None);
+        };
         match self.pins.lock().get(&key) {
             Some(Pin::Open(table)) => return Ok(Some(table.clone())),
             Some(Pin::Opening) => {
@@ -154,7 +164,10 @@ impl StatementCatalog {
 
     /// Plans a view's definition anew, with the default schema it was created in.
     async fn open_view(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
-        let config = self.config.clone().with_default_catalog_and_schema(CATALOG, &view.default_schema);
+        let config = self
+            .config
+            .clone()
+            .with_default_catalog_and_schema(CATALOG, &view.default_schema);
         let state = self.factory.state(config, self.strong()?);
         match state.create_logical_plan(&view.definition).await? {
             LogicalPlan::Ddl(DdlStatement::CreateView(create)) => Ok(Arc::new(ViewTable::new(
@@ -168,7 +181,9 @@ impl StatementCatalog {
     async fn information_schema(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let catalogs: Arc<dyn CatalogProviderList> = self.strong()?;
         let provider = InformationSchemaProvider::new(catalogs);
-        let Some(table) = provider.table(name).await? else { return Ok(None) };
+        let Some(table) = provider.table(name).await? else {
+            return Ok(None);
+        };
         let schema = table.schema();
         Ok(Some(Arc::new(MetadataTable::new(
             schema,
@@ -197,14 +212,18 @@ impl CatalogProviderList for StatementCatalog {
     }
 
     fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        (name == CATALOG).then(|| self.this.upgrade())?.map(|catalog| catalog as Arc<dyn CatalogProvider>)
+        (name == CATALOG)
+            .then(|| self.this.upgrade())?
+            .map(|catalog| catalog as Arc<dyn CatalogProvider>)
     }
 }
 
 impl CatalogProvider for StatementCatalog {
     fn schema_names(&self) -> Vec<String> {
         let stored = self.version.schemas.keys().cloned();
-        stored.chain([INFORMATION_SCHEMA.to_string(), SYSTEM_SCHEMA.to_string()]).collect()
+        stored
+            .chain([INFORMATION_SCHEMA.to_string(), SYSTEM_SCHEMA.to_string()])
+            .collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
@@ -227,11 +246,19 @@ struct StatementSchema {
 impl SchemaProvider for StatementSchema {
     fn table_names(&self) -> Vec<String> {
         match self.schema.as_str() {
-            INFORMATION_SCHEMA => INFORMATION_SCHEMA_TABLES.iter().map(ToString::to_string).collect(),
+            INFORMATION_SCHEMA => INFORMATION_SCHEMA_TABLES
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             SYSTEM_SCHEMA => SystemTables::names(),
-            schema => {
-                self.catalog.version.relations.keys().filter(|key| key.0 == schema).map(|key| key.1.clone()).collect()
-            }
+            schema => self
+                .catalog
+                .version
+                .relations
+                .keys()
+                .filter(|key| key.0 == schema)
+                .map(|key| key.1.clone())
+                .collect(),
         }
     }
 
@@ -245,7 +272,11 @@ impl SchemaProvider for StatementSchema {
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
         // Known without opening the table, so that a missing file does not break SHOW TABLES.
-        let stored = self.catalog.version.relations.get(&(self.schema.clone(), name.to_string()));
+        let stored = self
+            .catalog
+            .version
+            .relations
+            .get(&(self.schema.clone(), name.to_string()));
         Ok(match stored.map(|relation| &relation.kind) {
             Some(Some(RelationKind::View(_))) => Some(TableType::View),
             Some(_) => Some(TableType::Base),

@@ -115,8 +115,12 @@ const TABLES: Columns = &[
     ("created_at", Kind::Time),
     ("definition", Kind::Text),
 ];
-const SETTINGS: Columns =
-    &[("name", Kind::Text), ("value", Kind::Text), ("scope", Kind::Text), ("description", Kind::Text)];
+const SETTINGS: Columns = &[
+    ("name", Kind::Text),
+    ("value", Kind::Text),
+    ("scope", Kind::Text),
+    ("description", Kind::Text),
+];
 const SESSIONS: Columns = &[
     ("session_id", Kind::Text),
     ("principal", Kind::Text),
@@ -128,11 +132,17 @@ const SESSIONS: Columns = &[
 impl SystemTables {
     /// Names of all system tables.
     pub(crate) fn names() -> Vec<String> {
-        ["executors", "jobs", "sessions", "settings", "stages", "tables"].map(String::from).to_vec()
+        ["executors", "jobs", "sessions", "settings", "stages", "tables"]
+            .map(String::from)
+            .to_vec()
     }
 
     /// The table of that name, over the catalog at `version`.
-    pub(crate) fn table(self: &Arc<Self>, name: &str, version: Arc<CatalogState>) -> Option<Arc<dyn TableProvider>> {
+    pub(crate) fn table(
+        self: &Arc<Self>,
+        name: &str,
+        version: Arc<CatalogState>,
+    ) -> Option<Arc<dyn TableProvider>> {
         let columns = match name {
             "executors" => EXECUTORS,
             "jobs" => JOBS,
@@ -166,7 +176,10 @@ impl SystemTables {
         executors
             .into_iter()
             .map(|executor| {
-                let heartbeat = self.cluster.last_heartbeat_s(&executor.id).map(|seconds| seconds * 1000);
+                let heartbeat = self
+                    .cluster
+                    .last_heartbeat_s(&executor.id)
+                    .map(|seconds| seconds * 1000);
                 vec![
                     executor.id.into(),
                     executor.host.into(),
@@ -252,7 +265,12 @@ impl SystemTables {
 
     fn settings(&self, session: Vec<datafusion::config::ConfigEntry>) -> Vec<Vec<Cell>> {
         let node = self.node_settings.iter().map(|(name, value, description)| {
-            vec![name.clone().into(), value.clone().into(), "node".to_string().into(), description.clone().into()]
+            vec![
+                name.clone().into(),
+                value.clone().into(),
+                "node".to_string().into(),
+                description.clone().into(),
+            ]
         });
         let session = session.into_iter().map(|entry| {
             vec![
@@ -316,7 +334,11 @@ fn batch_of(columns: Columns, rows: Vec<Vec<Cell>>) -> Result<RecordBatch> {
             column.push(cell);
         }
     }
-    let arrays = columns.iter().zip(cells).map(|((_, kind), cells)| array_of(*kind, cells)).collect();
+    let arrays = columns
+        .iter()
+        .zip(cells)
+        .map(|((_, kind), cells)| array_of(*kind, cells))
+        .collect();
     Ok(RecordBatch::try_new(schema_of(columns), arrays)?)
 }
 
@@ -325,7 +347,9 @@ fn array_of(kind: Kind, cells: Vec<Cell>) -> ArrayRef {
         Kind::Text => Arc::new(cells.into_iter().map(text_of).collect::<StringArray>()),
         Kind::Number => Arc::new(cells.into_iter().map(number_of).collect::<UInt64Array>()),
         Kind::Time => {
-            let times = cells.into_iter().map(|cell| number_of(cell).map(|time| time as i64));
+            let times = cells
+                .into_iter()
+                .map(|cell| number_of(cell).map(|time| time as i64));
             Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
         }
     }

@@ -1,7 +1,9 @@
 //! Actions: cancelling, closing a session, and two of our own for jobs that outlive their client.
 
 use arrow_flight::sql::ActionCancelQueryResult;
-use arrow_flight::{Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo};
+use arrow_flight::{
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo,
+};
 use millpond_engine::error::{Code, Error};
 use millpond_proto::Message;
 use millpond_proto::statement::StatementStatus;
@@ -38,13 +40,27 @@ struct Submitted {
 /// What `ListActions` adds to Flight SQL's own actions.
 pub(super) fn list() -> Vec<Result<ActionType, Status>> {
     [
-        (CANCEL_FLIGHT_INFO, "cancels a statement; body: CancelFlightInfoRequest"),
+        (
+            CANCEL_FLIGHT_INFO,
+            "cancels a statement; body: CancelFlightInfoRequest",
+        ),
         (CLOSE_SESSION, "ends the caller's session; no body"),
-        (SUBMIT_SCRIPT, "runs a script that outlives its client; body: {\"name\": ..., \"sql\": ...}"),
-        (CANCEL_JOB, "cancels a job by its number, its statement or the name of its script; body: the text"),
+        (
+            SUBMIT_SCRIPT,
+            "runs a script that outlives its client; body: {\"name\": ..., \"sql\": ...}",
+        ),
+        (
+            CANCEL_JOB,
+            "cancels a job by its number, its statement or the name of its script; body: the text",
+        ),
     ]
     .into_iter()
-    .map(|(name, description)| Ok(ActionType { r#type: name.to_string(), description: description.to_string() }))
+    .map(|(name, description)| {
+        Ok(ActionType {
+            r#type: name.to_string(),
+            description: description.to_string(),
+        })
+    })
     .collect()
 }
 
@@ -53,16 +69,25 @@ pub(super) fn run(service: &FlightSql, caller: &Caller, action: Action) -> Resul
     match action.r#type.as_str() {
         CANCEL_FLIGHT_INFO => {
             let request = CancelFlightInfoRequest::decode(&*action.body).map_err(malformed)?;
-            let info = request.info.ok_or_else(|| Status::invalid_argument("the request names no FlightInfo"))?;
+            let info = request
+                .info
+                .ok_or_else(|| Status::invalid_argument("the request names no FlightInfo"))?;
             let status = if cancel_statement(service, caller, &info)? {
                 CancelStatus::Cancelling
             } else {
                 CancelStatus::NotCancellable
             };
-            Ok(CancelFlightInfoResult { status: status as i32 }.encode_to_vec())
+            Ok(CancelFlightInfoResult {
+                status: status as i32,
+            }
+            .encode_to_vec())
         }
         CLOSE_SESSION => {
-            service.frontend.services.sessions.close(&caller.principal, &caller.session_id);
+            service
+                .frontend
+                .services
+                .sessions
+                .close(&caller.principal, &caller.session_id);
             // CloseSessionResult { status: CLOSED } of the Flight specification.
             Ok(vec![0x08, 0x01])
         }
@@ -92,15 +117,28 @@ pub(super) fn cancel_query(
 ) -> Result<ActionCancelQueryResult, Status> {
     let info = FlightInfo::decode(info).map_err(malformed)?;
     let cancelling = cancel_statement(service, caller, &info)?;
-    Ok(ActionCancelQueryResult { result: if cancelling { RESULT_CANCELLING } else { RESULT_NOT_CANCELLABLE } })
+    Ok(ActionCancelQueryResult {
+        result: if cancelling {
+            RESULT_CANCELLING
+        } else {
+            RESULT_NOT_CANCELLABLE
+        },
+    })
 }
 
 /// True if the statement was still running.
 fn cancel_statement(service: &FlightSql, caller: &Caller, info: &FlightInfo) -> Result<bool, Status> {
     let named = StatementStatus::decode(&*info.app_metadata).map_err(malformed)?;
-    let found = service.frontend.services.statements.find(&named.statement_id, &caller.principal);
+    let found = service
+        .frontend
+        .services
+        .statements
+        .find(&named.statement_id, &caller.principal);
     let statement = found.ok_or_else(|| {
-        to_status(&Error::user(Code::STATEMENT_UNKNOWN, "there is no such statement, or it ended long ago"))
+        to_status(&Error::user(
+            Code::STATEMENT_UNKNOWN,
+            "there is no such statement, or it ended long ago",
+        ))
     })?;
     let running = !statement.progress().phase.is_over();
     statement.cancel.cancel();
@@ -108,14 +146,24 @@ fn cancel_statement(service: &FlightSql, caller: &Caller, info: &FlightInfo) -> 
 }
 
 fn cancel_job(service: &FlightSql, caller: &Caller, job: &str) -> Result<(), Error> {
-    match service.frontend.services.statements.find_job(job, &caller.principal) {
+    match service
+        .frontend
+        .services
+        .statements
+        .find_job(job, &caller.principal)
+    {
         Some(statement) if !statement.progress().phase.is_over() => {
             statement.cancel.cancel();
             Ok(())
         }
-        Some(_) => Err(Error::user(Code::STATEMENT_UNKNOWN, format!("job '{job}' has ended already"))),
-        None => Err(Error::user(Code::STATEMENT_UNKNOWN, format!("there is no job '{job}'"))
-            .with_hint("`millpond jobs` lists the jobs of this scheduler")),
+        Some(_) => Err(Error::user(
+            Code::STATEMENT_UNKNOWN,
+            format!("job '{job}' has ended already"),
+        )),
+        None => Err(
+            Error::user(Code::STATEMENT_UNKNOWN, format!("there is no job '{job}'"))
+                .with_hint("`millpond jobs` lists the jobs of this scheduler"),
+        ),
     }
 }
 

@@ -46,7 +46,10 @@ impl Door {
     }
 
     fn caller(&self, headers: &MetadataMap, address: Option<SocketAddr>) -> Result<Caller, Error> {
-        let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let authorization = headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let principal = match &self.token {
             None => "anonymous",
             Some(token) if self.presents(authorization, token) => "token",
@@ -63,13 +66,18 @@ impl Door {
             }
             None => address.map_or_else(|| "shared".to_string(), |address| address.to_string()),
         };
-        Ok(Caller { principal: principal.to_string(), session_id })
+        Ok(Caller {
+            principal: principal.to_string(),
+            session_id,
+        })
     }
 
     fn presents(&self, authorization: &str, token: &str) -> bool {
         let given = match authorization.split_once(' ') {
             Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") => given.trim().to_string(),
-            Some((scheme, given)) if scheme.eq_ignore_ascii_case("basic") => password_of(given).unwrap_or_default(),
+            Some((scheme, given)) if scheme.eq_ignore_ascii_case("basic") => {
+                password_of(given).unwrap_or_default()
+            }
             _ => return false,
         };
         given.as_bytes().ct_eq(token.as_bytes()).into()
@@ -77,7 +85,10 @@ impl Door {
 
     /// Answers a handshake with the `authorization` header for the calls to come.
     pub(super) fn handshake(&self, headers: &MetadataMap) -> Result<String, Error> {
-        let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let authorization = headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         match &self.token {
             None => Ok("Bearer anonymous".to_string()),
             Some(token) if self.presents(authorization, token) => Ok(format!("Bearer {token}")),
@@ -113,18 +124,31 @@ mod tests {
     fn a_token_is_asked_for_in_either_form() {
         let door = Door::new(Some("secret".into()));
         assert!(door.caller(&headers(&[]), None).is_err());
-        assert!(door.caller(&headers(&[("authorization", "Bearer wrong")]), None).is_err());
-        assert!(door.caller(&headers(&[("authorization", "Bearer secret")]), None).is_ok());
+        assert!(
+            door.caller(&headers(&[("authorization", "Bearer wrong")]), None)
+                .is_err()
+        );
+        assert!(
+            door.caller(&headers(&[("authorization", "Bearer secret")]), None)
+                .is_ok()
+        );
         let basic = format!("Basic {}", STANDARD.encode("me:secret"));
         assert!(door.caller(&headers(&[("authorization", &basic)]), None).is_ok());
-        assert_eq!(door.handshake(&headers(&[("authorization", &basic)])).unwrap(), "Bearer secret");
+        assert_eq!(
+            door.handshake(&headers(&[("authorization", &basic)])).unwrap(),
+            "Bearer secret"
+        );
     }
 
     #[test]
     fn connections_without_a_named_session_do_not_share_one() {
         let door = Door::new(None);
-        let one = door.caller(&headers(&[]), Some("127.0.0.1:1".parse().unwrap())).unwrap();
-        let two = door.caller(&headers(&[]), Some("127.0.0.1:2".parse().unwrap())).unwrap();
+        let one = door
+            .caller(&headers(&[]), Some("127.0.0.1:1".parse().unwrap()))
+            .unwrap();
+        let two = door
+            .caller(&headers(&[]), Some("127.0.0.1:2".parse().unwrap()))
+            .unwrap();
         assert_ne!(one.session_id, two.session_id);
         let named = door.caller(&headers(&[(SESSION_HEADER, "mine")]), None).unwrap();
         assert_eq!(named.session_id, "mine");

@@ -3,10 +3,12 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow_flight::error::FlightError;
-use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder, XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder};
+use arrow_flight::sql::metadata::{
+    SqlInfoData, SqlInfoDataBuilder, XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder,
+};
 use arrow_flight::sql::{
-    CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables, Nullable, Searchable, SqlInfo,
-    XdbcDataType,
+    CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables, Nullable, Searchable,
+    SqlInfo, XdbcDataType,
 };
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -36,18 +38,33 @@ pub(super) fn schemas(catalog: &StatementCatalog, query: CommandGetDbSchemas) ->
     builder.build().map_err(failed)
 }
 
-pub(super) async fn tables(catalog: &StatementCatalog, query: CommandGetTables) -> Result<RecordBatch, Error> {
+pub(super) async fn tables(
+    catalog: &StatementCatalog,
+    query: CommandGetTables,
+) -> Result<RecordBatch, Error> {
     let mut builder = query.into_builder();
     let no_columns = Schema::empty();
     for schema_name in catalog.schema_names() {
-        let Some(schema) = catalog.schema(&schema_name) else { continue };
+        let Some(schema) = catalog.schema(&schema_name) else {
+            continue;
+        };
         for table in schema.table_names() {
             let kind = schema.table_type(&table).await.map_err(Error::from_datafusion)?;
             // A view over something that is gone is listed without columns, so that one of them hides no others.
-            let columns = if builder.include_schema() { schema.table(&table).await.ok().flatten() } else { None };
+            let columns = if builder.include_schema() {
+                schema.table(&table).await.ok().flatten()
+            } else {
+                None
+            };
             let columns = columns.map(|table| table.schema());
             builder
-                .append(CATALOG, &schema_name, &table, type_name(kind), columns.as_deref().unwrap_or(&no_columns))
+                .append(
+                    CATALOG,
+                    &schema_name,
+                    &table,
+                    type_name(kind),
+                    columns.as_deref().unwrap_or(&no_columns),
+                )
                 .map_err(failed)?;
         }
     }

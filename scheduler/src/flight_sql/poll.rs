@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::{Any, Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{
-    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, PollInfo,
+    Action, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, PollInfo,
     SchemaAsIpc, SchemaResult, Ticket,
 };
 use datafusion::arrow::ipc::writer::IpcWriteOptions;
@@ -54,13 +54,20 @@ impl PublicService {
         let info = flight_info(statement, &self.0.signer, descriptor)?;
         let mut poll = PollInfo::new().with_info(info);
         if !progress.phase.is_over() {
-            let handle = self.0.signer.sign(&statement.id, WHOLE_STATEMENT, &statement.session.principal);
-            let next = TicketStatementQuery { statement_handle: handle.into() };
+            let handle = self
+                .0
+                .signer
+                .sign(&statement.id, WHOLE_STATEMENT, &statement.session.principal);
+            let next = TicketStatementQuery {
+                statement_handle: handle.into(),
+            };
             poll = poll.with_descriptor(FlightDescriptor::new_cmd(next.as_any().encode_to_vec()));
             let status = &progress.status;
             if status.tasks_total > 0 {
                 let done = f64::from(status.tasks_done) / f64::from(status.tasks_total);
-                poll = poll.try_with_progress(done.clamp(0.0, 1.0)).map_err(|error| Status::internal(error.to_string()))?;
+                poll = poll
+                    .try_with_progress(done.clamp(0.0, 1.0))
+                    .map_err(|error| Status::internal(error.to_string()))?;
             }
         }
         Ok(poll)
@@ -79,8 +86,9 @@ impl PublicService {
 }
 
 fn decode_command(descriptor: &FlightDescriptor) -> Result<Command, Status> {
-    let message = Any::decode(&*descriptor.cmd)
-        .map_err(|error| Status::invalid_argument(format!("the descriptor holds no Flight SQL command: {error}")))?;
+    let message = Any::decode(&*descriptor.cmd).map_err(|error| {
+        Status::invalid_argument(format!("the descriptor holds no Flight SQL command: {error}"))
+    })?;
     Command::try_from(message).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
@@ -101,15 +109,24 @@ impl FlightService for PublicService {
         FlightService::handshake(&self.0, request).await
     }
 
-    async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+    async fn list_flights(
+        &self,
+        request: Request<Criteria>,
+    ) -> Result<Response<Self::ListFlightsStream>, Status> {
         FlightService::list_flights(&self.0, request).await
     }
 
-    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+    async fn get_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
         FlightService::get_flight_info(&self.0, request).await
     }
 
-    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+    async fn poll_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
         self.poll(request).await.map(Response::new)
     }
 
@@ -121,7 +138,10 @@ impl FlightService for PublicService {
         FlightService::do_get(&self.0, request).await
     }
 
-    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
         FlightService::do_put(&self.0, request).await
     }
 
@@ -129,7 +149,10 @@ impl FlightService for PublicService {
         FlightService::do_action(&self.0, request).await
     }
 
-    async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+    async fn list_actions(
+        &self,
+        request: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
         FlightService::list_actions(&self.0, request).await
     }
 

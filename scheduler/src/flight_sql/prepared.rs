@@ -57,8 +57,11 @@ impl Prepared {
     /// More than one row: a query answers one result.
     pub(super) fn bind(&self, mut rows: Vec<ParamValues>) -> Result<(), Error> {
         if rows.len() > 1 {
-            return Err(Error::user(Code::INVALID_PARAMETER, format!("{} rows of parameters for one query", rows.len()))
-                .with_hint("execute the query once for each row"));
+            return Err(Error::user(
+                Code::INVALID_PARAMETER,
+                format!("{} rows of parameters for one query", rows.len()),
+            )
+            .with_hint("execute the query once for each row"));
         }
         *self.bound.lock() = rows.pop();
         Ok(())
@@ -95,16 +98,23 @@ impl PreparedStatements {
     }
 
     pub(super) fn find(&self, handle: &[u8], caller: &Caller) -> Result<Arc<Prepared>, Error> {
-        let found = self.by_handle.get(handle).filter(|found| found.owner.principal == caller.principal);
+        let found = self
+            .by_handle
+            .get(handle)
+            .filter(|found| found.owner.principal == caller.principal);
         let found = found.map(|found| found.clone()).ok_or_else(|| {
-            Error::user(Code::STATEMENT_UNKNOWN, "there is no such prepared statement").with_hint("prepare it again")
+            Error::user(Code::STATEMENT_UNKNOWN, "there is no such prepared statement")
+                .with_hint("prepare it again")
         })?;
-        found.last_used_ms.store(now_ms(), std::sync::atomic::Ordering::Relaxed);
+        found
+            .last_used_ms
+            .store(now_ms(), std::sync::atomic::Ordering::Relaxed);
         Ok(found)
     }
 
     pub(super) fn close(&self, handle: &[u8], caller: &Caller) {
-        self.by_handle.remove_if(handle, |_, found| found.owner.principal == caller.principal);
+        self.by_handle
+            .remove_if(handle, |_, found| found.owner.principal == caller.principal);
     }
 
     fn close_idle(&self) {
@@ -123,9 +133,16 @@ impl PreparedStatements {
 pub(super) async fn describe(frontend: &Frontend, session: &Session, sql: &str) -> Result<Described, Error> {
     let catalog = frontend.catalog_of(session).await;
     let plan = plan_only(&catalog, sql).await?;
-    let mut types: Vec<(String, Option<DataType>)> =
-        plan.get_parameter_types().map_err(Error::from_datafusion)?.into_iter().collect();
-    types.sort_by_key(|(name, _)| name.trim_start_matches('$').parse::<usize>().unwrap_or(usize::MAX));
+    let mut types: Vec<(String, Option<DataType>)> = plan
+        .get_parameter_types()
+        .map_err(Error::from_datafusion)?
+        .into_iter()
+        .collect();
+    types.sort_by_key(|(name, _)| {
+        name.trim_start_matches('$')
+            .parse::<usize>()
+            .unwrap_or(usize::MAX)
+    });
     let parameters: Vec<Field> = types
         .into_iter()
         .map(|(name, data_type)| Field::new(name, data_type.unwrap_or(DataType::Null), true))
@@ -134,14 +151,19 @@ pub(super) async fn describe(frontend: &Frontend, session: &Session, sql: &str) 
         LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => Schema::empty(),
         plan => plan.schema().as_arrow().clone(),
     };
-    Ok(Described { columns, parameters: Schema::new(parameters) })
+    Ok(Described {
+        columns,
+        parameters: Schema::new(parameters),
+    })
 }
 
 /// Reads the rows a client binds; each row is one set of values.
 pub(super) async fn read_rows(stream: PeekableFlightDataStream) -> Result<Vec<ParamValues>, Status> {
     let data = stream.map_err(|status| FlightError::Tonic(Box::new(status)));
-    let batches: Vec<_> =
-        FlightRecordBatchStream::new_from_flight_data(data).try_collect().await.map_err(Status::from)?;
+    let batches: Vec<_> = FlightRecordBatchStream::new_from_flight_data(data)
+        .try_collect()
+        .await
+        .map_err(Status::from)?;
     let mut rows = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows() {

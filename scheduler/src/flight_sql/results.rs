@@ -39,10 +39,14 @@ pub(super) fn flight_info(
         Phase::Failed(error) => return Err(to_status(error)),
         Phase::Queued | Phase::Running => {}
         Phase::Finished(result) => {
-            info = info.try_with_schema(&result.schema).map_err(|error| Status::internal(error.to_string()))?;
+            info = info
+                .try_with_schema(&result.schema)
+                .map_err(|error| Status::internal(error.to_string()))?;
             for partition in 0..result.parts.len() {
                 let handle = signer.sign(&statement.id, partition as u32, &statement.session.principal);
-                let ticket = TicketStatementQuery { statement_handle: handle.into() };
+                let ticket = TicketStatementQuery {
+                    statement_handle: handle.into(),
+                };
                 info = info.with_endpoint(
                     FlightEndpoint::new().with_ticket(Ticket::new(ticket.as_any().encode_to_vec())),
                 );
@@ -60,7 +64,10 @@ pub(super) async fn partition_stream(
 ) -> Result<FlightStream, Error> {
     let schema = result.schema.clone();
     let Some(part) = result.parts.get(partition as usize) else {
-        return Err(Error::user(Code::TICKET_VOID, format!("the result has no partition {partition}")));
+        return Err(Error::user(
+            Code::TICKET_VOID,
+            format!("the result has no partition {partition}"),
+        ));
     };
     let batches: BoxStream<'static, Result<RecordBatch, DataFusionError>> = match part {
         Part::Remote(location) => cluster.fetch(location.as_ref().clone()).await?.boxed(),
@@ -68,8 +75,10 @@ pub(super) async fn partition_stream(
         Part::Stream(once) => match once.lock().take() {
             Some(rows) => rows.boxed(),
             None => {
-                return Err(Error::user(Code::STATEMENT_EXPIRED, "this result has been read already")
-                    .with_hint("run the statement again"));
+                return Err(
+                    Error::user(Code::STATEMENT_EXPIRED, "this result has been read already")
+                        .with_hint("run the statement again"),
+                );
             }
         },
     };
@@ -81,12 +90,19 @@ pub(super) fn batch_stream(batch: RecordBatch) -> FlightStream {
     encode(batch.schema(), stream::iter([Ok(batch)]).boxed())
 }
 
-fn encode(schema: SchemaRef, batches: BoxStream<'static, Result<RecordBatch, DataFusionError>>) -> FlightStream {
+fn encode(
+    schema: SchemaRef,
+    batches: BoxStream<'static, Result<RecordBatch, DataFusionError>>,
+) -> FlightStream {
     let declared = schema.clone();
     let batches = batches
         .map(move |batch| batch.and_then(|batch| with_schema(batch, &declared)))
         .map_err(|error| FlightError::Tonic(Box::new(to_status(&Error::from_datafusion(error)))));
-    FlightDataEncoderBuilder::new().with_schema(schema).build(batches).map_err(Status::from).boxed()
+    FlightDataEncoderBuilder::new()
+        .with_schema(schema)
+        .build(batches)
+        .map_err(Status::from)
+        .boxed()
 }
 
 /// Gives a batch the schema that was announced. An executor's batch can differ in names, nullability and metadata,
@@ -98,9 +114,17 @@ fn with_schema(batch: RecordBatch, schema: &Arc<Schema>) -> Result<RecordBatch, 
     let columns = batch.columns().iter().zip(schema.fields());
     let columns: Result<Vec<_>, _> = columns
         .map(|(column, field)| {
-            if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()) }
+            if column.data_type() == field.data_type() {
+                Ok(column.clone())
+            } else {
+                cast(column, field.data_type())
+            }
         })
         .collect();
     let rows = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns?, &rows)?)
+    Ok(RecordBatch::try_new_with_options(
+        schema.clone(),
+        columns?,
+        &rows,
+    )?)
 }

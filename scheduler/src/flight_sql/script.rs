@@ -14,18 +14,32 @@ use crate::statement::{Frontend, Phase, Request};
 ///
 /// # Errors
 /// A text that cannot be cut into statements, or holds none.
-pub(super) fn start(frontend: &Frontend, session: Arc<Session>, name: &str, text: &str) -> Result<String, Error> {
+pub(super) fn start(
+    frontend: &Frontend,
+    session: Arc<Session>,
+    name: &str,
+    text: &str,
+) -> Result<String, Error> {
     let statements = split(text)?;
     if statements.is_empty() {
         return Err(Error::user(Code::SYNTAX, "the script holds no statement"));
     }
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let script = if name.is_empty() { format!("script-{}", &id[..8]) } else { format!("{name}-{}", &id[..8]) };
+    let script = if name.is_empty() {
+        format!("script-{}", &id[..8])
+    } else {
+        format!("{name}-{}", &id[..8])
+    };
     let (frontend, label, count) = (frontend.clone(), script.clone(), statements.len());
     tokio::spawn(async move {
         for (index, sql) in statements.into_iter().enumerate() {
             let name = format!("{label} {}/{count}", index + 1);
-            let request = Request { sql, name, detached: true, parameters: None };
+            let request = Request {
+                sql,
+                name,
+                detached: true,
+                parameters: None,
+            };
             let ended = frontend.start(session.clone(), request).ended().await;
             if let Phase::Failed(error) = ended.phase {
                 tracing::warn!(script = %label, statement = index + 1, %error, "script stopped");
@@ -43,8 +57,15 @@ fn split(text: &str) -> Result<Vec<String>, Error> {
         .map_err(|error| Error::user(Code::SYNTAX, error.to_string()))?;
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let offset = |line: u64, column: u64| {
-        let before: usize = lines.iter().take(line.saturating_sub(1) as usize).map(|line| line.len()).sum();
-        let in_line = lines.get(line.saturating_sub(1) as usize).copied().unwrap_or_default();
+        let before: usize = lines
+            .iter()
+            .take(line.saturating_sub(1) as usize)
+            .map(|line| line.len())
+            .sum();
+        let in_line = lines
+            .get(line.saturating_sub(1) as usize)
+            .copied()
+            .unwrap_or_default();
         let chars = in_line.char_indices().nth(column.saturating_sub(1) as usize);
         before + chars.map_or(in_line.len(), |(at, _)| at)
     };

@@ -10,10 +10,13 @@ use arrow_flight::sql::{
     ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, CommandGetCatalogs,
     CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
     CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
-    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementQuery, CommandStatementUpdate,
-    DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementQuery,
+    CommandStatementUpdate, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
 };
-use arrow_flight::{Action, ActionType, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket};
+use arrow_flight::{
+    Action, ActionType, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse,
+    Ticket,
+};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::ParamValues;
@@ -66,7 +69,9 @@ impl FlightSql {
 
     pub(super) fn session(&self, caller: &Caller) -> Result<Arc<Session>, Status> {
         let sessions = &self.frontend.services.sessions;
-        sessions.open(&caller.principal, &caller.session_id).map_err(|error| to_status(&error))
+        sessions
+            .open(&caller.principal, &caller.session_id)
+            .map_err(|error| to_status(&error))
     }
 
     /// Starts a statement in the caller's session.
@@ -77,30 +82,49 @@ impl FlightSql {
         parameters: Option<ParamValues>,
     ) -> Result<Arc<Statement>, Status> {
         let session = self.session(caller)?;
-        Ok(self.frontend.start(session, StatementRequest { sql, parameters, ..Default::default() }))
+        Ok(self.frontend.start(
+            session,
+            StatementRequest {
+                sql,
+                parameters,
+                ..Default::default()
+            },
+        ))
     }
 
     /// Starts a prepared statement with the values that are bound to it.
     pub(super) fn start_prepared(&self, caller: &Caller, handle: &[u8]) -> Result<Arc<Statement>, Status> {
-        let found = self.prepared.find(handle, caller).map_err(|error| to_status(&error))?;
+        let found = self
+            .prepared
+            .find(handle, caller)
+            .map_err(|error| to_status(&error))?;
         self.start(caller, found.sql.clone(), found.bound_values())
     }
 
     /// Finds the statement of checked claims.
     pub(super) fn find(&self, claims: &TicketClaims) -> Result<Arc<Statement>, Status> {
-        self.frontend.services.statements.find(&claims.statement_id, &claims.principal).ok_or_else(|| {
-            to_status(
-                &Error::user(Code::STATEMENT_EXPIRED, "the result of this statement is no longer kept")
+        self.frontend
+            .services
+            .statements
+            .find(&claims.statement_id, &claims.principal)
+            .ok_or_else(|| {
+                to_status(
+                    &Error::user(
+                        Code::STATEMENT_EXPIRED,
+                        "the result of this statement is no longer kept",
+                    )
                     .with_hint("run the statement again; result.ttl says how long results are kept"),
-            )
-        })
+                )
+            })
     }
 
     /// Columns that a statement would answer.
     pub(super) async fn result_schema(&self, caller: &Caller, sql: &str) -> Result<Schema, Status> {
         let session = self.session(caller)?;
         let described = prepared::describe(&self.frontend, &session, sql).await;
-        described.map(|described| described.columns).map_err(|error| to_status(&error))
+        described
+            .map(|described| described.columns)
+            .map_err(|error| to_status(&error))
     }
 
     /// Waits for the end of a statement; a client that goes away meanwhile cancels it.
@@ -167,12 +191,20 @@ impl FlightSqlService for FlightSql {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<<Self as FlightService>::HandshakeStream>, Status> {
-        let authorization = self.door.handshake(request.metadata()).map_err(|error| to_status(&error))?;
-        let value: MetadataValue<_> =
-            authorization.parse().map_err(|_| Status::internal("the token cannot be sent in a header"))?;
+        let authorization = self
+            .door
+            .handshake(request.metadata())
+            .map_err(|error| to_status(&error))?;
+        let value: MetadataValue<_> = authorization
+            .parse()
+            .map_err(|_| Status::internal("the token cannot be sent in a header"))?;
         let payload = authorization.into_bytes().into();
-        let answer = HandshakeResponse { protocol_version: 0, payload };
-        let mut response = Response::new(stream::iter([Ok(answer)]).boxed() as <Self as FlightService>::HandshakeStream);
+        let answer = HandshakeResponse {
+            protocol_version: 0,
+            payload,
+        };
+        let mut response =
+            Response::new(stream::iter([Ok(answer)]).boxed() as <Self as FlightService>::HandshakeStream);
         response.metadata_mut().insert("authorization", value);
         Ok(response)
     }
@@ -289,7 +321,10 @@ impl FlightSqlService for FlightSql {
         request: Request<Ticket>,
     ) -> Result<Response<GetStream>, Status> {
         let caller = self.caller(&request)?;
-        let claims = self.signer.check(&ticket.statement_handle, &caller.principal).map_err(|error| to_status(&error))?;
+        let claims = self
+            .signer
+            .check(&ticket.statement_handle, &caller.principal)
+            .map_err(|error| to_status(&error))?;
         let statement = self.find(&claims)?;
         let cluster = &self.frontend.services.cluster;
         match statement.progress().phase {
@@ -298,7 +333,9 @@ impl FlightSqlService for FlightSql {
                 stream.map(Response::new).map_err(|error| to_status(&error))
             }
             Phase::Failed(error) => Err(to_status(&error)),
-            Phase::Queued | Phase::Running => Err(Status::failed_precondition("the statement has not ended yet")),
+            Phase::Queued | Phase::Running => {
+                Err(Status::failed_precondition("the statement has not ended yet"))
+            }
         }
     }
 
@@ -344,7 +381,12 @@ impl FlightSqlService for FlightSql {
         request: Request<Ticket>,
     ) -> Result<Response<GetStream>, Status> {
         self.caller(&request)?;
-        answer(query.into_builder(&self.sql_info).build().map_err(introspection::failed))
+        answer(
+            query
+                .into_builder(&self.sql_info)
+                .build()
+                .map_err(introspection::failed),
+        )
     }
 
     async fn do_get_xdbc_type_info(
@@ -353,7 +395,12 @@ impl FlightSqlService for FlightSql {
         request: Request<Ticket>,
     ) -> Result<Response<GetStream>, Status> {
         self.caller(&request)?;
-        answer(query.into_builder(&self.type_info).build().map_err(introspection::failed))
+        answer(
+            query
+                .into_builder(&self.type_info)
+                .build()
+                .map_err(introspection::failed),
+        )
     }
 
     async fn do_get_primary_keys(
@@ -408,11 +455,15 @@ impl FlightSqlService for FlightSql {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
         let caller = self.caller(&request)?;
-        let found =
-            self.prepared.find(&query.prepared_statement_handle, &caller).map_err(|error| to_status(&error))?;
+        let found = self
+            .prepared
+            .find(&query.prepared_statement_handle, &caller)
+            .map_err(|error| to_status(&error))?;
         let rows = prepared::read_rows(request.into_inner()).await?;
         found.bind(rows).map_err(|error| to_status(&error))?;
-        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(query.prepared_statement_handle) })
+        Ok(DoPutPreparedStatementResult {
+            prepared_statement_handle: Some(query.prepared_statement_handle),
+        })
     }
 
     async fn do_put_prepared_statement_update(
@@ -421,11 +472,17 @@ impl FlightSqlService for FlightSql {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         let caller = self.caller(&request)?;
-        let found =
-            self.prepared.find(&query.prepared_statement_handle, &caller).map_err(|error| to_status(&error))?;
+        let found = self
+            .prepared
+            .find(&query.prepared_statement_handle, &caller)
+            .map_err(|error| to_status(&error))?;
         let rows = prepared::read_rows(request.into_inner()).await?;
         let mut affected = 0;
-        let runs = if rows.is_empty() { vec![found.bound_values()] } else { rows.into_iter().map(Some).collect() };
+        let runs = if rows.is_empty() {
+            vec![found.bound_values()]
+        } else {
+            rows.into_iter().map(Some).collect()
+        };
         for values in runs {
             let statement = self.start(&caller, found.sql.clone(), values)?;
             affected += self.affected_rows(statement).await?;
@@ -442,7 +499,9 @@ impl FlightSqlService for FlightSql {
         let session = self.session(&caller)?;
         let described = prepared::describe(&self.frontend, &session, &query.query).await;
         let described = described.map_err(|error| to_status(&error))?;
-        self.prepared.create(&caller, query.query, described).map_err(|error| to_status(&error))
+        self.prepared
+            .create(&caller, query.query, described)
+            .map_err(|error| to_status(&error))
     }
 
     async fn do_action_close_prepared_statement(

@@ -9,14 +9,17 @@ const TEXT_BYTES_MAX: usize = 3_000;
 /// Turns an error into a gRPC status. The text is the whole text for the user, shortened if it must be.
 pub(super) fn to_status(error: &Error) -> Status {
     let text = error.user_text();
-    let text = if text.len() > TEXT_BYTES_MAX { shortened(error) } else { text };
+    let text = if text.len() > TEXT_BYTES_MAX {
+        shortened(error)
+    } else {
+        text
+    };
     match error.code {
         Code::NOT_LET_IN => Status::unauthenticated(text),
         Code::CANCELLED => Status::cancelled(text),
         Code::DEADLINE => Status::deadline_exceeded(text),
         Code::UNKNOWN_RELATION | Code::STATEMENT_UNKNOWN | Code::STATEMENT_EXPIRED => Status::not_found(text),
         Code::RELATION_EXISTS => Status::already_exists(text),
-        Code::NOT_SUPPORTED => Status::unimplemented(text),
         Code::EXECUTOR_LOST | Code::STATE_CONFLICT | Code::LEASE_LOST => Status::aborted(text),
         Code::NO_EXECUTORS => Status::failed_precondition(text),
         _ => match error.class {
@@ -32,7 +35,10 @@ pub(super) fn to_status(error: &Error) -> Status {
 fn shortened(error: &Error) -> String {
     let mut short = error.clone();
     short.message = cut(&error.message, TEXT_BYTES_MAX / 4);
-    short.detail = error.detail.as_deref().map(|detail| cut(detail, TEXT_BYTES_MAX / 2));
+    short.detail = error
+        .detail
+        .as_deref()
+        .map(|detail| cut(detail, TEXT_BYTES_MAX / 2));
     short.user_text()
 }
 
@@ -51,7 +57,9 @@ mod tests {
 
     #[test]
     fn long_details_are_cut_and_keep_code_and_hint() {
-        let error = Error::user(Code::BAD_DATA, "bad").with_detail("ä".repeat(100_000)).with_hint("repair it");
+        let error = Error::user(Code::BAD_DATA, "bad")
+            .with_detail("ä".repeat(100_000))
+            .with_hint("repair it");
         let status = to_status(&error);
         assert!(status.message().len() < TEXT_BYTES_MAX);
         assert!(status.message().contains("[MP0032]") && status.message().ends_with("hint: repair it"));

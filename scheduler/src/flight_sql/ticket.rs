@@ -48,13 +48,15 @@ impl Signer {
     /// [`Code::TICKET_VOID`].
     pub(super) fn check(&self, ticket: &[u8], principal: &str) -> Result<TicketClaims, Error> {
         let void = |reason: &str| {
-            Error::user(Code::TICKET_VOID, format!("the ticket is void: {reason}")).with_hint("run the statement again")
+            Error::user(Code::TICKET_VOID, format!("the ticket is void: {reason}"))
+                .with_hint("run the statement again")
         };
         let signed = SignedTicket::decode(ticket).map_err(|_| void("it is not one of ours"))?;
         self.mac(&signed.claims)
             .verify_slice(&signed.signature)
             .map_err(|_| void("it was not signed by this scheduler since its last start"))?;
-        let claims = TicketClaims::decode(signed.claims.as_slice()).map_err(|_| void("it is not one of ours"))?;
+        let claims =
+            TicketClaims::decode(signed.claims.as_slice()).map_err(|_| void("it is not one of ours"))?;
         if claims.expires_at_s < now_ms() / 1000 {
             return Err(void("it is too old"));
         }
@@ -81,7 +83,10 @@ mod tests {
         let ticket = signer.sign("s", 3, "me");
         assert_eq!(signer.check(&ticket, "me").unwrap().partition, 3);
         assert!(signer.check(&ticket, "you").is_err());
-        assert!(Signer::new(60).check(&ticket, "me").is_err(), "another scheduler's key");
+        assert!(
+            Signer::new(60).check(&ticket, "me").is_err(),
+            "another scheduler's key"
+        );
         let mut changed = SignedTicket::decode(ticket.as_slice()).unwrap();
         let mut claims = TicketClaims::decode(changed.claims.as_slice()).unwrap();
         claims.partition = 4;

@@ -44,7 +44,10 @@ impl Admission {
         if self.waiting.fetch_add(1, Ordering::SeqCst) >= self.max_queued {
             return Err(Error::resource(
                 Code::ADMISSION_FULL,
-                format!("{} statements are running and {} are waiting", self.max_running, self.max_queued),
+                format!(
+                    "{} statements are running and {} are waiting",
+                    self.max_running, self.max_queued
+                ),
             )
             .with_hint("try again later, or raise admission.max_running or admission.max_queued"));
         }

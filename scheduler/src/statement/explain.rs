@@ -24,7 +24,9 @@ pub(super) async fn explain(planned: Planned) -> Result<ResultSet, Error> {
     let LogicalPlan::Explain(explain) = planned.plan else {
         return Err(Error::bug("not an EXPLAIN"));
     };
-    let rows = explain_rows(&planned.state, &explain.plan).await.map_err(Error::from_datafusion)?;
+    let rows = explain_rows(&planned.state, &explain.plan)
+        .await
+        .map_err(Error::from_datafusion)?;
     table(rows)
 }
 
@@ -38,7 +40,10 @@ async fn explain_rows(
         return Ok(rows);
     }
     let physical = state.create_physical_plan(plan).await?;
-    rows.push(("physical_plan".to_string(), displayable(physical.as_ref()).indent(false).to_string()));
+    rows.push((
+        "physical_plan".to_string(),
+        displayable(physical.as_ref()).indent(false).to_string(),
+    ));
     let mut planner = DefaultDistributedPlanner::new();
     let stages = planner
         .plan_query_stages(&JobId::new("explain"), physical, state.config_options())
@@ -46,7 +51,13 @@ async fn explain_rows(
     let text: Vec<String> = stages
         .iter()
         .enumerate()
-        .map(|(number, stage)| format!("stage {}\n{}", number + 1, displayable(stage.as_ref()).indent(false)))
+        .map(|(number, stage)| {
+            format!(
+                "stage {}\n{}",
+                number + 1,
+                displayable(stage.as_ref()).indent(false)
+            )
+        })
         .collect();
     rows.push(("distributed_plan".to_string(), text.join("\n")));
     Ok(rows)
@@ -62,13 +73,21 @@ pub(super) async fn analyze(
         return Err(Error::bug("not an EXPLAIN ANALYZE"));
     };
     let context = Arc::new(SessionContext::new_with_state(planned.state));
-    let finished = job::run(services, statement, context, &analyze.input).await?;
+    let finished =
+        job::rerun_after_loss(|| job::run(services, statement, context.clone(), &analyze.input)).await?;
     let stages = services.cluster.stages(&finished.id).await;
-    table(stages.iter().map(|stage| (heading(stage), stage.plan.clone())).collect())
+    table(
+        stages
+            .iter()
+            .map(|stage| (heading(stage), stage.plan.clone()))
+            .collect(),
+    )
 }
 
 fn heading(stage: &StageReport) -> String {
-    let rows = stage.output_rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
+    let rows = stage
+        .output_rows
+        .map_or_else(String::new, |rows| format!(", {rows} rows"));
     let spilled = match stage.spilled_bytes {
         0 => String::new(),
         bytes => format!(", {bytes} bytes spilled"),
@@ -88,8 +107,14 @@ fn table(rows: Vec<(String, String)>) -> Result<ResultSet, Error> {
         Field::new("plan", DataType::Utf8, false),
     ]));
     let (kinds, plans): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
-    let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(kinds)), Arc::new(StringArray::from(plans))];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(kinds)),
+        Arc::new(StringArray::from(plans)),
+    ];
     let batch = RecordBatch::try_new(schema.clone(), columns)
         .map_err(|error| Error::from_datafusion(DataFusionError::from(error)))?;
-    Ok(ResultSet { schema, parts: vec![Part::Batches(vec![batch])] })
+    Ok(ResultSet {
+        schema,
+        parts: vec![Part::Batches(vec![batch])],
+    })
 }

@@ -10,8 +10,8 @@ use tracing::Instrument;
 use super::admission::Admission;
 use super::registry::{Registry, Statement};
 use super::run;
-use crate::catalog::{SessionFactory, StatementCatalog};
 use crate::catalog::system::SystemTables;
+use crate::catalog::{SessionFactory, StatementCatalog};
 use crate::cluster::Cluster;
 use crate::options::LocalPaths;
 use crate::session::{Session, Sessions};
@@ -59,8 +59,12 @@ impl Frontend {
     /// Starts a statement and returns at once; it is watched through the handle.
     pub(crate) fn start(&self, session: Arc<Session>, request: Request) -> Arc<Statement> {
         session.count_statement();
-        let statement =
-            Statement::new(session, request.sql.clone(), request.name.clone(), request.detached);
+        let statement = Statement::new(
+            session,
+            request.sql.clone(),
+            request.name.clone(),
+            request.detached,
+        );
         self.services.statements.insert(statement.clone());
         let services = self.services.clone();
         let running = statement.clone();
@@ -99,7 +103,10 @@ async fn supervised(
     statement: &Arc<Statement>,
     request: Request,
 ) -> Result<super::ResultSet, Error> {
-    let limit = statement.session.statement_timeout().or(services.statement_timeout);
+    let limit = statement
+        .session
+        .statement_timeout()
+        .or(services.statement_timeout);
     let work = run::run(services, statement, request);
     tokio::select! {
         outcome = within(limit, work) => outcome,
@@ -107,11 +114,17 @@ async fn supervised(
     }
 }
 
-async fn within<T>(limit: Option<Duration>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let Some(limit) = limit else { return work.await };
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(Error::user(Code::DEADLINE, format!("the statement took longer than {limit:?}"))
-            .with_hint("raise millpond.statement_timeout for this session, or 0s for no limit"))
+        Err(Error::user(
+            Code::DEADLINE,
+            format!("the statement took longer than {limit:?}"),
+        )
+        .with_hint("raise millpond.statement_timeout for this session, or 0s for no limit"))
     })
 }
 
@@ -124,7 +137,10 @@ fn finish(services: &Services, statement: &Statement, outcome: Result<super::Res
     let elapsed_ms = statement.elapsed_ms();
     metrics::counter!("statements_total", "outcome" => outcome_word).increment(1);
     metrics::histogram!("statement_seconds").record(elapsed_ms as f64 / 1e3);
-    if services.slow_threshold.is_some_and(|threshold| u128::from(elapsed_ms) >= threshold.as_millis()) {
+    if services
+        .slow_threshold
+        .is_some_and(|threshold| u128::from(elapsed_ms) >= threshold.as_millis())
+    {
         tracing::warn!(elapsed_ms, sql = %shortened(&statement.sql), "slow statement");
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! A job is followed by its status stream; a tick reads its task counts. When the statement is dropped (cancel,
 //! deadline, client gone) a guard cancels the job, so that no task runs on for nobody.
+//!
+//! Ballista's adaptive plans do not come through the loss of an executor reliably: a status that arrives after a
+//! stage was rolled back is refused, and the job then waits for ever. So when an executor that was there at the start
+//! is gone, the job is given up ([`Code::EXECUTOR_LOST`]) and [`rerun_after_loss`] runs it again as a new job. That
+//! is safe because no row of it has left the cluster, and a write has its own staging folder for each run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +18,39 @@ use datafusion::prelude::SessionContext;
 use millpond_engine::error::{Code, Error};
 use tokio::sync::mpsc;
 
+use super::constants;
 use super::frontend::{Services, shortened};
 use super::registry::Statement;
 use crate::cluster::{Cluster, ordered_partitions, wait_for_executors};
 
 /// How often task counts are read while a job runs.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs of one job before its statement fails.
+const RUNS_MAX: usize = 4;
+/// Pause before another run, for the scheduler to notice which executors are gone.
+const RERUN_PAUSE: Duration = Duration::from_secs(2);
+
+/// Repeats `run` while it ends with [`Code::EXECUTOR_LOST`], a few times.
+///
+/// # Errors
+/// Any other error at once, and the loss of an executor in the last run.
+pub(super) async fn rerun_after_loss<T, F, R>(mut run: F) -> Result<T, Error>
+where
+    F: FnMut() -> R,
+    R: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..RUNS_MAX {
+        match run().await {
+            Err(error) if error.code == Code::EXECUTOR_LOST => {
+                tracing::warn!(%error, "run the job again");
+                tokio::time::sleep(RERUN_PAUSE).await;
+            }
+            ended => return ended,
+        }
+    }
+    run().await
+}
 
 /// A job that ended well.
 #[derive(Debug)]
@@ -41,11 +73,26 @@ pub(super) async fn run(
     let _permit = services.admission.admit().await?;
     wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
     statement.start_running();
-    let name = if statement.name.is_empty() { shortened(&statement.sql) } else { statement.name.clone() };
-    let (id, changes) = services.cluster.submit(&name, context, plan).await?;
+    let present = services.cluster.executor_ids().await;
+    let plan = constants::for_cluster(plan.clone())?;
+    let name = if statement.name.is_empty() {
+        shortened(&statement.sql)
+    } else {
+        statement.name.clone()
+    };
+    let (id, changes) = services.cluster.submit(&name, context, &plan).await?;
     statement.set_job(id.clone());
-    let mut guard = CancelOnDrop { cluster: services.cluster.clone(), job: Some(id.clone()) };
-    let partitions = follow(services, statement, &id, changes).await?;
+    let mut guard = CancelOnDrop {
+        cluster: services.cluster.clone(),
+        job: Some(id.clone()),
+    };
+    let partitions = tokio::select! {
+        ended = follow(services, statement, &id, changes) => ended?,
+        lost = executor_lost(&services.cluster, &present) => return Err(lost),
+    };
+    if let Some(lost) = services.cluster.first_missing(&present).await {
+        return Err(loss_of(&lost));
+    }
     guard.job = None;
     Ok(FinishedJob { id, partitions })
 }
@@ -76,6 +123,25 @@ async fn follow(
     }
 }
 
+/// Resolves when one of the executors is gone.
+async fn executor_lost(cluster: &Cluster, present: &[String]) -> Error {
+    let mut tick = tokio::time::interval(PROGRESS_INTERVAL);
+    loop {
+        tick.tick().await;
+        if let Some(lost) = cluster.first_missing(present).await {
+            return loss_of(&lost);
+        }
+    }
+}
+
+fn loss_of(executor: &str) -> Error {
+    Error::new(
+        Code::EXECUTOR_LOST,
+        format!("executor {executor} was lost while the job ran"),
+    )
+    .with_hint("run the statement again")
+}
+
 async fn report(services: &Services, statement: &Statement, id: &JobId) {
     let mut status = statement.progress().status;
     services.cluster.report_progress(id, &mut status).await;
@@ -102,9 +168,4 @@ impl Drop for CancelOnDrop {
             tokio::spawn(async move { cluster.cancel(&job).await });
         }
     }
-}
-
-/// A statement that was stopped by its user, told apart from a failure.
-pub(super) fn cancelled() -> Error {
-    Error::user(Code::CANCELLED, "the statement was cancelled")
 }

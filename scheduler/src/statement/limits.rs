@@ -20,14 +20,19 @@ pub(crate) const DEPTH_MAX: usize = 4_000;
 /// [`Code::STATEMENT_TOO_LARGE`] or, for text that has no tokens, [`Code::SYNTAX`].
 pub(crate) fn check_text(sql: &str) -> Result<(), Error> {
     if sql.len() >= SQL_BYTES_MAX {
-        return Err(too_large(format!("the statement has {} bytes, the limit is {SQL_BYTES_MAX}", sql.len())));
+        return Err(too_large(format!(
+            "the statement has {} bytes, the limit is {SQL_BYTES_MAX}",
+            sql.len()
+        )));
     }
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize()
         .map_err(|error| Error::user(Code::SYNTAX, error.to_string()))?;
     let depth = tokens.iter().filter(|token| deepens(token)).count();
     if depth > DEPTH_MAX {
-        return Err(too_large(format!("the statement has {depth} operators, the limit is {DEPTH_MAX}")));
+        return Err(too_large(format!(
+            "the statement has {depth} operators, the limit is {DEPTH_MAX}"
+        )));
     }
     Ok(())
 }
@@ -84,7 +89,10 @@ mod tests {
         let list = vec!["1"; 100_000].join(",");
         assert!(check_text(&format!("SELECT 1 WHERE 1 IN ({list})")).is_ok());
         let chain = vec!["1"; 100_000].join("+");
-        assert_eq!(check_text(&format!("SELECT {chain}")).unwrap_err().code, Code::STATEMENT_TOO_LARGE);
+        assert_eq!(
+            check_text(&format!("SELECT {chain}")).unwrap_err().code,
+            Code::STATEMENT_TOO_LARGE
+        );
         let unions = vec!["SELECT 1"; 10_000].join(" UNION ALL ");
         assert_eq!(check_text(&unions).unwrap_err().code, Code::STATEMENT_TOO_LARGE);
     }

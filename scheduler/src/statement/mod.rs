@@ -11,6 +11,7 @@
 //! ```
 
 mod admission;
+mod constants;
 mod explain;
 mod frontend;
 mod job;
@@ -21,5 +22,5 @@ mod write;
 
 pub(crate) use admission::Admission;
 pub(crate) use frontend::{Frontend, Request, Services};
-pub(crate) use run::plan_only;
 pub(crate) use registry::{Part, Phase, Registry, ResultSet, Statement};
+pub(crate) use run::plan_only;

@@ -44,7 +44,10 @@ pub(crate) struct ResultSet {
 impl ResultSet {
     /// A result without columns and rows.
     pub(crate) fn nothing() -> Self {
-        Self { schema: Arc::new(datafusion::arrow::datatypes::Schema::empty()), parts: Vec::new() }
+        Self {
+            schema: Arc::new(datafusion::arrow::datatypes::Schema::empty()),
+            parts: Vec::new(),
+        }
     }
 }
 
@@ -101,8 +104,11 @@ pub(crate) struct Statement {
 impl Statement {
     pub(crate) fn new(session: Arc<Session>, sql: String, name: String, detached: bool) -> Arc<Self> {
         let id = uuid::Uuid::new_v4().to_string();
-        let status =
-            StatementStatus { statement_id: id.clone(), state: "queued".to_string(), ..Default::default() };
+        let status = StatementStatus {
+            statement_id: id.clone(),
+            state: "queued".to_string(),
+            ..Default::default()
+        };
         Arc::new(Self {
             id,
             session,
@@ -114,7 +120,10 @@ impl Statement {
             detached,
             job: Mutex::default(),
             cancel: CancellationToken::new(),
-            progress: watch::Sender::new(Progress { phase: Phase::Queued, status }),
+            progress: watch::Sender::new(Progress {
+                phase: Phase::Queued,
+                status,
+            }),
         })
     }
 
@@ -244,7 +253,10 @@ impl Registry {
 
     /// Finds a statement of a principal; others' statements do not exist for it.
     pub(crate) fn find(&self, id: &str, principal: &str) -> Option<Arc<Statement>> {
-        self.live.get(id).filter(|found| found.session.principal == principal).map(|found| found.clone())
+        self.live
+            .get(id)
+            .filter(|found| found.session.principal == principal)
+            .map(|found| found.clone())
     }
 
     /// Finds a running statement by the number of its job.

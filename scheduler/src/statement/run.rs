@@ -41,10 +41,19 @@ pub(super) async fn run(
     }
     let parsed = match executed_statement(session, &state, &parsed)? {
         Some(stored) => stored,
-        None => Resolved { parsed, parameters: request.parameters },
+        None => Resolved {
+            parsed,
+            parameters: request.parameters,
+        },
     };
     let plan = plan(&state, parsed).await?;
-    dispatch(services, statement, Planned { catalog, state, plan }, &request.sql).await
+    dispatch(
+        services,
+        statement,
+        Planned { catalog, state, plan },
+        &request.sql,
+    )
+    .await
 }
 
 /// One version of the catalog with the settings of the session.
@@ -59,7 +68,12 @@ pub(super) async fn statement_catalog(services: &Services, session: &Session) ->
         };
         config = config.with_target_partitions(partitions);
     }
-    StatementCatalog::new(services.catalog.current(), services.factory.clone(), config, services.system.clone())
+    StatementCatalog::new(
+        services.catalog.current(),
+        services.factory.clone(),
+        config,
+        services.system.clone(),
+    )
 }
 
 /// Plans a statement without running it, for prepared statements and schemas.
@@ -67,7 +81,10 @@ pub(crate) async fn plan_only(catalog: &StatementCatalog, sql: &str) -> Result<L
     limits::check_text(sql)?;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let parsed = parse(&state, sql)?;
-    state.statement_to_plan(parsed).await.map_err(Error::from_datafusion)
+    state
+        .statement_to_plan(parsed)
+        .await
+        .map_err(Error::from_datafusion)
 }
 
 fn parse(state: &SessionState, sql: &str) -> Result<ParsedStatement, Error> {
@@ -75,7 +92,9 @@ fn parse(state: &SessionState, sql: &str) -> Result<ParsedStatement, Error> {
     if sql.trim().trim_end_matches(';').trim().is_empty() {
         return Err(Error::user(Code::SYNTAX, "the statement is empty"));
     }
-    state.sql_to_statement(sql, &dialect).map_err(|error| Error::from_datafusion(error).with_sql(sql))
+    state
+        .sql_to_statement(sql, &dialect)
+        .map_err(|error| Error::from_datafusion(error).with_sql(sql))
 }
 
 struct Resolved {
@@ -84,22 +103,29 @@ struct Resolved {
 }
 
 async fn plan(state: &SessionState, resolved: Resolved) -> Result<LogicalPlan, Error> {
-    let plan = state.statement_to_plan(resolved.parsed).await.map_err(Error::from_datafusion)?;
+    let plan = state
+        .statement_to_plan(resolved.parsed)
+        .await
+        .map_err(Error::from_datafusion)?;
     let plan = match resolved.parameters {
         Some(values) => plan.with_param_values(values).map_err(Error::from_datafusion)?,
         None => plan,
     };
     let missing = plan.get_parameter_names().map_err(Error::from_datafusion)?;
     if let Some(name) = missing.iter().next() {
-        return Err(Error::user(Code::TYPE_MISMATCH, format!("no value for parameter {name}"))
-            .with_hint("prepare the statement and bind a value, or write the value into the SQL"));
+        return Err(
+            Error::user(Code::TYPE_MISMATCH, format!("no value for parameter {name}"))
+                .with_hint("prepare the statement and bind a value, or write the value into the SQL"),
+        );
     }
     Ok(plan)
 }
 
 /// Handles `PREPARE` and `DEALLOCATE`, which only change the session.
 fn prepared_statement(session: &Session, parsed: &ParsedStatement) -> Result<Option<ResultSet>, Error> {
-    let ParsedStatement::Statement(parsed) = parsed else { return Ok(None) };
+    let ParsedStatement::Statement(parsed) = parsed else {
+        return Ok(None);
+    };
     match parsed.as_ref() {
         ast::Statement::Prepare { name, statement, .. } => {
             session.prepare(&name.value, statement.to_string());
@@ -122,8 +148,17 @@ fn executed_statement(
     state: &SessionState,
     parsed: &ParsedStatement,
 ) -> Result<Option<Resolved>, Error> {
-    let ParsedStatement::Statement(parsed) = parsed else { return Ok(None) };
-    let ast::Statement::Execute { name: Some(name), parameters, .. } = parsed.as_ref() else { return Ok(None) };
+    let ParsedStatement::Statement(parsed) = parsed else {
+        return Ok(None);
+    };
+    let ast::Statement::Execute {
+        name: Some(name),
+        parameters,
+        ..
+    } = parsed.as_ref()
+    else {
+        return Ok(None);
+    };
     let name = name.to_string();
     let sql = session.prepared(&name).ok_or_else(|| no_such_prepared(&name))?;
     let mut values = Vec::with_capacity(parameters.len());
@@ -131,12 +166,18 @@ fn executed_statement(
         values.push(constant(state, parameter)?.into());
     }
     let parameters = (!values.is_empty()).then_some(ParamValues::List(values));
-    Ok(Some(Resolved { parsed: parse(state, &sql)?, parameters }))
+    Ok(Some(Resolved {
+        parsed: parse(state, &sql)?,
+        parameters,
+    }))
 }
 
 fn no_such_prepared(name: &str) -> Error {
-    Error::user(Code::UNKNOWN_RELATION, format!("there is no prepared statement '{name}' in this session"))
-        .with_hint("PREPARE it first; prepared statements end with their session")
+    Error::user(
+        Code::UNKNOWN_RELATION,
+        format!("there is no prepared statement '{name}' in this session"),
+    )
+    .with_hint("PREPARE it first; prepared statements end with their session")
 }
 
 /// Evaluates an expression without columns.
@@ -151,7 +192,10 @@ fn constant(state: &SessionState, expression: &ast::Expr) -> Result<datafusion::
     let simplifier = ExprSimplifier::new(SimplifyContext::default());
     match simplifier.simplify(logical).map_err(Error::from_datafusion)? {
         Expr::Literal(value, _) => Ok(value),
-        _ => Err(Error::user(Code::TYPE_MISMATCH, format!("'{expression}' is no constant"))),
+        _ => Err(Error::user(
+            Code::TYPE_MISMATCH,
+            format!("'{expression}' is no constant"),
+        )),
     }
 }
 
@@ -198,26 +242,40 @@ fn change_session(session: &Session, change: SessionStatement) -> Result<(), Err
     match change {
         SessionStatement::SetVariable(set) => session.set(&full_name(&set.variable), &set.value),
         SessionStatement::ResetVariable(reset) => session.reset(&full_name(&reset.variable)),
-        SessionStatement::TransactionStart(_) | SessionStatement::TransactionEnd(_) => {
-            Err(Error::user(Code::NOT_SUPPORTED, "there are no transactions over several statements")
-                .with_hint("every statement is atomic by itself; use autocommit"))
-        }
-        other => Err(Error::user(Code::NOT_SUPPORTED, format!("{} is not supported", other.name()))),
+        SessionStatement::TransactionStart(_) | SessionStatement::TransactionEnd(_) => Err(Error::user(
+            Code::NOT_SUPPORTED,
+            "there are no transactions over several statements",
+        )
+        .with_hint("every statement is atomic by itself; use autocommit")),
+        other => Err(Error::user(
+            Code::NOT_SUPPORTED,
+            format!("{} is not supported", other.name()),
+        )),
     }
 }
 
 /// Lets people write `SET statement_timeout = '30s'` for `millpond.statement_timeout`.
 fn full_name(variable: &str) -> String {
     let variable = variable.to_ascii_lowercase();
-    if variable.contains('.') { variable } else { format!("millpond.{variable}") }
+    if variable.contains('.') {
+        variable
+    } else {
+        format!("millpond.{variable}")
+    }
 }
 
 /// Runs a plan over constants and metadata here, while it is read.
 async fn on_scheduler(planned: Planned) -> Result<ResultSet, Error> {
     let context = SessionContext::new_with_state(planned.state);
-    let frame = context.execute_logical_plan(planned.plan).await.map_err(Error::from_datafusion)?;
+    let frame = context
+        .execute_logical_plan(planned.plan)
+        .await
+        .map_err(Error::from_datafusion)?;
     let stream = frame.execute_stream().await.map_err(Error::from_datafusion)?;
-    Ok(ResultSet { schema: stream.schema(), parts: vec![Part::Stream(Mutex::new(Some(stream)))] })
+    Ok(ResultSet {
+        schema: stream.schema(),
+        parts: vec![Part::Stream(Mutex::new(Some(stream)))],
+    })
 }
 
 async fn on_cluster(
@@ -227,8 +285,13 @@ async fn on_cluster(
 ) -> Result<ResultSet, Error> {
     let schema = Arc::new(planned.plan.schema().as_arrow().clone());
     let context = Arc::new(SessionContext::new_with_state(planned.state));
-    let finished = job::run(services, statement, context, &planned.plan).await?;
-    let parts = finished.partitions.into_iter().map(|partition| Part::Remote(Box::new(partition))).collect();
+    let finished =
+        job::rerun_after_loss(|| job::run(services, statement, context.clone(), &planned.plan)).await?;
+    let parts = finished
+        .partitions
+        .into_iter()
+        .map(|partition| Part::Remote(Box::new(partition)))
+        .collect();
     Ok(ResultSet { schema, parts })
 }
 
@@ -238,13 +301,23 @@ fn verb_of(parsed: &ParsedStatement) -> String {
     let first = words.next().unwrap_or_default();
     match first.as_str() {
         "CREATE" | "DROP" | "ALTER" => {
-            let rest: Vec<String> =
-                words.filter(|word| !matches!(word.as_str(), "OR" | "REPLACE" | "IF" | "NOT" | "EXISTS")).take(2).collect();
-            let object = rest.iter().take(if rest.first().is_some_and(|w| w == "EXTERNAL") { 2 } else { 1 });
-            std::iter::once(first.clone()).chain(object.cloned()).collect::<Vec<_>>().join(" ")
+            let rest: Vec<String> = words
+                .filter(|word| !matches!(word.as_str(), "OR" | "REPLACE" | "IF" | "NOT" | "EXISTS"))
+                .take(2)
+                .collect();
+            let object = rest
+                .iter()
+                .take(if rest.first().is_some_and(|w| w == "EXTERNAL") {
+                    2
+                } else {
+                    1
+                });
+            std::iter::once(first.clone())
+                .chain(object.cloned())
+                .collect::<Vec<_>>()
+                .join(" ")
         }
         "WITH" => "SELECT".to_string(),
         _ => first,
     }
 }
-

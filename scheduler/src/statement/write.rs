@@ -31,9 +31,9 @@ use millpond_engine::session::{CATALOG, DEFAULT_SCHEMA};
 use millpond_proto::catalog::{FileTable, RelationKind};
 
 use super::frontend::Services;
+use super::job;
 use super::registry::{Part, ResultSet, Statement};
 use super::run::Planned;
-use super::job;
 use crate::catalog::resolve_location;
 
 /// Times a job with retries is run again before the statement fails.
@@ -79,13 +79,17 @@ pub(super) async fn run(
         other => return Err(Error::bug(format!("{} does not write", other.display()))),
     };
     for _ in 0..RUNS_MAX {
-        if let Some(rows) = attempt(services, statement, &state, &write).await? {
+        let attempted = job::rerun_after_loss(|| attempt(services, statement, &state, &write)).await?;
+        if let Some(rows) = attempted {
             statement.update(|status| status.affected_rows = Some(rows));
             return count_result(rows);
         }
     }
-    Err(Error::external(Code::EXECUTOR_LOST, format!("tasks were lost in each of {RUNS_MAX} runs; nothing was written"))
-        .with_hint("look at system.executors and run the statement again"))
+    Err(Error::external(
+        Code::EXECUTOR_LOST,
+        format!("tasks were lost in each of {RUNS_MAX} runs; nothing was written"),
+    )
+    .with_hint("look at system.executors and run the statement again"))
 }
 
 /// Writes into a staging folder and commits it. `None` if tasks ran more than once.
@@ -97,7 +101,11 @@ async fn attempt(
 ) -> Result<Option<u64>, Error> {
     let staging = Staging::new(state, &write.target)?;
     let single_file = !write.target.is_folder() || write.partition_by.is_empty();
-    let output_url = if single_file { format!("{}part-0.{}", staging.url, write.target.extension) } else { staging.url.clone() };
+    let output_url = if single_file {
+        format!("{}part-0.{}", staging.url, write.target.extension)
+    } else {
+        staging.url.clone()
+    };
     let plan = LogicalPlan::Copy(CopyTo::new(
         write.input.clone(),
         output_url,
@@ -113,8 +121,13 @@ async fn attempt(
     }
     let mut rows = 0;
     for partition in finished.partitions {
-        let batches: Vec<RecordBatch> =
-            services.cluster.fetch(partition).await?.try_collect().await.map_err(Error::from_datafusion)?;
+        let batches: Vec<RecordBatch> = services
+            .cluster
+            .fetch(partition)
+            .await?
+            .try_collect()
+            .await
+            .map_err(Error::from_datafusion)?;
         rows += batches.iter().map(counted_rows).sum::<u64>();
     }
     staging.commit(&write.target).await?;
@@ -122,20 +135,40 @@ async fn attempt(
 }
 
 fn counted_rows(batch: &RecordBatch) -> u64 {
-    let counts = batch.columns().first().and_then(|column| column.as_any().downcast_ref::<UInt64Array>());
+    let counts = batch
+        .columns()
+        .first()
+        .and_then(|column| column.as_any().downcast_ref::<UInt64Array>());
     counts.map_or(0, |counts| counts.iter().flatten().sum())
 }
 
 fn copy_write(services: &Services, copy: CopyTo) -> Result<Write, Error> {
     let location = resolve_location(&copy.output_url, &services.local_paths)?;
     let extension = copy.file_type.get_ext();
+    check_format(&extension)?;
     Ok(Write {
         input: copy.input,
         file_type: copy.file_type,
         options: copy.options,
         partition_by: copy.partition_by,
-        target: Target { location, append: false, extension },
+        target: Target {
+            location,
+            append: false,
+            extension,
+        },
     })
+}
+
+/// Refuses formats whose writer cannot be sent to an executor.
+fn check_format(extension: &str) -> Result<(), Error> {
+    if matches!(extension, "csv" | "json" | "parquet") {
+        return Ok(());
+    }
+    Err(Error::user(
+        Code::NOT_SUPPORTED,
+        format!("files of format '{extension}' cannot be written by the cluster"),
+    )
+    .with_hint("write PARQUET, CSV or JSON"))
 }
 
 fn written_table<'a>(
@@ -143,13 +176,18 @@ fn written_table<'a>(
     dml: &DmlStatement,
 ) -> Result<&'a FileTable, Error> {
     let name = dml.table_name.clone().resolve(CATALOG, DEFAULT_SCHEMA);
-    let relation = catalog.version().relations.get(&(name.schema.to_string(), name.table.to_string()));
+    let relation = catalog
+        .version()
+        .relations
+        .get(&(name.schema.to_string(), name.table.to_string()));
     match relation.and_then(|relation| relation.kind.as_ref()) {
         Some(RelationKind::Files(table)) => Ok(table),
         Some(RelationKind::View(_)) => Err(Error::user(Code::NOT_SUPPORTED, format!("{name} is a view"))
             .with_hint("write to the table that the view reads")),
-        None => Err(Error::user(Code::NOT_SUPPORTED, format!("{name} cannot be written"))
-            .with_hint("write to a table made by CREATE EXTERNAL TABLE over a folder")),
+        None => Err(
+            Error::user(Code::NOT_SUPPORTED, format!("{name} cannot be written"))
+                .with_hint("write to a table made by CREATE EXTERNAL TABLE over a folder"),
+        ),
     }
 }
 
@@ -157,30 +195,49 @@ fn insert_write(state: &SessionState, dml: DmlStatement, table: &FileTable) -> R
     match dml.op {
         WriteOp::Insert(InsertOp::Append) => {}
         ref other => {
-            return Err(Error::user(Code::NOT_SUPPORTED, format!("{other} is not supported on a file table"))
-                .with_hint("write the rows you want to keep with COPY into a new folder"));
+            return Err(Error::user(
+                Code::NOT_SUPPORTED,
+                format!("{other} is not supported on a file table"),
+            )
+            .with_hint("write the rows you want to keep with COPY into a new folder"));
         }
     }
     if !table.location.ends_with('/') {
         return Err(Error::user(
             Code::NOT_SUPPORTED,
-            format!("{} is over one file, to which rows cannot be added", dml.table_name),
+            format!(
+                "{} is over one file, to which rows cannot be added",
+                dml.table_name
+            ),
         )
         .with_hint("create the table over a folder: a LOCATION with a slash at the end"));
     }
-    let factory = state.get_file_format_factory(&table.format.to_ascii_lowercase()).ok_or_else(|| {
-        Error::user(Code::NOT_SUPPORTED, format!("cannot write files of format {}", table.format))
-    })?;
+    let factory = state
+        .get_file_format_factory(&table.format.to_ascii_lowercase())
+        .ok_or_else(|| {
+            Error::user(
+                Code::NOT_SUPPORTED,
+                format!("cannot write files of format {}", table.format),
+            )
+        })?;
     let file_type = format_as_file_type(factory);
     let extension = file_type.get_ext();
+    check_format(&extension)?;
     let provider = source_as_provider(&dml.target).map_err(Error::from_datafusion)?;
-    debug_assert_eq!(provider.schema().fields().len(), dml.target.schema().fields().len());
+    debug_assert_eq!(
+        provider.schema().fields().len(),
+        dml.target.schema().fields().len()
+    );
     Ok(Write {
         input: dml.input,
         file_type,
         options: table.options.clone(),
         partition_by: table.partition_columns.clone(),
-        target: Target { location: table.location.clone(), append: true, extension },
+        target: Target {
+            location: table.location.clone(),
+            append: true,
+            extension,
+        },
     })
 }
 
@@ -200,8 +257,10 @@ impl Staging {
         let url = format!("{bare}.staging-{}/", uuid::Uuid::new_v4().simple());
         let staging_url = ListingTableUrl::parse(&url).map_err(Error::from_datafusion)?;
         let target_url = ListingTableUrl::parse(bare).map_err(Error::from_datafusion)?;
-        let store =
-            state.runtime_env().object_store(staging_url.object_store()).map_err(Error::from_datafusion)?;
+        let store = state
+            .runtime_env()
+            .object_store(staging_url.object_store())
+            .map_err(Error::from_datafusion)?;
         Ok(Self {
             store,
             prefix: staging_url.prefix().clone(),
@@ -214,11 +273,19 @@ impl Staging {
 
     /// Moves the staged files to the target. For a new local folder this is one rename, else one per file.
     async fn commit(mut self, target: &Target) -> Result<(), Error> {
-        let files: Vec<_> = self.store.list(Some(&self.prefix)).try_collect().await.map_err(store_error)?;
+        let files: Vec<_> = self
+            .store
+            .list(Some(&self.prefix))
+            .try_collect()
+            .await
+            .map_err(store_error)?;
         let id = uuid::Uuid::new_v4().simple().to_string();
         for file in &files {
             let place = if target.is_folder() {
-                let inside = file.location.prefix_match(&self.prefix).map(|parts| parts.collect::<Vec<_>>());
+                let inside = file
+                    .location
+                    .prefix_match(&self.prefix)
+                    .map(|parts| parts.collect::<Vec<_>>());
                 let mut place = self.target.clone();
                 let parts = inside.unwrap_or_default();
                 for (index, part) in parts.iter().enumerate() {
@@ -232,7 +299,10 @@ impl Staging {
             } else {
                 self.target.clone()
             };
-            self.store.rename(&file.location, &place).await.map_err(store_error)?;
+            self.store
+                .rename(&file.location, &place)
+                .await
+                .map_err(store_error)?;
         }
         if !target.append && target.is_folder() {
             tracing::debug!(files = files.len(), folder = %self.target, "files committed");
@@ -286,5 +356,8 @@ fn count_result(rows: u64) -> Result<ResultSet, Error> {
     let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
     let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(UInt64Array::from(vec![rows]))])
         .map_err(|error| Error::from_datafusion(error.into()))?;
-    Ok(ResultSet { schema, parts: vec![Part::Batches(vec![batch])] })
+    Ok(ResultSet {
+        schema,
+        parts: vec![Part::Batches(vec![batch])],
+    })
 }

@@ -136,7 +136,7 @@ async fn a_damaged_store_is_not_backed_up_as_if_it_were_whole() {
         .unwrap()
         .into_iter()
         .filter(|path| path.as_ref().contains("log"))
-        .next_back();
+        .max();
     let last = last.unwrap();
     store.delete(vec![last.clone()]).await.unwrap();
     store
