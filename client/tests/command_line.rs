@@ -1,4 +1,5 @@
 //! The `millpond` binary as a script sees it: data on standard output, exit codes, an embedded cluster.
+#![expect(clippy::unwrap_used, reason = "a test may end with a panic")]
 
 use std::process::{Command, Output};
 

@@ -118,10 +118,8 @@ impl Options {
             .rsplit_once(':')
             .filter(|(host, _)| !host.is_empty())
             .map(|(_, port)| port);
-        if !port
-            .and_then(|port| port.parse::<u16>().ok())
-            .is_some_and(|port| port > 0)
-        {
+        let port = port.and_then(|port| port.parse::<u16>().ok()).unwrap_or(0);
+        if port == 0 {
             return Err(setting(
                 "executor.scheduler",
                 &self.scheduler,

@@ -128,7 +128,7 @@ fn lock(path: &Path) -> Result<File, Error> {
 
 fn make_empty(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => fs::create_dir(folder),
     }
 }

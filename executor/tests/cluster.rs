@@ -1,4 +1,5 @@
 //! An executor against Ballista's scheduler, both in this process, over loopback.
+#![expect(clippy::unwrap_used, reason = "a test may end with a panic")]
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -171,7 +172,7 @@ async fn joins_runs_a_job_and_leaves() {
         boot.len() == 8 && boot.chars().all(|c| c.is_ascii_hexdigit()),
         "{id}"
     );
-    assert_eq!(scheduler.executors().await, [id.clone()]);
+    assert_eq!(scheduler.executors().await, std::slice::from_ref(&id));
     let http = executor.addresses().http.unwrap();
     assert!(
         [executor.addresses().data, executor.addresses().grpc, http]

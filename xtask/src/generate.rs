@@ -4,8 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// A generated file and what makes it.
-const DOCUMENTS: &[(&str, fn() -> String)] = &[
+/// A generated file, by its path, and what makes it.
+type Document = (&'static str, fn() -> String);
+
+const DOCUMENTS: &[Document] = &[
     ("docs/configuration.md", millpond_engine::config::markdown),
     ("docs/errors.md", millpond_engine::error::markdown),
 ];

@@ -210,7 +210,7 @@ mod tests {
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         assert_eq!(
-            yaml(&[batch.clone()]).unwrap(),
+            yaml(std::slice::from_ref(&batch)).unwrap(),
             "- state: running\n  done: 1\n- state: null\n  done: 2\n"
         );
         assert_eq!(yaml(&[batch.slice(0, 0)]).unwrap(), "[]\n");

@@ -114,8 +114,10 @@ impl CatalogCompleter {
             return;
         }
         let mut fresh = self.vocabulary.clone();
+        // The timer of the timeout belongs to the runtime, which must be entered before it is made.
+        let _entered = self.runtime.enter();
         let loading = tokio::time::timeout(PATIENCE, fresh.refresh(&self.connection));
-        if let Ok(Ok(())) = self.runtime.block_on(async { loading.await }) {
+        if let Ok(Ok(())) = self.runtime.block_on(loading) {
             self.vocabulary = fresh;
         }
         self.loaded_at = Instant::now();
@@ -212,7 +214,7 @@ fn keywords(word: &str) -> Vec<String> {
             (*keyword).to_owned()
         }
     };
-    matching(word, KEYWORDS.iter().map(|keyword| cased(keyword)))
+    matching(word, KEYWORDS.iter().map(cased))
 }
 
 #[cfg(test)]

@@ -92,8 +92,8 @@ impl PreparedStatements {
         self.by_handle.insert(handle.clone(), Arc::new(prepared));
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: handle.into(),
-            dataset_schema: schema_bytes(&described.columns)?.into(),
-            parameter_schema: schema_bytes(&described.parameters)?.into(),
+            dataset_schema: schema_bytes(&described.columns)?,
+            parameter_schema: schema_bytes(&described.parameters)?,
         })
     }
 

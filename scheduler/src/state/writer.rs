@@ -203,13 +203,16 @@ impl Writer {
     }
 }
 
+/// A caller and what its own changes came to.
+type Waiting = (oneshot::Sender<Result<u64, Error>>, Result<(), Error>);
+
 /// Commits that share one entry.
 struct Group {
     /// The catalog with the changes of all that fit so far.
     state: CatalogState,
     changes: Vec<Change>,
     /// Who waits, and what is wrong with the changes, if anything is.
-    waiting: Vec<(oneshot::Sender<Result<u64, Error>>, Result<(), Error>)>,
+    waiting: Vec<Waiting>,
 }
 
 impl Group {

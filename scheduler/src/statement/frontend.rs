@@ -71,7 +71,7 @@ impl Frontend {
         let span = tracing::info_span!("statement", id = %statement.id);
         tokio::spawn(
             async move {
-                let outcome = supervised(&services, &running, request).await;
+                let outcome = Box::pin(supervised(&services, &running, request)).await;
                 finish(&services, &running, outcome);
             }
             .instrument(span),
