@@ -33,6 +33,7 @@ binary:
 
 # The Python client against a cluster that it starts itself.
 python: binary venv
+    target/debug/millpond submit data/jobs/preprocess_marketing.sql
     python -m pytest -q tests/python
 
 # Speed, compared with other programs on the same machine; bench/preprocess/README.md says what it needs.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
@@ -22,6 +23,18 @@ impl std::error::Error for Failed {}
 
 struct Database(Client);
 
+impl Database {
+    /// Runs a statement, and a query once more if its result was lost with an executor before it was read, which the
+    /// cluster tells its clients with `MP0024`.
+    async fn answer(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        let is_query = sql.trim_start().starts_with("SELECT");
+        match self.0.query(sql).await {
+            Err(error) if is_query && format!("{error:#}").contains("MP0024") => self.0.query(sql).await,
+            answered => answered,
+        }
+    }
+}
+
 #[async_trait]
 impl AsyncDB for Database {
     type Error = Failed;
@@ -29,8 +42,7 @@ impl AsyncDB for Database {
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Failed> {
         let batches = self
-            .0
-            .query(sql)
+            .answer(sql)
             .await
             .map_err(|error| Failed(format!("{error:#}")))?;
         let Some(first) = batches.first().filter(|batch| batch.num_columns() > 0) else {

@@ -142,11 +142,13 @@ async fn a_query_that_does_not_fit_names_the_limit_and_kills_nobody() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sort_beyond_the_limit_spills_and_answers() -> Result<()> {
-    let cluster = Cluster::start_with(1, &[], &["--memory-limit", "96MiB"]).await?;
+    let cluster = Cluster::start_with(1, &[], &["--memory-limit", "48MiB"]).await?;
     let client = cluster.connect().await?;
     make_numbers(&cluster, &client).await?;
+    // Small batches, so that no operator asks for much at once.
+    client.run("SET datafusion.execution.batch_size = 1024").await?;
     let text = client
-        .rows("EXPLAIN ANALYZE SELECT n, repeat('x', 1500) || cast(n AS TEXT) AS t FROM numbers ORDER BY t")
+        .rows("EXPLAIN ANALYZE SELECT n, repeat('x', 300) || cast(n AS TEXT) AS t FROM numbers ORDER BY t")
         .await?;
     let plan = text
         .iter()
