@@ -4,6 +4,7 @@ moto keeps objects in memory and refuses a PUT with `If-None-Match: *` of an obj
 state store asks of S3.
 """
 
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ def s3_server(*buckets: str) -> Iterator[S3Server]:
     try:
         host, port = moto.get_host_and_port()
         server = S3Server(f"http://{host}:{port}")
+        # Moto keeps its objects in this process, also those of a server that was stopped.
+        forget = urllib.request.Request(f"{server.endpoint}/moto-api/reset", method="POST")
+        urllib.request.urlopen(forget, timeout=10).close()
         for bucket in buckets:
             server.client().create_bucket(Bucket=bucket)
         yield server

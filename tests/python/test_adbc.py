@@ -7,7 +7,7 @@ import adbc_driver_flightsql.dbapi as flight_sql
 import pyarrow
 import pytest
 
-PAIRS = "SELECT count(*) FROM generate_series(1, 40000) a(x) JOIN generate_series(1, 40000) b(y) ON a.x % 7 = b.y % 7"
+PAIRS = "SELECT count(*) FROM generate_series(1, 200000) a(x) JOIN generate_series(1, 200000) b(y) ON a.x % 7 = b.y % 7"
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_errors_have_a_code_and_the_connection_lives_on(cursor):
 
 def test_a_statement_is_cancelled(cluster_url, cursor):
     with flight_sql.connect(cluster_url, autocommit=True) as other, other.cursor() as slow:
-        threading.Timer(1.0, slow.adbc_cancel).start()
+        threading.Timer(0.5, slow.adbc_cancel).start()
         start = time.monotonic()
         with pytest.raises(flight_sql.Error):
             slow.execute(PAIRS)

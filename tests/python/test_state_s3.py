@@ -128,7 +128,7 @@ def test_tables_outlive_a_killed_scheduler(server: S3Server, tmp_path: Path) -> 
         made = first.tables()
         assert made == {("shapes", "points"), ("public", "sums")}
         assert keys(server), "the state must be in the bucket"
-        assert all(key.startswith("cluster/one/catalog/") for key in keys(server))
+        assert all(key.startswith("cluster/one/catalog/") for key in keys(server)), keys(server)
         first.kill()
     with scheduler(server, tmp_path, "second") as second:
         assert second.tables() == made

@@ -167,7 +167,7 @@ async fn bad_files_and_bad_sql_give_clear_errors() -> Result<()> {
     let file = |name: &str| cluster.folder().join(name).display().to_string();
 
     fs::write(file("ragged.csv"), "a,b\n1,2\n3\n4,5,6\n")?;
-    fs::write(file("latin.csv"), b"a,b\n1,caf\xe9\n")?;
+    fs::write(file("latin.csv"), b"a,b\n1,\xe9t\xe9\n")?;
     fs::write(file("not.parquet"), "this is no parquet file")?;
     let header: Vec<String> = (0..10_000).map(|n| format!("column_{n}")).collect();
     let row: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
