@@ -170,6 +170,15 @@ impl Statement {
         self.job.lock().clone()
     }
 
+    /// True for its own number, its job's, and the name of the script it belongs to (`name 2/7`).
+    fn is_called(&self, word: &str) -> bool {
+        let in_script = self
+            .name
+            .strip_prefix(word)
+            .is_some_and(|rest| rest.starts_with(' '));
+        self.id == word || in_script || self.job().is_some_and(|id| id.as_str() == word)
+    }
+
     pub(crate) fn set_job(&self, job: JobId) {
         self.update(|status| status.job_id = job.to_string());
         *self.job.lock() = Some(job);
@@ -259,13 +268,14 @@ impl Registry {
             .map(|found| found.clone())
     }
 
-    /// Finds a running statement by the number of its job.
+    /// Finds a statement by its number, its job or its script; a running one before one that has ended.
     pub(crate) fn find_job(&self, job: &str, principal: &str) -> Option<Arc<Statement>> {
         self.live
             .iter()
             .map(|entry| entry.value().clone())
             .filter(|found| found.session.principal == principal)
-            .find(|found| found.id == job || found.job().is_some_and(|id| id.as_str() == job))
+            .filter(|found| found.is_called(job))
+            .min_by_key(|found| found.progress.borrow().phase.is_over())
     }
 
     /// Forgets results and moves the statements to history; cancels what nobody watches.
