@@ -10,6 +10,12 @@ use millpond_client::interrupt::{Interrupter, interrupts};
 use millpond_client::terminal::report;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Queries allocate and free large blocks all the time; the system's allocator gives each back to the kernel, which
+/// clears it anew.
+#[cfg(feature = "server")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -7,8 +7,10 @@
 pub mod codec;
 pub mod config;
 pub mod error;
+pub mod files;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
 pub mod object_stores;
+pub mod planner;
 pub mod session;

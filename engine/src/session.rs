@@ -19,6 +19,8 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
+use crate::planner::MillpondPlanner;
+
 /// The only catalog of a cluster.
 pub const CATALOG: &str = "millpond";
 /// The schema a name without one belongs to.
@@ -105,6 +107,7 @@ pub fn session_state(
         .with_session_id(session_id)
         .with_catalog_list(catalogs)
         .with_runtime_env(runtime)
+        .with_query_planner(Arc::new(MillpondPlanner))
         .build())
 }
 

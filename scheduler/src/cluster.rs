@@ -236,22 +236,6 @@ impl Cluster {
         .unwrap_or_default()
     }
 
-    /// True if some task of the job ran more than once, so that what it wrote may be there twice.
-    pub(crate) async fn had_retries(&self, job: &JobId) -> bool {
-        self.with_graph(job, |graph| {
-            graph.stages().values().any(|stage| {
-                stage
-                    .task_infos()
-                    .unwrap_or_default()
-                    .iter()
-                    .any(|task| !matches!(task.task_status, task_status::Status::Successful(_)))
-                    || attempt_of(stage) > 0
-            })
-        })
-        .await
-        .unwrap_or(true)
-    }
-
     /// Reads one result partition from the executor that holds it.
     ///
     /// # Errors
@@ -405,16 +389,6 @@ fn metrics_of(stage: &ExecutionStage) -> &[MetricsSet] {
         ExecutionStage::Successful(stage) => &stage.stage_metrics,
         ExecutionStage::Failed(stage) => stage.stage_metrics.as_deref().unwrap_or_default(),
         ExecutionStage::UnResolved(_) | ExecutionStage::Resolved(_) => &[],
-    }
-}
-
-fn attempt_of(stage: &ExecutionStage) -> usize {
-    match stage {
-        ExecutionStage::UnResolved(stage) => stage.stage_attempt_num,
-        ExecutionStage::Resolved(stage) => stage.stage_attempt_num,
-        ExecutionStage::Running(stage) => stage.stage_attempt_num,
-        ExecutionStage::Successful(stage) => stage.stage_attempt_num,
-        ExecutionStage::Failed(stage) => stage.stage_attempt_num,
     }
 }
 

@@ -14,17 +14,19 @@ use datafusion::prelude::SessionContext;
 use millpond_engine::error::Error;
 
 use super::frontend::Services;
-use super::job;
 use super::registry::{Part, ResultSet, Statement};
 use super::run::Planned;
+use super::{job, write};
 use crate::cluster::StageReport;
 
 /// Plans the statement and shows logical, physical and distributed plan, an operator a line.
-pub(super) async fn explain(planned: Planned) -> Result<ResultSet, Error> {
-    let LogicalPlan::Explain(explain) = planned.plan else {
+pub(super) async fn explain(services: &Services, planned: Planned) -> Result<ResultSet, Error> {
+    let Planned { catalog, state, plan } = planned;
+    let LogicalPlan::Explain(explain) = plan else {
         return Err(Error::bug("not an EXPLAIN"));
     };
-    let rows = explain_rows(&planned.state, &explain.plan)
+    let plan = write::explained(services, &catalog, &state, Arc::unwrap_or_clone(explain.plan))?;
+    let rows = explain_rows(&state, &plan)
         .await
         .map_err(Error::from_datafusion)?;
     table(rows)
@@ -63,19 +65,26 @@ async fn explain_rows(
     Ok(rows)
 }
 
-/// Runs the statement, drops its rows and shows every stage with the metrics of its operators.
+/// Runs the statement, a write included, drops its rows and shows every stage with the metrics of its operators.
 pub(super) async fn analyze(
     services: &Services,
     statement: &Arc<Statement>,
     planned: Planned,
 ) -> Result<ResultSet, Error> {
-    let LogicalPlan::Analyze(analyze) = planned.plan else {
+    let Planned { catalog, state, plan } = planned;
+    let LogicalPlan::Analyze(analyze) = plan else {
         return Err(Error::bug("not an EXPLAIN ANALYZE"));
     };
-    let context = Arc::new(SessionContext::new_with_state(planned.state));
-    let finished =
-        job::rerun_after_loss(|| job::run(services, statement, context.clone(), &analyze.input)).await?;
-    let stages = services.cluster.stages(&finished.id).await;
+    let plan = Arc::unwrap_or_clone(analyze.input);
+    let job = if write::writes(&plan) {
+        let planned = Planned { catalog, state, plan };
+        write::execute(services, statement, planned).await?.job
+    } else {
+        let context = Arc::new(SessionContext::new_with_state(state));
+        let run = || job::run(services, statement, context.clone(), &plan, job::Watched::Yes);
+        job::rerun_after_loss(run).await?.id
+    };
+    let stages = services.cluster.stages(&job).await;
     table(
         stages
             .iter()

@@ -60,6 +60,14 @@ pub(super) struct FinishedJob {
     pub(super) partitions: Vec<PartitionLocation>,
 }
 
+/// Whether a job's identifier and counts are those that its statement shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watched {
+    Yes,
+    /// A small job that follows the one people look at.
+    No,
+}
+
 /// Waits for a place and an executor, runs the plan as a job and waits for its end.
 ///
 /// # Errors
@@ -69,6 +77,7 @@ pub(super) async fn run(
     statement: &Arc<Statement>,
     context: Arc<SessionContext>,
     plan: &LogicalPlan,
+    watched: Watched,
 ) -> Result<FinishedJob, Error> {
     let _permit = services.admission.admit().await?;
     wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
@@ -81,7 +90,13 @@ pub(super) async fn run(
         statement.name.clone()
     };
     let (id, changes) = services.cluster.submit(&name, context, &plan).await?;
-    statement.set_job(id.clone());
+    let statement = match watched {
+        Watched::Yes => Some(statement.as_ref()),
+        Watched::No => None,
+    };
+    if let Some(statement) = statement {
+        statement.set_job(id.clone());
+    }
     let mut guard = CancelOnDrop {
         cluster: services.cluster.clone(),
         job: Some(id.clone()),
@@ -99,7 +114,7 @@ pub(super) async fn run(
 
 async fn follow(
     services: &Services,
-    statement: &Statement,
+    statement: Option<&Statement>,
     id: &JobId,
     mut changes: mpsc::Receiver<JobStatus>,
 ) -> Result<Vec<PartitionLocation>, Error> {
@@ -142,7 +157,10 @@ fn loss_of(executor: &str) -> Error {
     .with_hint("run the statement again")
 }
 
-async fn report(services: &Services, statement: &Statement, id: &JobId) {
+async fn report(services: &Services, statement: Option<&Statement>, id: &JobId) {
+    let Some(statement) = statement else {
+        return;
+    };
     let mut status = statement.progress().status;
     services.cluster.report_progress(id, &mut status).await;
     statement.update(|shown| {

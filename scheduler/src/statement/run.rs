@@ -227,7 +227,7 @@ async fn dispatch(
         LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => write::run(services, statement, planned).await,
         LogicalPlan::Explain(_) => {
             statement.start_running();
-            explain::explain(planned).await
+            explain::explain(services, planned).await
         }
         LogicalPlan::Analyze(_) => explain::analyze(services, statement, planned).await,
         _ if what_is_read(&planned.plan).map_err(Error::from_datafusion)? == Reads::MetadataOnly => {
@@ -286,7 +286,7 @@ async fn on_cluster(
     let schema = Arc::new(planned.plan.schema().as_arrow().clone());
     let context = Arc::new(SessionContext::new_with_state(planned.state));
     let finished =
-        job::rerun_after_loss(|| job::run(services, statement, context.clone(), &planned.plan)).await?;
+        job::rerun_after_loss(|| job::run(services, statement, context.clone(), &planned.plan, job::Watched::Yes)).await?;
     let parts = finished
         .partitions
         .into_iter()

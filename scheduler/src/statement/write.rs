@@ -1,66 +1,44 @@
 //! Statements that write files: `COPY ... TO` and `INSERT INTO` a file table.
 //!
-//! The job writes into a staging folder beside the target, which no table reads. When it has ended well the files
-//! are renamed to their place, which is the commit; if it fails, is cancelled or loses its scheduler, the target is
-//! as it was. A task that ran twice may have left a file twice, so a job with retries is not committed but run again
-//! into a fresh staging folder.
+//! Every task writes its own files into a staging folder beside the target, which no table reads, and the rows of the
+//! job say which files they are. So a task that ran twice does no harm: what no row names is deleted. When the job
+//! has ended well the files are moved to their place, which is the commit; if it fails, is cancelled or loses its
+//! scheduler, the target is as it was. Where one file is wanted, a second job puts the parts together.
 //!
 //! ```text
-//! job ──writes──► target.staging-<id>/ ──ended well──► rename into target
-//!                        └── failed, cancelled, retried ──► deleted
+//! job ─► target.staging-<id>/<uuid>.parquet ... ─► (one file: concat) ─► rename to the target
+//!              └── failed, cancelled ──► deleted
 //! ```
 
-use std::collections::HashMap;
+mod staging;
+mod target;
+
 use std::sync::Arc;
 
+use ballista_core::JobId;
 use datafusion::arrow::array::{RecordBatch, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::file_options::file_type::FileType;
-use datafusion::datasource::file_format::format_as_file_type;
-use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::dml::{CopyTo, InsertOp};
-use datafusion::logical_expr::{DmlStatement, LogicalPlan, WriteOp};
-use datafusion::object_store::path::Path;
-use datafusion::object_store::{ObjectStore, ObjectStoreExt};
+use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use millpond_engine::error::{Code, Error};
-use millpond_engine::session::{CATALOG, DEFAULT_SCHEMA};
-use millpond_proto::catalog::{FileTable, RelationKind};
+use millpond_engine::error::Error;
+use millpond_engine::files::{FileConcatNode, FileSinkNode, SinkRow};
+use millpond_proto::plan::{FileConcat, FileSink};
 
 use super::frontend::Services;
-use super::job;
+use super::job::{self, Watched};
 use super::registry::{Part, ResultSet, Statement};
 use super::run::Planned;
-use crate::catalog::resolve_location;
+use crate::catalog::StatementCatalog;
+use staging::Staging;
+use target::Write;
 
-/// Times a job with retries is run again before the statement fails.
-const RUNS_MAX: usize = 3;
-
-/// A write, independent of how it was said.
-struct Write {
-    input: Arc<LogicalPlan>,
-    file_type: Arc<dyn FileType>,
-    options: HashMap<String, String>,
-    partition_by: Vec<String>,
-    target: Target,
-}
-
-/// Where the files go.
-struct Target {
-    /// A folder ends with a slash; anything else is one file.
-    location: String,
-    /// Add to a folder, or make a new file or folder.
-    append: bool,
-    extension: String,
-}
-
-impl Target {
-    fn is_folder(&self) -> bool {
-        self.location.ends_with('/')
-    }
+/// A write that was committed.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) rows: u64,
+    pub(super) job: JobId,
 }
 
 /// Runs `COPY` or `INSERT` and answers the number of rows written.
@@ -69,57 +47,55 @@ pub(super) async fn run(
     statement: &Arc<Statement>,
     planned: Planned,
 ) -> Result<ResultSet, Error> {
-    let Planned { catalog, state, plan } = planned;
-    let write = match plan {
-        LogicalPlan::Copy(copy) => copy_write(services, copy)?,
-        LogicalPlan::Dml(dml) => {
-            let table = written_table(&catalog, &dml)?;
-            insert_write(&state, dml, table)?
-        }
-        other => return Err(Error::bug(format!("{} does not write", other.display()))),
-    };
-    for _ in 0..RUNS_MAX {
-        let attempted = job::rerun_after_loss(|| attempt(services, statement, &state, &write)).await?;
-        if let Some(rows) = attempted {
-            statement.update(|status| status.affected_rows = Some(rows));
-            return count_result(rows);
-        }
-    }
-    Err(Error::external(
-        Code::EXECUTOR_LOST,
-        format!("tasks were lost in each of {RUNS_MAX} runs; nothing was written"),
-    )
-    .with_hint("look at system.executors and run the statement again"))
+    let written = execute(services, statement, planned).await?;
+    count_result(written.rows)
 }
 
-/// Writes into a staging folder and commits it. `None` if tasks ran more than once.
+/// Runs `COPY` or `INSERT`.
+pub(super) async fn execute(
+    services: &Services,
+    statement: &Arc<Statement>,
+    planned: Planned,
+) -> Result<Written, Error> {
+    let Planned { catalog, state, plan } = planned;
+    let write = Write::of(services, &catalog, &state, plan)?;
+    let written = job::rerun_after_loss(|| attempt(services, statement, &state, &write)).await?;
+    statement.update(|status| status.affected_rows = Some(written.rows));
+    Ok(written)
+}
+
+/// The plan of a write as `EXPLAIN` shows it; a plan that writes nothing is returned as it is.
+pub(super) fn explained(
+    services: &Services,
+    catalog: &StatementCatalog,
+    state: &SessionState,
+    plan: LogicalPlan,
+) -> Result<LogicalPlan, Error> {
+    if !writes(&plan) {
+        return Ok(plan);
+    }
+    let write = Write::of(services, catalog, state, plan)?;
+    let folder = write.target.location.clone();
+    sink_plan(&write, folder)
+}
+
+/// True for the plans that this module runs.
+pub(super) fn writes(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Dml(_) | LogicalPlan::Copy(_))
+}
+
+/// Writes into a staging folder and commits it.
 async fn attempt(
     services: &Services,
     statement: &Arc<Statement>,
     state: &SessionState,
     write: &Write,
-) -> Result<Option<u64>, Error> {
+) -> Result<Written, Error> {
     let staging = Staging::new(state, &write.target)?;
-    let single_file = !write.target.is_folder() || write.partition_by.is_empty();
-    let output_url = if single_file {
-        format!("{}part-0.{}", staging.url, write.target.extension)
-    } else {
-        staging.url.clone()
-    };
-    let plan = LogicalPlan::Copy(CopyTo::new(
-        write.input.clone(),
-        output_url,
-        write.partition_by.clone(),
-        write.file_type.clone(),
-        write.options.clone(),
-    ));
     let context = Arc::new(SessionContext::new_with_state(state.clone()));
-    let finished = job::run(services, statement, context, &plan).await?;
-    if services.cluster.had_retries(&finished.id).await {
-        staging.discard().await;
-        return Ok(None);
-    }
-    let mut rows = 0;
+    let plan = sink_plan(write, staging.url().to_string())?;
+    let finished = job::run(services, statement, context.clone(), &plan, Watched::Yes).await?;
+    let mut parts = Vec::new();
     for partition in finished.partitions {
         let batches: Vec<RecordBatch> = services
             .cluster
@@ -128,228 +104,67 @@ async fn attempt(
             .try_collect()
             .await
             .map_err(Error::from_datafusion)?;
-        rows += batches.iter().map(counted_rows).sum::<u64>();
-    }
-    staging.commit(&write.target).await?;
-    Ok(Some(rows))
-}
-
-fn counted_rows(batch: &RecordBatch) -> u64 {
-    let counts = batch
-        .columns()
-        .first()
-        .and_then(|column| column.as_any().downcast_ref::<UInt64Array>());
-    counts.map_or(0, |counts| counts.iter().flatten().sum())
-}
-
-fn copy_write(services: &Services, copy: CopyTo) -> Result<Write, Error> {
-    let location = resolve_location(&copy.output_url, &services.local_paths)?;
-    let extension = copy.file_type.get_ext();
-    check_format(&extension)?;
-    Ok(Write {
-        input: copy.input,
-        file_type: copy.file_type,
-        options: copy.options,
-        partition_by: copy.partition_by,
-        target: Target {
-            location,
-            append: false,
-            extension,
-        },
-    })
-}
-
-/// Refuses formats whose writer cannot be sent to an executor.
-fn check_format(extension: &str) -> Result<(), Error> {
-    if matches!(extension, "csv" | "json" | "parquet") {
-        return Ok(());
-    }
-    Err(Error::user(
-        Code::NOT_SUPPORTED,
-        format!("files of format '{extension}' cannot be written by the cluster"),
-    )
-    .with_hint("write PARQUET, CSV or JSON"))
-}
-
-fn written_table<'a>(
-    catalog: &'a crate::catalog::StatementCatalog,
-    dml: &DmlStatement,
-) -> Result<&'a FileTable, Error> {
-    let name = dml.table_name.clone().resolve(CATALOG, DEFAULT_SCHEMA);
-    let relation = catalog
-        .version()
-        .relations
-        .get(&(name.schema.to_string(), name.table.to_string()));
-    match relation.and_then(|relation| relation.kind.as_ref()) {
-        Some(RelationKind::Files(table)) => Ok(table),
-        Some(RelationKind::View(_)) => Err(Error::user(Code::NOT_SUPPORTED, format!("{name} is a view"))
-            .with_hint("write to the table that the view reads")),
-        None => Err(
-            Error::user(Code::NOT_SUPPORTED, format!("{name} cannot be written"))
-                .with_hint("write to a table made by CREATE EXTERNAL TABLE over a folder"),
-        ),
-    }
-}
-
-fn insert_write(state: &SessionState, dml: DmlStatement, table: &FileTable) -> Result<Write, Error> {
-    match dml.op {
-        WriteOp::Insert(InsertOp::Append) => {}
-        ref other => {
-            return Err(Error::user(
-                Code::NOT_SUPPORTED,
-                format!("{other} is not supported on a file table"),
-            )
-            .with_hint("write the rows you want to keep with COPY into a new folder"));
+        for batch in &batches {
+            parts.extend(SinkRow::read(batch).map_err(Error::from_datafusion)?);
         }
     }
-    if !table.location.ends_with('/') {
-        return Err(Error::user(
-            Code::NOT_SUPPORTED,
-            format!(
-                "{} is over one file, to which rows cannot be added",
-                dml.table_name
-            ),
-        )
-        .with_hint("create the table over a folder: a LOCATION with a slash at the end"));
-    }
-    let factory = state
-        .get_file_format_factory(&table.format.to_ascii_lowercase())
-        .ok_or_else(|| {
-            Error::user(
-                Code::NOT_SUPPORTED,
-                format!("cannot write files of format {}", table.format),
-            )
-        })?;
-    let file_type = format_as_file_type(factory);
-    let extension = file_type.get_ext();
-    check_format(&extension)?;
-    let provider = source_as_provider(&dml.target).map_err(Error::from_datafusion)?;
-    debug_assert_eq!(
-        provider.schema().fields().len(),
-        dml.target.schema().fields().len()
-    );
-    Ok(Write {
-        input: dml.input,
-        file_type,
-        options: table.options.clone(),
-        partition_by: table.partition_columns.clone(),
-        target: Target {
-            location: table.location.clone(),
-            append: true,
-            extension,
-        },
-    })
-}
-
-/// A folder beside the target that no table reads.
-struct Staging {
-    store: Arc<dyn ObjectStore>,
-    url: String,
-    prefix: Path,
-    target: Path,
-    local_folder: Option<std::path::PathBuf>,
-    committed: bool,
-}
-
-impl Staging {
-    fn new(state: &SessionState, target: &Target) -> Result<Self, Error> {
-        let bare = target.location.trim_end_matches('/');
-        let url = format!("{bare}.staging-{}/", uuid::Uuid::new_v4().simple());
-        let staging_url = ListingTableUrl::parse(&url).map_err(Error::from_datafusion)?;
-        let target_url = ListingTableUrl::parse(bare).map_err(Error::from_datafusion)?;
-        let store = state
-            .runtime_env()
-            .object_store(staging_url.object_store())
-            .map_err(Error::from_datafusion)?;
-        Ok(Self {
-            store,
-            prefix: staging_url.prefix().clone(),
-            target: target_url.prefix().clone(),
-            local_folder: (staging_url.scheme() == "file").then(|| std::path::PathBuf::from(&url)),
-            url,
-            committed: false,
-        })
-    }
-
-    /// Moves the staged files to the target. For a new local folder this is one rename, else one per file.
-    async fn commit(mut self, target: &Target) -> Result<(), Error> {
-        let files: Vec<_> = self
-            .store
-            .list(Some(&self.prefix))
-            .try_collect()
-            .await
-            .map_err(store_error)?;
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        for file in &files {
-            let place = if target.is_folder() {
-                let inside = file
-                    .location
-                    .prefix_match(&self.prefix)
-                    .map(|parts| parts.collect::<Vec<_>>());
-                let mut place = self.target.clone();
-                let parts = inside.unwrap_or_default();
-                for (index, part) in parts.iter().enumerate() {
-                    place = if index + 1 == parts.len() {
-                        place.join(format!("{id}-{}", part.as_ref()).as_str())
-                    } else {
-                        place.join(part.clone())
-                    };
-                }
-                place
-            } else {
-                self.target.clone()
-            };
-            self.store
-                .rename(&file.location, &place)
-                .await
-                .map_err(store_error)?;
-        }
-        if !target.append && target.is_folder() {
-            tracing::debug!(files = files.len(), folder = %self.target, "files committed");
-        }
-        self.committed = true;
-        self.remove_folder();
-        Ok(())
-    }
-
-    async fn discard(self) {
-        delete_all(&self.store, &self.prefix).await;
-    }
-
-    fn remove_folder(&self) {
-        if let Some(folder) = &self.local_folder {
-            // Only empty folders are left after a commit; a folder that is gone already is fine.
-            let _ = std::fs::remove_dir_all(folder);
-        }
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if self.committed {
-            return;
-        }
-        let (store, prefix, folder) = (self.store.clone(), self.prefix.clone(), self.local_folder.clone());
-        tokio::spawn(async move {
-            delete_all(&store, &prefix).await;
-            if let Some(folder) = folder {
-                let _ = tokio::fs::remove_dir_all(folder).await;
+    let rows = parts.iter().map(|part| part.rows).sum();
+    let files = files_to_keep(parts, write.target.append);
+    if write.target.is_folder() {
+        staging.commit_folder(&write.target, &files).await?;
+    } else {
+        let file = match files.as_slice() {
+            [only] => only.clone(),
+            several => {
+                let file = format!("whole.{}", write.layout.extension);
+                let plan = concat_plan(write, &staging, several, &file);
+                job::run(services, statement, context, &plan, Watched::No).await?;
+                file
             }
-        });
+        };
+        staging.commit_file(&file).await?;
     }
+    Ok(Written {
+        rows,
+        job: finished.id,
+    })
 }
 
-async fn delete_all(store: &Arc<dyn ObjectStore>, prefix: &Path) {
-    let files: Result<Vec<_>, _> = store.list(Some(prefix)).try_collect().await;
-    for file in files.unwrap_or_default() {
-        if let Err(error) = store.delete(&file.location).await {
-            tracing::warn!(path = %file.location, %error, "delete a staged file");
-        }
+/// Files with rows. If there is no row at all, a new target still gets one file, for the columns in it.
+fn files_to_keep(parts: Vec<SinkRow>, append: bool) -> Vec<String> {
+    let empty = parts.iter().all(|part| part.rows == 0);
+    let mut files: Vec<String> = parts
+        .into_iter()
+        .filter(|part| part.rows > 0 || (empty && !append))
+        .map(|part| part.file)
+        .collect();
+    if empty {
+        files.truncate(1);
     }
+    files
 }
 
-fn store_error(error: datafusion::object_store::Error) -> Error {
-    Error::from_datafusion(datafusion::error::DataFusionError::ObjectStore(Box::new(error)))
+fn sink_plan(write: &Write, folder: String) -> Result<LogicalPlan, Error> {
+    let sink = FileSink {
+        folder,
+        ..write.sink.clone()
+    };
+    let node = FileSinkNode::try_new(write.input.clone(), Arc::new(sink)).map_err(Error::from_datafusion)?;
+    Ok(extension(node))
+}
+
+fn concat_plan(write: &Write, staging: &Staging, files: &[String], target: &str) -> LogicalPlan {
+    let url = |file: &str| format!("{}{file}", staging.url());
+    extension(FileConcatNode::new(Arc::new(FileConcat {
+        sources: files.iter().map(|file| url(file)).collect(),
+        target: url(target),
+        format: write.sink.format.clone(),
+        head_bytes: write.layout.head_bytes,
+    })))
+}
+
+fn extension(node: impl datafusion::logical_expr::UserDefinedLogicalNode + 'static) -> LogicalPlan {
+    LogicalPlan::Extension(Extension { node: Arc::new(node) })
 }
 
 fn count_result(rows: u64) -> Result<ResultSet, Error> {
@@ -360,4 +175,29 @@ fn count_result(rows: u64) -> Result<ResultSet, Error> {
         schema,
         parts: vec![Part::Batches(vec![batch])],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(file: &str, rows: u64) -> SinkRow {
+        SinkRow {
+            file: file.to_string(),
+            rows,
+        }
+    }
+
+    #[test]
+    fn files_without_rows_are_left_out() {
+        let parts = vec![part("a", 0), part("b", 2), part("c", 1)];
+        assert_eq!(files_to_keep(parts, false), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_new_target_without_rows_has_one_file_and_an_old_one_gets_none() {
+        let parts = || vec![part("a", 0), part("b", 0)];
+        assert_eq!(files_to_keep(parts(), false), ["a"]);
+        assert!(files_to_keep(parts(), true).is_empty());
+    }
 }

@@ -1,0 +1,21 @@
+//! Writing query results as files, in parallel.
+//!
+//! DataFusion's own sink takes all rows through one task. Ours writes every partition where it is computed and yields
+//! one row for each file, so that the rows of a job say which files count; a task that ran twice leaves a file that
+//! no row names. Who wants a single file has the parts concatenated without decoding them.
+//!
+//! ```text
+//! partition 0 ─► FileSinkExec ─► folder/<uuid>.parquet ─┐
+//! partition 1 ─► FileSinkExec ─► folder/<uuid>.parquet ─┴► FileConcatExec ─► one file
+//! ```
+
+mod concat_exec;
+mod concat_parquet;
+mod sink_exec;
+mod sink_node;
+mod writer;
+
+pub use concat_exec::FileConcatExec;
+pub use sink_exec::{FileSinkExec, SinkRow};
+pub use sink_node::{FileConcatNode, FileSinkNode};
+pub use writer::{Layout, layout};

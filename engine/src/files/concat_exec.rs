@@ -1,0 +1,161 @@
+//! Makes one file of several without decoding their rows.
+//!
+//! A leaf of one partition. Text files are copied block by block; Parquet files are copied column chunk by column
+//! chunk under a new footer ([`super::concat_parquet`]). The sources stay.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::internal_err;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::object_store::buffered::BufWriter;
+use datafusion::object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+};
+use futures::{StreamExt, TryStreamExt};
+use millpond_proto::plan::FileConcat;
+use tokio::io::AsyncWriteExt;
+
+use super::concat_parquet;
+
+/// See the module. Yields no row.
+#[derive(Debug, Clone)]
+pub struct FileConcatExec {
+    concat: Arc<FileConcat>,
+    properties: Arc<PlanProperties>,
+}
+
+impl FileConcatExec {
+    /// Makes the leaf.
+    pub fn new(concat: Arc<FileConcat>) -> Self {
+        let schema = Arc::new(datafusion::arrow::datatypes::Schema::empty());
+        Self {
+            concat,
+            properties: Arc::new(PlanProperties::new(
+                EquivalenceProperties::new(schema),
+                Partitioning::UnknownPartitioning(1),
+                EmissionType::Final,
+                Boundedness::Bounded,
+            )),
+        }
+    }
+
+    /// What it reads and writes.
+    pub fn concat(&self) -> &FileConcat {
+        &self.concat
+    }
+}
+
+impl DisplayAs for FileConcatExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FileConcat { sources, target, .. } = self.concat.as_ref();
+        write!(f, "FileConcatExec: {} files to {target}", sources.len())
+    }
+}
+
+impl ExecutionPlan for FileConcatExec {
+    fn name(&self) -> &'static str {
+        "FileConcatExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let concat = self.concat.clone();
+        let done = async move {
+            concatenate(&concat, &context).await?;
+            Ok::<_, DataFusionError>(futures::stream::empty())
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            self.schema(),
+            futures::stream::once(done).try_flatten(),
+        )))
+    }
+}
+
+async fn concatenate(concat: &FileConcat, context: &TaskContext) -> Result<()> {
+    let target = ListingTableUrl::parse(&concat.target)?;
+    let store = context.runtime_env().object_store(target.object_store())?;
+    let sources = concat
+        .sources
+        .iter()
+        .map(|source| Ok(ListingTableUrl::parse(source)?.prefix().clone()))
+        .collect::<Result<Vec<_>>>()?;
+    let mut writer = BufWriter::new(store.clone(), target.prefix().clone());
+    let written = match concat.format.as_str() {
+        "parquet" => concat_parquet::concatenate(&store, &sources, &mut writer).await,
+        "csv" | "json" => copy_bytes(&store, &sources, concat.head_bytes, &mut writer).await,
+        other => internal_err!("files of format '{other}' cannot be concatenated"),
+    };
+    match written {
+        Ok(()) => Ok(writer.shutdown().await?),
+        Err(error) => {
+            if let Err(error) = writer.abort().await {
+                tracing::debug!(%error, "give up a file");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn copy_bytes(
+    store: &Arc<dyn ObjectStore>,
+    sources: &[datafusion::object_store::path::Path],
+    head_bytes: u64,
+    writer: &mut BufWriter,
+) -> Result<()> {
+    for (index, source) in sources.iter().enumerate() {
+        let size = store.head(source).await?.size;
+        let start = if index == 0 { 0 } else { head_bytes };
+        if start >= size {
+            continue;
+        }
+        let options = GetOptions {
+            range: Some(GetRange::Offset(start)),
+            ..Default::default()
+        };
+        let mut blocks = store.get_opts(source, options).await?.into_stream();
+        while let Some(block) = blocks.next().await {
+            writer.put(block?).await.map_err(DataFusionError::from)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Plan nodes of ours as they travel from the scheduler to the executors.
+//!
+//! Never stored: scheduler and executors of one cluster run the same version.
+
+use std::collections::HashMap;
+
+use prost::{Message, Oneof};
+
+/// One plan node. Its inputs travel beside it.
+#[derive(Clone, PartialEq, Message)]
+pub struct PlanNode {
+    /// Which node.
+    #[prost(oneof = "PlanNodeKind", tags = "1, 2")]
+    pub kind: Option<PlanNodeKind>,
+}
+
+/// The nodes there are.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum PlanNodeKind {
+    /// Writes every partition of its input to a file.
+    #[prost(message, tag = "1")]
+    FileSink(FileSink),
+    /// Makes one file of several.
+    #[prost(message, tag = "2")]
+    FileConcat(FileConcat),
+}
+
+/// How files are written, and where.
+#[derive(Clone, PartialEq, Message)]
+pub struct FileSink {
+    /// URL of a folder that is there for this write alone; ends with a slash.
+    #[prost(string, tag = "1")]
+    pub folder: String,
+    /// Format in DataFusion's words: `csv`, `json`, `parquet` or `arrow`.
+    #[prost(string, tag = "2")]
+    pub format: String,
+    /// Options of the format, without any that concern the folder.
+    #[prost(map = "string, string", tag = "3")]
+    pub options: HashMap<String, String>,
+    /// Columns by whose values files are put into folders `column=value`.
+    #[prost(string, repeated, tag = "4")]
+    pub partition_by: Vec<String>,
+    /// Write those columns into the files too.
+    #[prost(bool, tag = "5")]
+    pub keep_partition_columns: bool,
+    /// One task writes everything: the files could not be concatenated afterwards, or their order is that of the rows.
+    #[prost(bool, tag = "6")]
+    pub one_task: bool,
+}
+
+/// Files that become one.
+#[derive(Clone, PartialEq, Message)]
+pub struct FileConcat {
+    /// URLs of the files, in order.
+    #[prost(string, repeated, tag = "1")]
+    pub sources: Vec<String>,
+    /// URL of the new file.
+    #[prost(string, tag = "2")]
+    pub target: String,
+    /// Format of all of them: `csv`, `json` or `parquet`.
+    #[prost(string, tag = "3")]
+    pub format: String,
+    /// Bytes at the start of each file that the new file has only once, such as the header line of CSV.
+    #[prost(uint64, tag = "4")]
+    pub head_bytes: u64,
+}
