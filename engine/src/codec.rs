@@ -11,11 +11,14 @@ use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
-use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
+use datafusion_proto::physical_plan::{
+    PhysicalExtensionCodec, PhysicalPlanNodeExt, PhysicalProtoConverterExtension,
+};
+use datafusion_proto::protobuf::PhysicalPlanNode;
 use millpond_proto::Message;
-use millpond_proto::plan::{PlanNode, PlanNodeKind};
+use millpond_proto::plan::{PlanNode, PlanNodeKind, TextScan};
 
-use crate::files::{FileConcatExec, FileSinkExec};
+use crate::files::{FileConcatExec, FileSinkExec, text_source};
 
 /// Start of a node of ours. No protobuf message starts with a zero byte (tag 0 is not allowed), so Ballista's never do.
 const MARK: &[u8] = b"\0millpond";
@@ -52,6 +55,12 @@ impl PhysicalExtensionCodec for Codec {
             (Some(PlanNodeKind::FileSink(sink)), [input]) => {
                 Ok(Arc::new(FileSinkExec::new(input.clone(), Arc::new(sink))))
             }
+            (Some(PlanNodeKind::TextScan(settings)), []) => {
+                let scan = PhysicalPlanNode::decode(settings.scan.as_slice())
+                    .map_err(|error| internal_datafusion_err!("a scan of another version: {error}"))?;
+                let scan = scan.try_into_physical_plan_with_converter(context, self, converter)?;
+                text_source::restore(&scan, &settings)
+            }
             (Some(PlanNodeKind::FileConcat(concat)), []) => Ok(Arc::new(FileConcatExec::new(Arc::new(concat)))),
             (kind, inputs) => internal_err!("plan node {kind:?} with {} inputs", inputs.len()),
         }
@@ -67,6 +76,12 @@ impl PhysicalExtensionCodec for Codec {
             PlanNodeKind::FileSink(exec.sink().clone())
         } else if let Some(exec) = node.downcast_ref::<FileConcatExec>() {
             PlanNodeKind::FileConcat(exec.concat().clone())
+        } else if let Some((scan, settings)) = text_source::unwrap(&node) {
+            let scan = PhysicalPlanNode::try_from_physical_plan_with_converter(scan, self, converter)?;
+            PlanNodeKind::TextScan(TextScan {
+                scan: scan.encode_to_vec(),
+                ..settings
+            })
         } else {
             return self.ballista.try_encode(node, bytes, converter);
         };

@@ -1,5 +1,6 @@
-//! Writing query results as files, in parallel.
+//! Files as the cluster writes and reads them.
 //!
+//! Reading is DataFusion's, with [`text_source`] for what its messages forget. Writing is in parallel.
 //! DataFusion's own sink takes all rows through one task. Ours writes every partition where it is computed and yields
 //! one row for each file, so that the rows of a job say which files count; a task that ran twice leaves a file that
 //! no row names. Who wants a single file has the parts concatenated without decoding them.
@@ -13,6 +14,7 @@ mod concat_exec;
 mod concat_parquet;
 mod sink_exec;
 mod sink_node;
+pub(crate) mod text_source;
 mod writer;
 
 pub use concat_exec::FileConcatExec;

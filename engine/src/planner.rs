@@ -14,7 +14,7 @@ use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
-use crate::files::{FileConcatExec, FileConcatNode, FileSinkExec, FileSinkNode};
+use crate::files::{FileConcatExec, FileConcatNode, FileSinkExec, FileSinkNode, text_source};
 
 /// The query planner of every session.
 #[derive(Debug, Default)]
@@ -27,9 +27,10 @@ impl QueryPlanner for MillpondPlanner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OwnNodes)])
+        let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OwnNodes)])
             .create_physical_plan(plan, session)
-            .await
+            .await?;
+        text_source::keep_settings(physical)
     }
 }
 

@@ -10,7 +10,7 @@ use prost::{Message, Oneof};
 #[derive(Clone, PartialEq, Message)]
 pub struct PlanNode {
     /// Which node.
-    #[prost(oneof = "PlanNodeKind", tags = "1, 2")]
+    #[prost(oneof = "PlanNodeKind", tags = "1, 2, 3")]
     pub kind: Option<PlanNodeKind>,
 }
 
@@ -23,6 +23,9 @@ pub enum PlanNodeKind {
     /// Makes one file of several.
     #[prost(message, tag = "2")]
     FileConcat(FileConcat),
+    /// Reads CSV or JSON with settings that DataFusion's message has no place for.
+    #[prost(message, tag = "3")]
+    TextScan(TextScan),
 }
 
 /// How files are written, and where.
@@ -63,4 +66,18 @@ pub struct FileConcat {
     /// Bytes at the start of each file that the new file has only once, such as the header line of CSV.
     #[prost(uint64, tag = "4")]
     pub head_bytes: u64,
+}
+
+/// A scan of text files.
+#[derive(Clone, PartialEq, Message)]
+pub struct TextScan {
+    /// The scan as DataFusion encodes it.
+    #[prost(bytes = "vec", tag = "1")]
+    pub scan: Vec<u8>,
+    /// Compression of the files in DataFusion's words, such as `GZIP`.
+    #[prost(string, tag = "2")]
+    pub compression: String,
+    /// Byte that ends a line of CSV, if it is not a line feed.
+    #[prost(uint32, optional, tag = "3")]
+    pub terminator: Option<u32>,
 }

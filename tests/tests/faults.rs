@@ -70,6 +70,24 @@ async fn a_query_survives_the_loss_of_an_executor() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_not_read_yet_are_made_again() -> Result<()> {
+    let mut cluster = Cluster::start(2).await?;
+    let client = cluster.connect().await?;
+    make_numbers(&cluster, &client).await?;
+    let mut running = client.start("SELECT g, sum(n) AS s FROM numbers GROUP BY g").await?;
+    while !running.is_over() {
+        running.advance().await?;
+    }
+    // Whoever holds the rows, they are gone now.
+    cluster.executors.clear();
+    cluster.add_executor(&[])?;
+    let batches = finish(running).await?;
+    let rows: usize = batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
+    assert_eq!(rows, 20);
+    works(&client).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_survive_the_kill_of_the_scheduler() -> Result<()> {
     let mut cluster = Cluster::start(1).await?;
     let client = cluster.connect().await?;

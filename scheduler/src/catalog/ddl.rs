@@ -72,10 +72,26 @@ pub(crate) async fn apply(context: &Context<'_>, command: &DdlStatement) -> Resu
             ));
         }
     };
-    if let Some(change) = change {
-        context.log.commit(vec![Change { kind: Some(change) }]).await?;
+    let Some(change) = change else {
+        return Ok(());
+    };
+    match context.log.commit(vec![Change { kind: Some(change) }]).await {
+        // Somebody else was faster.
+        Err(error) if is_excused(command, error.code()) => Ok(()),
+        committed => Ok(committed.map(drop)?),
     }
-    Ok(())
+}
+
+/// True for what `IF NOT EXISTS` and `IF EXISTS` ask to pass over.
+fn is_excused(command: &DdlStatement, code: Code) -> bool {
+    match command {
+        DdlStatement::CreateExternalTable(command) => command.if_not_exists && code == Code::RELATION_EXISTS,
+        DdlStatement::CreateCatalogSchema(command) => command.if_not_exists && code == Code::RELATION_EXISTS,
+        DdlStatement::DropTable(command) => command.if_exists && code == Code::UNKNOWN_RELATION,
+        DdlStatement::DropView(command) => command.if_exists && code == Code::UNKNOWN_RELATION,
+        DdlStatement::DropCatalogSchema(command) => command.if_exists && code == Code::UNKNOWN_RELATION,
+        _ => false,
+    }
 }
 
 async fn create_external_table(

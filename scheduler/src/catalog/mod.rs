@@ -13,6 +13,7 @@
 pub(crate) mod ddl;
 mod location;
 mod metadata;
+mod readable;
 mod relation;
 mod statement_catalog;
 pub(crate) mod system;

@@ -25,6 +25,7 @@ use millpond_proto::catalog::{Relation, RelationKind, View};
 use parking_lot::Mutex;
 
 use super::metadata::{MetadataTable, rows_fn};
+use super::readable::Readable;
 use super::relation::open_files;
 use super::system::SystemTables;
 use crate::state::CatalogState;
@@ -180,7 +181,7 @@ impl StatementCatalog {
 
     async fn information_schema(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let catalogs: Arc<dyn CatalogProviderList> = self.strong()?;
-        let provider = InformationSchemaProvider::new(catalogs);
+        let provider = InformationSchemaProvider::new(Arc::new(Readable(catalogs)));
         let Some(table) = provider.table(name).await? else {
             return Ok(None);
         };

@@ -12,14 +12,13 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
-use millpond_engine::error::{Code, Error};
+use millpond_engine::error::Error;
 use millpond_proto::Message;
 use tonic::Status;
 
 use super::status::to_status;
 use super::ticket::Signer;
-use crate::cluster::Cluster;
-use crate::statement::{Part, Phase, ResultSet, Statement};
+use crate::statement::{Phase, ResultSet, Rows, Services, Statement};
 
 /// Batches on their way to a client.
 pub(super) type FlightStream = BoxStream<'static, Result<FlightData, Status>>;
@@ -42,7 +41,7 @@ pub(super) fn flight_info(
             info = info
                 .try_with_schema(&result.schema)
                 .map_err(|error| Status::internal(error.to_string()))?;
-            for partition in 0..result.parts.len() {
+            for partition in 0..result.partitions() {
                 let handle = signer.sign(&statement.id, partition as u32, &statement.session.principal);
                 let ticket = TicketStatementQuery {
                     statement_handle: handle.into(),
@@ -58,31 +57,13 @@ pub(super) fn flight_info(
 
 /// Streams one partition of a result.
 pub(super) async fn partition_stream(
-    cluster: &Cluster,
-    result: &Arc<ResultSet>,
+    services: &Services,
+    statement: &Arc<Statement>,
+    result: &ResultSet,
     partition: u32,
 ) -> Result<FlightStream, Error> {
-    let schema = result.schema.clone();
-    let Some(part) = result.parts.get(partition as usize) else {
-        return Err(Error::user(
-            Code::TICKET_VOID,
-            format!("the result has no partition {partition}"),
-        ));
-    };
-    let batches: BoxStream<'static, Result<RecordBatch, DataFusionError>> = match part {
-        Part::Remote(location) => cluster.fetch(location.as_ref().clone()).await?.boxed(),
-        Part::Batches(batches) => stream::iter(batches.clone().into_iter().map(Ok)).boxed(),
-        Part::Stream(once) => match once.lock().take() {
-            Some(rows) => rows.boxed(),
-            None => {
-                return Err(
-                    Error::user(Code::STATEMENT_EXPIRED, "this result has been read already")
-                        .with_hint("run the statement again"),
-                );
-            }
-        },
-    };
-    Ok(encode(schema, batches))
+    let rows = result.read(services, statement, partition as usize).await?;
+    Ok(encode(result.schema.clone(), rows))
 }
 
 /// Streams rows that are at hand.
@@ -90,10 +71,7 @@ pub(super) fn batch_stream(batch: RecordBatch) -> FlightStream {
     encode(batch.schema(), stream::iter([Ok(batch)]).boxed())
 }
 
-fn encode(
-    schema: SchemaRef,
-    batches: BoxStream<'static, Result<RecordBatch, DataFusionError>>,
-) -> FlightStream {
+fn encode(schema: SchemaRef, batches: Rows) -> FlightStream {
     let declared = schema.clone();
     let batches = batches
         .map(move |batch| batch.and_then(|batch| with_schema(batch, &declared)))

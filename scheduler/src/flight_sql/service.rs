@@ -326,10 +326,10 @@ impl FlightSqlService for FlightSql {
             .check(&ticket.statement_handle, &caller.principal)
             .map_err(|error| to_status(&error))?;
         let statement = self.find(&claims)?;
-        let cluster = &self.frontend.services.cluster;
+        let services = &self.frontend.services;
         match statement.progress().phase {
             Phase::Finished(result) => {
-                let stream = partition_stream(cluster, &result, claims.partition).await;
+                let stream = partition_stream(services, &statement, &result, claims.partition).await;
                 stream.map(Response::new).map_err(|error| to_status(&error))
             }
             Phase::Failed(error) => Err(to_status(&error)),

@@ -14,7 +14,8 @@ use datafusion::prelude::SessionContext;
 use millpond_engine::error::Error;
 
 use super::frontend::Services;
-use super::registry::{Part, ResultSet, Statement};
+use super::registry::Statement;
+use super::result::ResultSet;
 use super::run::Planned;
 use super::{job, write};
 use crate::cluster::StageReport;
@@ -122,8 +123,5 @@ fn table(rows: Vec<(String, String)>) -> Result<ResultSet, Error> {
     ];
     let batch = RecordBatch::try_new(schema.clone(), columns)
         .map_err(|error| Error::from_datafusion(DataFusionError::from(error)))?;
-    Ok(ResultSet {
-        schema,
-        parts: vec![Part::Batches(vec![batch])],
-    })
+    Ok(ResultSet::batches(schema, vec![batch]))
 }

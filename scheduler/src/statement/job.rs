@@ -64,7 +64,7 @@ pub(super) struct FinishedJob {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watched {
     Yes,
-    /// A small job that follows the one people look at.
+    /// A job that follows the one people look at: it puts files together, or makes lost rows again.
     No,
 }
 
@@ -81,7 +81,9 @@ pub(super) async fn run(
 ) -> Result<FinishedJob, Error> {
     let _permit = services.admission.admit().await?;
     wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
-    statement.start_running();
+    if watched == Watched::Yes {
+        statement.start_running();
+    }
     let present = services.cluster.executor_ids().await;
     let plan = constants::for_cluster(plan.clone())?;
     let name = if statement.name.is_empty() {
@@ -149,7 +151,7 @@ async fn executor_lost(cluster: &Cluster, present: &[String]) -> Error {
     }
 }
 
-fn loss_of(executor: &str) -> Error {
+pub(super) fn loss_of(executor: &str) -> Error {
     Error::new(
         Code::EXECUTOR_LOST,
         format!("executor {executor} was lost while the job ran"),

@@ -17,10 +17,12 @@ mod frontend;
 mod job;
 mod limits;
 mod registry;
+mod result;
 mod run;
 mod write;
 
 pub(crate) use admission::Admission;
 pub(crate) use frontend::{Frontend, Request, Services};
-pub(crate) use registry::{Part, Phase, Registry, ResultSet, Statement};
+pub(crate) use registry::{Phase, Registry, Statement};
+pub(crate) use result::{ResultSet, Rows};
 pub(crate) use run::plan_only;

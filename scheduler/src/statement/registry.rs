@@ -6,17 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ballista_core::JobId;
-use ballista_core::serde::protobuf::PartitionLocation;
 use dashmap::DashMap;
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::execution::SendableRecordBatchStream;
 use millpond_engine::error::{Code, Error};
 use millpond_proto::statement::StatementStatus;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::result::ResultSet;
 use crate::clock::now_ms;
 use crate::session::Session;
 
@@ -24,32 +21,6 @@ use crate::session::Session;
 const HISTORY_MAX: usize = 1_000;
 /// A running statement that nobody has asked about for this long is cancelled, unless it was detached.
 const UNWATCHED_LIMIT: Duration = Duration::from_secs(60);
-
-/// One output partition of a result.
-pub(crate) enum Part {
-    /// It lies with an executor.
-    Remote(Box<PartitionLocation>),
-    /// Rows the scheduler has made itself.
-    Batches(Vec<RecordBatch>),
-    /// Rows the scheduler makes while they are read, once.
-    Stream(Mutex<Option<SendableRecordBatchStream>>),
-}
-
-/// What a finished statement answers.
-pub(crate) struct ResultSet {
-    pub(crate) schema: SchemaRef,
-    pub(crate) parts: Vec<Part>,
-}
-
-impl ResultSet {
-    /// A result without columns and rows.
-    pub(crate) fn nothing() -> Self {
-        Self {
-            schema: Arc::new(datafusion::arrow::datatypes::Schema::empty()),
-            parts: Vec::new(),
-        }
-    }
-}
 
 /// Where a statement stands.
 #[derive(Clone)]

@@ -8,11 +8,13 @@ use datafusion::logical_expr::{LogicalPlan, Statement as SessionStatement};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
 use millpond_engine::error::{Code, Error};
-use parking_lot::Mutex;
 
 use super::frontend::{Request, Services};
-use super::registry::{Part, ResultSet, Statement};
+use super::job::Watched;
+use super::registry::Statement;
+use super::result::ResultSet;
 use super::{explain, job, limits, write};
 use crate::catalog::{Reads, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
@@ -272,10 +274,7 @@ async fn on_scheduler(planned: Planned) -> Result<ResultSet, Error> {
         .await
         .map_err(Error::from_datafusion)?;
     let stream = frame.execute_stream().await.map_err(Error::from_datafusion)?;
-    Ok(ResultSet {
-        schema: stream.schema(),
-        parts: vec![Part::Stream(Mutex::new(Some(stream)))],
-    })
+    Ok(ResultSet::stream(stream.schema(), stream.boxed()))
 }
 
 async fn on_cluster(
@@ -283,16 +282,10 @@ async fn on_cluster(
     statement: &Arc<Statement>,
     planned: Planned,
 ) -> Result<ResultSet, Error> {
-    let schema = Arc::new(planned.plan.schema().as_arrow().clone());
     let context = Arc::new(SessionContext::new_with_state(planned.state));
-    let finished =
-        job::rerun_after_loss(|| job::run(services, statement, context.clone(), &planned.plan, job::Watched::Yes)).await?;
-    let parts = finished
-        .partitions
-        .into_iter()
-        .map(|partition| Part::Remote(Box::new(partition)))
-        .collect();
-    Ok(ResultSet { schema, parts })
+    let run = || job::run(services, statement, context.clone(), &planned.plan, Watched::Yes);
+    let finished = job::rerun_after_loss(run).await?;
+    Ok(ResultSet::of_job(context, planned.plan, finished))
 }
 
 fn verb_of(parsed: &ParsedStatement) -> String {

@@ -28,7 +28,8 @@ use millpond_proto::plan::{FileConcat, FileSink};
 
 use super::frontend::Services;
 use super::job::{self, Watched};
-use super::registry::{Part, ResultSet, Statement};
+use super::registry::Statement;
+use super::result::ResultSet;
 use super::run::Planned;
 use crate::catalog::StatementCatalog;
 use staging::Staging;
@@ -171,10 +172,7 @@ fn count_result(rows: u64) -> Result<ResultSet, Error> {
     let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
     let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(UInt64Array::from(vec![rows]))])
         .map_err(|error| Error::from_datafusion(error.into()))?;
-    Ok(ResultSet {
-        schema,
-        parts: vec![Part::Batches(vec![batch])],
-    })
+    Ok(ResultSet::batches(schema, vec![batch]))
 }
 
 #[cfg(test)]

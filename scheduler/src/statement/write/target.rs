@@ -106,7 +106,11 @@ fn of_copy(
 }
 
 fn take_flag(options: &mut HashMap<String, String>, key: &str) -> Result<Option<bool>, Error> {
-    let Some(value) = options.remove(key) else {
+    // A key without a dot comes as one of the format.
+    let value = options
+        .remove(key)
+        .or_else(|| options.remove(&format!("format.{key}")));
+    let Some(value) = value else {
         return Ok(None);
     };
     value.trim().parse().map(Some).map_err(|_| {

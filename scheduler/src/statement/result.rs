@@ -1,0 +1,264 @@
+//! What a statement answers, and how it is read.
+//!
+//! A job leaves its rows with the executors, as many output partitions as its last stage had; each is one ticket of
+//! the client. An executor that dies before its rows are read takes them with it. As long as no row of the result has
+//! left the scheduler, the job is then run again, and the same tickets lead to the new rows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ballista_core::serde::protobuf::PartitionLocation;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use millpond_engine::error::{Code, Error};
+use parking_lot::Mutex;
+
+use super::frontend::Services;
+use super::job::{self, FinishedJob, Watched};
+use super::registry::Statement;
+use crate::cluster::Cluster;
+
+/// Times the job of a result is run again because its rows were lost.
+const RERUNS_MAX: usize = 3;
+
+/// Rows on their way to a reader.
+pub(crate) type Rows = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
+
+/// What a finished statement answers.
+pub(crate) struct ResultSet {
+    pub(crate) schema: SchemaRef,
+    source: Source,
+}
+
+enum Source {
+    Nothing,
+    /// Rows the scheduler has made itself.
+    Batches(Vec<RecordBatch>),
+    /// Rows the scheduler makes while they are read, once.
+    Stream(Mutex<Option<Rows>>),
+    /// Rows that lie with executors.
+    Job(Box<JobResult>),
+}
+
+struct JobResult {
+    context: Arc<SessionContext>,
+    plan: LogicalPlan,
+    /// Tickets that were given out.
+    tickets: usize,
+    latest: tokio::sync::Mutex<Run>,
+}
+
+/// The last run of a result's job.
+struct Run {
+    number: usize,
+    partitions: Vec<PartitionLocation>,
+    /// A row has left the scheduler, so the job cannot be run again.
+    released: bool,
+}
+
+impl ResultSet {
+    /// A result without columns and rows.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            schema: Arc::new(Schema::empty()),
+            source: Source::Nothing,
+        }
+    }
+
+    /// Rows that are at hand.
+    pub(crate) fn batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Self {
+            schema,
+            source: Source::Batches(batches),
+        }
+    }
+
+    /// Rows that are made while they are read, which can be done once.
+    pub(crate) fn stream(schema: SchemaRef, rows: Rows) -> Self {
+        Self {
+            schema,
+            source: Source::Stream(Mutex::new(Some(rows))),
+        }
+    }
+
+    /// The rows of a job; `context` and `plan` are those it was made of.
+    pub(super) fn of_job(context: Arc<SessionContext>, plan: LogicalPlan, finished: FinishedJob) -> Self {
+        Self {
+            schema: Arc::new(plan.schema().as_arrow().clone()),
+            source: Source::Job(Box::new(JobResult {
+                context,
+                plan,
+                tickets: finished.partitions.len(),
+                latest: tokio::sync::Mutex::new(Run {
+                    number: 0,
+                    partitions: finished.partitions,
+                    released: false,
+                }),
+            })),
+        }
+    }
+
+    /// How many output partitions a client can ask for.
+    pub(crate) fn partitions(&self) -> usize {
+        match &self.source {
+            Source::Nothing => 0,
+            Source::Batches(_) | Source::Stream(_) => 1,
+            Source::Job(job) => job.tickets,
+        }
+    }
+
+    /// Reads one output partition.
+    ///
+    /// # Errors
+    /// No such partition, a stream that was read before, or rows that are lost and cannot be made again.
+    pub(crate) async fn read(
+        &self,
+        services: &Services,
+        statement: &Arc<Statement>,
+        partition: usize,
+    ) -> Result<Rows, Error> {
+        if partition >= self.partitions() {
+            return Err(Error::user(
+                Code::TICKET_VOID,
+                format!("the result has no partition {partition}"),
+            ));
+        }
+        match &self.source {
+            Source::Nothing => Ok(stream::empty().boxed()),
+            Source::Batches(batches) => Ok(stream::iter(batches.clone().into_iter().map(Ok)).boxed()),
+            Source::Stream(once) => once.lock().take().ok_or_else(|| {
+                Error::user(Code::STATEMENT_EXPIRED, "this result has been read already")
+                    .with_hint("run the statement again")
+            }),
+            Source::Job(job) => job.read(services, statement, partition).await,
+        }
+    }
+}
+
+impl JobResult {
+    async fn read(
+        &self,
+        services: &Services,
+        statement: &Arc<Statement>,
+        ticket: usize,
+    ) -> Result<Rows, Error> {
+        loop {
+            let (number, locations) = {
+                let latest = self.latest.lock().await;
+                let covered = covered_by(ticket, self.tickets, latest.partitions.len());
+                (latest.number, latest.partitions[covered].to_vec())
+            };
+            match open(&services.cluster, &locations).await {
+                Ok(rows) => {
+                    let mut latest = self.latest.lock().await;
+                    if latest.number == number {
+                        latest.released = true;
+                        return Ok(rows);
+                    }
+                }
+                Err(error) if error.code == Code::EXECUTOR_LOST => {
+                    self.run_again(services, statement, number, error).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Replaces the rows of run `number`, unless another reader has done so.
+    async fn run_again(
+        &self,
+        services: &Services,
+        statement: &Arc<Statement>,
+        number: usize,
+        lost: Error,
+    ) -> Result<(), Error> {
+        let mut latest = self.latest.lock().await;
+        if latest.number != number {
+            return Ok(());
+        }
+        if latest.released || number >= RERUNS_MAX {
+            return Err(lost);
+        }
+        tracing::warn!(error = %lost, "rows were lost before they were read: run the job again");
+        let run = || {
+            job::run(
+                services,
+                statement,
+                self.context.clone(),
+                &self.plan,
+                Watched::No,
+            )
+        };
+        latest.partitions = job::rerun_after_loss(run).await?.partitions;
+        latest.number += 1;
+        Ok(())
+    }
+}
+
+/// The partitions that a ticket stands for: its own, and for the last ticket all that are left. A job that was run
+/// again may have another number of partitions than tickets were given out.
+fn covered_by(ticket: usize, tickets: usize, partitions: usize) -> Range<usize> {
+    let start = ticket.min(partitions);
+    let end = if ticket + 1 == tickets {
+        partitions
+    } else {
+        (ticket + 1).min(partitions)
+    };
+    start..end
+}
+
+/// Opens partitions one after the other. The first block is here when this returns, so that a loss is noticed before
+/// a row has left.
+async fn open(cluster: &Cluster, locations: &[PartitionLocation]) -> Result<Rows, Error> {
+    let mut all: Vec<Rows> = Vec::with_capacity(locations.len());
+    for location in locations {
+        let mut rows = cluster.fetch(location.clone()).await?;
+        let first = match rows.next().await {
+            Some(Err(error)) => return Err(read_error(cluster, location, error).await),
+            Some(Ok(batch)) => Some(Ok(batch)),
+            None => None,
+        };
+        all.push(stream::iter(first).chain(rows).boxed());
+    }
+    Ok(stream::iter(all).flatten().boxed())
+}
+
+/// An error of a first block; that of an executor which is gone says so.
+async fn read_error(cluster: &Cluster, location: &PartitionLocation, error: DataFusionError) -> Error {
+    let error = Error::from_datafusion(error);
+    let executor: Vec<String> = location.executor_meta.iter().map(|meta| meta.id.clone()).collect();
+    match cluster.first_missing(&executor).await {
+        Some(lost) => job::loss_of(&lost).with_source(error),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tickets_cover_every_partition_once_whatever_their_numbers() {
+        for tickets in 1..6 {
+            for partitions in 0..8 {
+                let covered: Vec<usize> = (0..tickets)
+                    .flat_map(|ticket| covered_by(ticket, tickets, partitions))
+                    .collect();
+                let every: Vec<usize> = (0..partitions).collect();
+                assert_eq!(covered, every, "{tickets} tickets, {partitions} partitions");
+            }
+        }
+    }
+
+    #[test]
+    fn constants_have_one_partition_and_nothing_has_none() {
+        assert_eq!(ResultSet::nothing().partitions(), 0);
+        let schema = Arc::new(Schema::empty());
+        assert_eq!(ResultSet::batches(schema, Vec::new()).partitions(), 1);
+    }
+}
