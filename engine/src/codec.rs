@@ -61,7 +61,9 @@ impl PhysicalExtensionCodec for Codec {
                 let scan = scan.try_into_physical_plan_with_converter(context, self, converter)?;
                 text_source::restore(&scan, &settings)
             }
-            (Some(PlanNodeKind::FileConcat(concat)), []) => Ok(Arc::new(FileConcatExec::new(Arc::new(concat)))),
+            (Some(PlanNodeKind::FileConcat(concat)), []) => {
+                Ok(Arc::new(FileConcatExec::new(Arc::new(concat))))
+            }
             (kind, inputs) => internal_err!("plan node {kind:?} with {} inputs", inputs.len()),
         }
     }
@@ -89,5 +91,102 @@ impl PhysicalExtensionCodec for Codec {
         PlanNode { kind: Some(kind) }
             .encode(bytes)
             .map_err(|error| internal_datafusion_err!("a plan node cannot be encoded: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+    use datafusion::physical_plan::{collect, displayable};
+    use datafusion::prelude::{CsvReadOptions, SessionContext};
+    use datafusion_proto::physical_plan::AsExecutionPlan;
+    use millpond_proto::plan::{FileConcat, FileSink};
+
+    fn sent(plan: Arc<dyn ExecutionPlan>, context: &SessionContext) -> Arc<dyn ExecutionPlan> {
+        let codec = Codec::default();
+        let node = PhysicalPlanNode::try_from_physical_plan(plan, &codec).unwrap();
+        node.try_into_physical_plan(&context.task_ctx(), &codec).unwrap()
+    }
+
+    #[tokio::test]
+    async fn nodes_of_ours_survive_being_sent() {
+        let context = SessionContext::new();
+        let input = context
+            .sql("SELECT 1 AS x")
+            .await
+            .unwrap()
+            .create_physical_plan()
+            .await
+            .unwrap();
+        let sink = Arc::new(FileSink {
+            folder: "/tmp/x/".to_string(),
+            format: "csv".to_string(),
+            options: [("format.delimiter".to_string(), ";".to_string())].into(),
+            partition_by: vec!["x".to_string()],
+            ..Default::default()
+        });
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(FileSinkExec::new(input, sink.clone()));
+        let received = sent(plan.clone(), &context);
+        assert_eq!(
+            received.downcast_ref::<FileSinkExec>().unwrap().sink(),
+            sink.as_ref()
+        );
+        assert_eq!(
+            displayable(received.as_ref()).indent(true).to_string(),
+            displayable(plan.as_ref()).indent(true).to_string()
+        );
+
+        let concat = FileConcat {
+            sources: vec!["/tmp/a".to_string(), "/tmp/b".to_string()],
+            head_bytes: 7,
+            ..Default::default()
+        };
+        let received = sent(Arc::new(FileConcatExec::new(Arc::new(concat.clone()))), &context);
+        assert_eq!(
+            received.downcast_ref::<FileConcatExec>().unwrap().concat(),
+            &concat
+        );
+    }
+
+    #[tokio::test]
+    async fn a_compressed_file_with_its_own_line_ends_is_read_after_being_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines.csv.gz");
+        let context = SessionContext::new();
+        let copy = format!(
+            "COPY (SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(n, c)) TO '{}' STORED AS CSV OPTIONS ('format.compression' 'gzip')",
+            path.display()
+        );
+        context.sql(&copy).await.unwrap().collect().await.unwrap();
+        let options = CsvReadOptions::new()
+            .file_extension("csv.gz")
+            .file_compression_type(FileCompressionType::GZIP)
+            .terminator(Some(b'\n'));
+        let frame = context.read_csv(path.to_str().unwrap(), options).await.unwrap();
+        let plan = frame.create_physical_plan().await.unwrap();
+        let plan = text_source::keep_settings(plan).unwrap();
+        let received = sent(plan.clone(), &context);
+        let expected = collect(plan, context.task_ctx()).await.unwrap();
+        let rows = collect(received, context.task_ctx()).await.unwrap();
+        assert_eq!(
+            pretty_format_batches(&rows).unwrap().to_string(),
+            pretty_format_batches(&expected).unwrap().to_string()
+        );
+        assert_eq!(rows[0].num_rows(), 2);
+    }
+
+    #[test]
+    fn bytes_that_are_not_ours_are_an_error() {
+        let context = SessionContext::new().task_ctx();
+        let converter = datafusion_proto::physical_plan::DefaultPhysicalProtoConverter {};
+        for bytes in [&b"\0millpond\xff\xff"[..], b"\0millpond", b"garbage", b""] {
+            assert!(
+                Codec::default()
+                    .try_decode(bytes, &[], &context, &converter)
+                    .is_err()
+            );
+        }
     }
 }

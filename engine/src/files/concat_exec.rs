@@ -17,7 +17,8 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+    ReplaceChildrenOptions,
 };
 use futures::{StreamExt, TryStreamExt};
 use millpond_proto::plan::FileConcat;
@@ -158,4 +159,86 @@ async fn copy_bytes(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::physical_plan::collect;
+    use datafusion::prelude::{ParquetReadOptions, SessionContext};
+
+    async fn concatenated(format: &str, head_bytes: u64, parts: &[&str]) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let context = SessionContext::new();
+        let mut sources = Vec::new();
+        for (number, rows) in parts.iter().enumerate() {
+            let source = format!("{}/{number}.{format}", folder.path().display());
+            let copy = format!("COPY ({rows}) TO '{source}' OPTIONS ('format.has_header' 'true')");
+            let copy = if format == "csv" {
+                copy
+            } else {
+                format!("COPY ({rows}) TO '{source}'")
+            };
+            context.sql(&copy).await.unwrap().collect().await.unwrap();
+            sources.push(source);
+        }
+        let target = format!("{}/whole.{format}", folder.path().display());
+        let exec = FileConcatExec::new(Arc::new(FileConcat {
+            sources,
+            target: target.clone(),
+            format: format.to_string(),
+            head_bytes,
+        }));
+        collect(Arc::new(exec), context.task_ctx()).await.unwrap();
+        (folder, target)
+    }
+
+    const ONE: &str = "SELECT value AS n, 'x' || value AS s FROM generate_series(1, 1000)";
+    const NONE: &str = "SELECT value AS n, 'x' || value AS s FROM generate_series(1, 1000) WHERE value < 0";
+    const TWO: &str = "SELECT value AS n, 'y' || value AS s FROM generate_series(1001, 1500)";
+
+    #[tokio::test]
+    async fn parquet_row_groups_are_moved_with_their_statistics() {
+        let (_folder, target) = concatenated("parquet", 0, &[ONE, NONE, TWO]).await;
+        let context = SessionContext::new();
+        let options = ParquetReadOptions::default();
+        context.register_parquet("whole", &target, options).await.unwrap();
+        let sql = "SELECT count(*), sum(n), count(DISTINCT s) FROM whole WHERE n > 500 AND s < 'z'";
+        let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
+        let text = datafusion::arrow::util::pretty::pretty_format_batches(&rows)
+            .unwrap()
+            .to_string();
+        let sum: i64 = (501..=1500).sum();
+        assert!(
+            text.contains("| 1000 ") && text.contains(&sum.to_string()),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn text_has_its_head_once() {
+        let (_folder, target) = concatenated("csv", 4, &[ONE, TWO]).await;
+        let text = std::fs::read_to_string(target).unwrap();
+        assert_eq!(text.lines().filter(|line| *line == "n,s").count(), 1);
+        assert_eq!(text.lines().count(), 1501);
+        assert!(text.ends_with("1500,y1500\n"));
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_gone_is_an_error_and_leaves_no_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = format!("{}/whole.json", folder.path().display());
+        let exec = FileConcatExec::new(Arc::new(FileConcat {
+            sources: vec![format!("{}/none.json", folder.path().display())],
+            target: target.clone(),
+            format: "json".to_string(),
+            head_bytes: 0,
+        }));
+        assert!(
+            collect(Arc::new(exec), SessionContext::new().task_ctx())
+                .await
+                .is_err()
+        );
+        assert!(!std::path::Path::new(&target).exists());
+    }
 }

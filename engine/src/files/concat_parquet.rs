@@ -152,10 +152,7 @@ async fn append(
         let mut out = file.next_row_group()?;
         for (index, column) in group.columns().iter().enumerate() {
             let (start, length) = column.byte_range();
-            let bytes = source
-                .store
-                .get_range(source.path, start..start + length)
-                .await?;
+            let bytes = source.store.get_range(source.path, start..start + length).await?;
             let column_index = metadata
                 .column_index()
                 .and_then(|groups| groups.get(number)?.get(index).cloned());

@@ -45,8 +45,8 @@ pub fn layout(state: &dyn Session, sink: &FileSink, schema: &SchemaRef) -> Resul
             .unwrap_or_else(|_| format.get_ext()),
         None => format.get_ext(),
     };
-    let compressed =
-        compression.is_some_and(|compression| *compression.get_variant() != CompressionTypeVariant::UNCOMPRESSED);
+    let compressed = compression
+        .is_some_and(|compression| *compression.get_variant() != CompressionTypeVariant::UNCOMPRESSED);
     let head_bytes = csv_head(state, format.as_ref(), schema)?;
     let concatenable = match sink.format.as_str() {
         "csv" => head_bytes == 0 || !compressed,

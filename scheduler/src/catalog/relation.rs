@@ -54,9 +54,12 @@ pub(crate) async fn describe_files(state: &SessionState, command: &CreateExterna
     let lines = command.options.get("format.newline_delimited");
     if lines.is_some_and(|value| value.trim().eq_ignore_ascii_case("false")) {
         // An executor would read the array as lines: DataFusion's message has no place for the difference.
-        return Err(Error::user(Code::NOT_SUPPORTED, "files that are one JSON array cannot be read")
-            .with_hint("write one object per line, as `jq -c '.[]'` does")
-            .into());
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            "files that are one JSON array cannot be read",
+        )
+        .with_hint("write one object per line, as `jq -c '.[]'` does")
+        .into());
     }
     let provider = ListingTableFactory::new().create(state, command).await?;
     let partition_columns = provider

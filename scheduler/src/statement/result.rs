@@ -185,15 +185,7 @@ impl JobResult {
             return Err(lost);
         }
         tracing::warn!(error = %lost, "rows were lost before they were read: run the job again");
-        let run = || {
-            job::run(
-                services,
-                statement,
-                self.context.clone(),
-                &self.plan,
-                Watched::No,
-            )
-        };
+        let run = || job::run(services, statement, self.context.clone(), &self.plan, Watched::No);
         latest.partitions = job::rerun_after_loss(run).await?.partitions;
         latest.number += 1;
         Ok(())
@@ -231,7 +223,11 @@ async fn open(cluster: &Cluster, locations: &[PartitionLocation]) -> Result<Rows
 /// An error of a first block; that of an executor which is gone says so.
 async fn read_error(cluster: &Cluster, location: &PartitionLocation, error: DataFusionError) -> Error {
     let error = Error::from_datafusion(error);
-    let executor: Vec<String> = location.executor_meta.iter().map(|meta| meta.id.clone()).collect();
+    let executor: Vec<String> = location
+        .executor_meta
+        .iter()
+        .map(|meta| meta.id.clone())
+        .collect();
     match cluster.first_missing(&executor).await {
         Some(lost) => job::loss_of(&lost).with_source(error),
         None => error,

@@ -52,10 +52,7 @@ impl Staging {
     /// Moves one file to the target, which it replaces.
     pub(super) async fn commit_file(self, file: &str) -> Result<(), Error> {
         let from = joined(&self.prefix, file);
-        self.store
-            .rename(&from, &self.target)
-            .await
-            .map_err(store_error)
+        self.store.rename(&from, &self.target).await.map_err(store_error)
     }
 
     /// Moves files, and what is in folders among them, into the target folder under new names.
@@ -114,10 +111,7 @@ impl Staging {
                     .flatten()
                     .collect();
                 let folders = &inside[..inside.len().saturating_sub(1)];
-                let folder = folders
-                    .iter()
-                    .map(|part| format!("{}/", part.as_ref()))
-                    .collect();
+                let folder = folders.iter().map(|part| format!("{}/", part.as_ref())).collect();
                 (object.location, folder)
             })
             .collect())

@@ -94,8 +94,7 @@ fn of_copy(
         format: copy.file_type.get_ext(),
         options,
         partition_by: copy.partition_by,
-        keep_partition_columns: keep
-            .unwrap_or(state.config_options().execution.keep_partition_by_columns),
+        keep_partition_columns: keep.unwrap_or(state.config_options().execution.keep_partition_by_columns),
         ..Default::default()
     };
     let target = Target {
@@ -208,11 +207,6 @@ mod tests {
     #[test]
     fn only_formats_with_a_writer_are_written() {
         assert!(check_format("arrow").is_ok());
-        assert!(
-            check_format("avro")
-                .unwrap_err()
-                .user_text()
-                .contains("PARQUET")
-        );
+        assert!(check_format("avro").unwrap_err().user_text().contains("PARQUET"));
     }
 }
