@@ -126,8 +126,23 @@ impl Error {
             .map_or_else(|| status.message().to_owned(), ToString::to_string);
         Self::Connect {
             url: url.to_owned(),
-            reason,
+            reason: match tls_hint(&reason) {
+                Some(hint) => format!("{reason}\nhint: {hint}"),
+                None => reason,
+            },
         }
+    }
+}
+
+/// What to do about a failure that comes from one side speaking TLS and the other not, or from a strange certificate.
+fn tls_hint(reason: &str) -> Option<&'static str> {
+    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if says(&["UnknownIssuer", "BadSignature", "self-signed"]) {
+        Some("name the certificate of the authority with --tls-ca")
+    } else if says(&["InvalidContentType", "broken pipe", "frame with invalid size"]) {
+        Some("does the cluster use TLS? grpc:// is without it, grpc+tls:// with it")
+    } else {
+        None
     }
 }
 

@@ -15,6 +15,7 @@ mod server;
 mod session;
 pub mod state;
 mod statement;
+mod tls;
 
 pub use options::{LocalPaths, Options, TlsFiles};
 pub use server::{Addresses, Scheduler};

@@ -189,8 +189,16 @@ impl Options {
             .unwrap_or_else(|| self.internal_bind.ip().to_string())
     }
 
-    /// Refuses open doors: a public port beyond loopback needs token and TLS, or `--insecure`.
+    /// Refuses open doors: a public port beyond loopback needs token and TLS, or `--insecure`. Refuses a door that
+    /// nobody can open as well: a token that no header can carry.
     pub(crate) fn check_doors(&self) -> Result<(), Error> {
+        if self.token.as_ref().is_some_and(|token| !can_be_sent(token)) {
+            return Err(Error::user(
+                Code::INVALID_SETTING,
+                "auth.token has a character that clients cannot send",
+            )
+            .with_hint("use letters, digits and signs of ASCII, without spaces"));
+        }
         let beyond_loopback = [Some(self.flight_sql_bind), self.http_bind]
             .into_iter()
             .flatten()
@@ -208,6 +216,11 @@ impl Options {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a token can stand in a header as it is.
+fn can_be_sent(token: &str) -> bool {
+    token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn socket_address(key: &str, address: &Address) -> Result<SocketAddr, Error> {
@@ -260,6 +273,18 @@ mod tests {
         options.token = None;
         options.insecure = true;
         assert!(options.check_doors().is_ok());
+    }
+
+    #[test]
+    fn token_that_no_header_carries_is_refused_without_being_shown() {
+        for token in ["hunter2\n", "hunter 2", "hünter2"] {
+            let options = Options {
+                token: Some(token.into()),
+                ..Options::embedded()
+            };
+            let text = options.check_doors().unwrap_err().user_text();
+            assert!(text.contains("MP0072") && !text.contains(token), "{text}");
+        }
     }
 
     #[test]

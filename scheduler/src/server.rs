@@ -11,17 +11,18 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::{Server, ServerTlsConfig};
 
 use crate::catalog::SessionFactory;
 use crate::catalog::system::SystemTables;
 use crate::cluster::{Cluster, wait_for_executors};
 use crate::flight_sql::{FlightSql, PublicService};
 use crate::http;
-use crate::options::{Options, TlsFiles};
+use crate::options::Options;
 use crate::session::Sessions;
 use crate::state::{CatalogLog, Store};
 use crate::statement::{Admission, Frontend, Registry, Services};
+use crate::tls::Certificate;
 
 /// How often the scheduler checks that no other has taken over its catalog.
 const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(3);
@@ -64,10 +65,11 @@ impl Scheduler {
     /// Opens the state, binds the ports and serves.
     ///
     /// # Errors
-    /// An open door, a port in use, a state that cannot be opened, files that are missing.
+    /// An open door, a certificate that cannot serve, a port in use, a state that cannot be opened.
     pub async fn start(options: Options) -> Result<Self, Error> {
         millpond_engine::metrics::registry();
         options.check_doors()?;
+        let certificate = options.tls.as_ref().map(Certificate::read).transpose()?;
         let public = bind("flight_sql.bind", options.flight_sql_bind).await?;
         let internal = bind("internal.bind", options.internal_bind).await?;
         let web = match options.http_bind {
@@ -79,7 +81,6 @@ impl Scheduler {
             internal: local_address(&internal)?,
             http: web.as_ref().map(local_address).transpose()?,
         };
-        let tls = options.tls.as_ref().map(read_tls).transpose()?;
 
         let options = Options {
             internal_bind: addresses.internal,
@@ -99,13 +100,17 @@ impl Scheduler {
             serve_public(
                 public,
                 flight_sql,
-                tls,
+                certificate.as_ref().map(Certificate::for_grpc),
                 options.grpc_max_message_bytes,
                 stop.clone(),
             )?,
         ];
         if let Some(listener) = web {
-            servers.push(http::serve(listener, frontend.clone(), stop.clone()));
+            let guard = http::Guard {
+                token: options.token.clone(),
+                tls: certificate.as_ref().map(Certificate::for_http),
+            };
+            servers.push(http::serve(listener, frontend.clone(), guard, stop.clone()));
         }
         tracing::info!(flight_sql = %addresses.flight_sql, internal = %addresses.internal, "scheduler is ready");
         Ok(Self {
@@ -280,14 +285,4 @@ fn serve_public(
             tracing::error!(%error, "the public port has failed");
         }
     }))
-}
-
-fn read_tls(files: &TlsFiles) -> Result<ServerTlsConfig, Error> {
-    let read = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|error| {
-            Error::user(Code::INVALID_SETTING, format!("cannot read {}", path.display()))
-                .with_detail(error.to_string())
-        })
-    };
-    Ok(ServerTlsConfig::new().identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?)))
 }

@@ -133,13 +133,17 @@ pub(super) fn addresses(
     internal: bool,
 ) -> Vec<(&'static str, String)> {
     let tls = config.get(keys::TLS_CERT).is_some();
-    let grpc = if tls { "grpc+tls" } else { "grpc" };
+    let (grpc, http) = if tls {
+        ("grpc+tls", "https")
+    } else {
+        ("grpc", "http")
+    };
     let addresses = scheduler.addresses();
     let mut lines = vec![("flight_sql", format!("{grpc}://{}", addresses.flight_sql))];
     lines.extend(
         addresses
             .http
-            .map(|address| ("http", format!("http://{address}"))),
+            .map(|address| ("http", format!("{http}://{address}"))),
     );
     if internal {
         lines.push(("internal", addresses.internal.to_string()));

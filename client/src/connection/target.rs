@@ -77,6 +77,12 @@ impl Target {
                 path: path.display().to_string(),
                 source,
             })?;
+            if !pem.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE) {
+                return Err(Error::Usage(format!(
+                    "{} holds no certificate in PEM form",
+                    path.display()
+                )));
+            }
             trusted.push(Certificate::from_pem(pem));
         }
         Ok(trusted)
@@ -86,6 +92,9 @@ impl Target {
         Error::Usage(format!("'{}' is no address of a cluster: {reason}", self.url))
     }
 }
+
+/// First line of a certificate in PEM (RFC 7468).
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 fn system_certificates() -> Vec<Certificate> {
     let loaded = rustls_native_certs::load_native_certs();

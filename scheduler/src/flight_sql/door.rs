@@ -8,7 +8,9 @@
 use std::net::SocketAddr;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use millpond_engine::error::{Code, Error};
 use subtle::ConstantTimeEq;
 use tonic::Request;
@@ -102,8 +104,14 @@ fn not_let_in() -> Error {
         .with_hint("send 'authorization: Bearer TOKEN', or the token as password of basic authentication")
 }
 
+/// RFC 4648 with or without padding: drivers written in Go leave it away.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 fn password_of(encoded: &str) -> Option<String> {
-    let decoded = STANDARD.decode(encoded.trim()).ok()?;
+    let decoded = BASE64.decode(encoded.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     text.split_once(':').map(|(_, password)| password.to_string())
 }
@@ -132,7 +140,9 @@ mod tests {
             door.caller(&headers(&[("authorization", "Bearer secret")]), None)
                 .is_ok()
         );
-        let basic = format!("Basic {}", STANDARD.encode("me:secret"));
+        let basic = format!("Basic {}", BASE64.encode("me:secret"));
+        let unpadded = BASE64.encode("you:secret").trim_end_matches('=').to_string();
+        assert_eq!(password_of(&unpadded).as_deref(), Some("secret"));
         assert!(door.caller(&headers(&[("authorization", &basic)]), None).is_ok());
         assert_eq!(
             door.handshake(&headers(&[("authorization", &basic)])).unwrap(),
