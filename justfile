@@ -31,6 +31,18 @@ faults:
 binary:
     cargo build --workspace --bins
 
+# The client without scheduler, executor and engine: nothing of DataFusion or Ballista is in it, and it compiles.
+# Its features are its own, so it has a folder of its own; `cargo tree` builds nothing and may name a package.
+thin:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tree=$(cargo tree --locked --package millpond-client --no-default-features --edges normal,build --prefix none)
+    if grep -E '^(datafusion|ballista)' <<<"$tree"; then
+        echo "the thin client contains the crates above; cargo tree --invert shows who brings them" >&2
+        exit 1
+    fi
+    cargo check --locked --manifest-path client/Cargo.toml --no-default-features --bin millpond --target-dir target/thin
+
 # The Python client against a cluster that it starts itself.
 python: binary venv
     target/debug/millpond submit data/jobs/preprocess_marketing.sql

@@ -7,18 +7,27 @@ use std::sync::Arc;
 
 use ballista_core::serde::{BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
 use datafusion::common::{internal_datafusion_err, internal_err};
+use datafusion::datasource::physical_plan::{FileScanConfig, FileSource};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
+use datafusion_proto::physical_plan::PhysicalPlanDecodeContext;
+use datafusion_proto::physical_plan::from_proto::{
+    parse_protobuf_file_scan_config, parse_table_schema_from_proto,
+};
+use datafusion_proto::physical_plan::to_proto::serialize_file_scan_config;
 use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanNodeExt, PhysicalProtoConverterExtension,
 };
-use datafusion_proto::protobuf::PhysicalPlanNode;
+use datafusion_proto::protobuf::{FileScanExecConf, PhysicalExprNode, PhysicalPlanNode};
 use millpond_proto::Message;
-use millpond_proto::plan::{PlanNode, PlanNodeKind, TextScan};
+use millpond_proto::plan::{PlanNode, PlanNodeKind, ShardPlace, ShardScan, TextScan};
 
 use crate::files::{FileConcatExec, FileSinkExec, text_source};
+use crate::schema::decode_schema;
+use crate::shards::{Reader, ShardSinkExec, ShardSource};
 
 /// Start of a node of ours. No protobuf message starts with a zero byte (tag 0 is not allowed), so Ballista's never do.
 const MARK: &[u8] = b"\0millpond";
@@ -28,14 +37,18 @@ pub fn logical_codec() -> Arc<dyn LogicalExtensionCodec> {
     Arc::new(BallistaLogicalExtensionCodec::default())
 }
 
-/// Codec for physical plans.
-pub fn physical_codec() -> Arc<dyn PhysicalExtensionCodec> {
-    Arc::new(Codec::default())
+/// Codec for physical plans. An executor gives what its tasks read and write shards with.
+pub fn physical_codec(shards: Option<Reader>) -> Arc<dyn PhysicalExtensionCodec> {
+    Arc::new(Codec {
+        ballista: BallistaPhysicalExtensionCodec::default(),
+        shards,
+    })
 }
 
 #[derive(Debug, Default)]
 struct Codec {
     ballista: BallistaPhysicalExtensionCodec,
+    shards: Option<Reader>,
 }
 
 impl PhysicalExtensionCodec for Codec {
@@ -55,6 +68,17 @@ impl PhysicalExtensionCodec for Codec {
             (Some(PlanNodeKind::FileSink(sink)), [input]) => {
                 Ok(Arc::new(FileSinkExec::new(input.clone(), Arc::new(sink))))
             }
+            (Some(PlanNodeKind::ShardSink(sink)), [input]) => {
+                let schema = decode_schema(&sink.arrow_schema)?;
+                let store = self.shards.as_ref().map(|shards| shards.store.clone());
+                Ok(Arc::new(ShardSinkExec::new(
+                    input.clone(),
+                    Arc::new(sink),
+                    schema,
+                    store,
+                )))
+            }
+            (Some(PlanNodeKind::ShardScan(scan)), []) => self.decode_scan(&scan, context, converter),
             (Some(PlanNodeKind::TextScan(settings)), []) => {
                 let scan = PhysicalPlanNode::decode(settings.scan.as_slice())
                     .map_err(|error| internal_datafusion_err!("a scan of another version: {error}"))?;
@@ -78,6 +102,10 @@ impl PhysicalExtensionCodec for Codec {
             PlanNodeKind::FileSink(exec.sink().clone())
         } else if let Some(exec) = node.downcast_ref::<FileConcatExec>() {
             PlanNodeKind::FileConcat(exec.concat().clone())
+        } else if let Some(exec) = node.downcast_ref::<ShardSinkExec>() {
+            PlanNodeKind::ShardSink(exec.sink().clone())
+        } else if let Some((scan, source)) = shard_scan(&node) {
+            PlanNodeKind::ShardScan(self.encode_scan(scan, source, converter)?)
         } else if let Some((scan, settings)) = text_source::unwrap(&node) {
             let scan = PhysicalPlanNode::try_from_physical_plan_with_converter(scan, self, converter)?;
             PlanNodeKind::TextScan(TextScan {
@@ -91,6 +119,73 @@ impl PhysicalExtensionCodec for Codec {
         PlanNode { kind: Some(kind) }
             .encode(bytes)
             .map_err(|error| internal_datafusion_err!("a plan node cannot be encoded: {error}"))
+    }
+}
+
+/// A plan that scans shards.
+fn shard_scan(plan: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConfig, &ShardSource)> {
+    let scan = plan
+        .downcast_ref::<DataSourceExec>()?
+        .data_source()
+        .downcast_ref::<FileScanConfig>()?;
+    Some((scan, scan.file_source.downcast_ref::<ShardSource>()?))
+}
+
+impl Codec {
+    fn encode_scan(
+        &self,
+        scan: &FileScanConfig,
+        source: &ShardSource,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<ShardScan> {
+        let files = scan.file_groups.iter().flat_map(|group| group.files());
+        let shards = source
+            .places(files)
+            .into_iter()
+            .map(|(shard, holder)| ShardPlace {
+                shard: shard.to_string(),
+                holder,
+            })
+            .collect();
+        let predicate = match source.filter() {
+            Some(predicate) => converter
+                .physical_expr_to_proto(&predicate, self)?
+                .encode_to_vec(),
+            None => Vec::new(),
+        };
+        Ok(ShardScan {
+            scan: serialize_file_scan_config(scan, self, converter)?.encode_to_vec(),
+            shards,
+            predicate,
+        })
+    }
+
+    fn decode_scan(
+        &self,
+        message: &ShardScan,
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let another_version = |error| internal_datafusion_err!("a scan of another version: {error}");
+        let scan = FileScanExecConf::decode(message.scan.as_slice()).map_err(another_version)?;
+        let schema = parse_table_schema_from_proto(&scan)?.file_schema().clone();
+        let holders = message
+            .shards
+            .iter()
+            .map(|place| Ok((place.shard.parse()?, place.holder.clone())))
+            .collect::<Result<_>>()?;
+        let context = PhysicalPlanDecodeContext::new(context, self);
+        let predicate = if message.predicate.is_empty() {
+            None
+        } else {
+            let predicate =
+                PhysicalExprNode::decode(message.predicate.as_slice()).map_err(another_version)?;
+            Some(converter.proto_to_physical_expr(&predicate, &schema, &context)?)
+        };
+        let source =
+            ShardSource::new(schema, Arc::new(holders), self.shards.clone()).with_predicate(predicate);
+        let scan = parse_protobuf_file_scan_config(&scan, &context, converter, Arc::new(source))?;
+        Ok(DataSourceExec::from_data_source(scan))
     }
 }
 

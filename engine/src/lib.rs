@@ -13,4 +13,6 @@ pub mod memory;
 pub mod metrics;
 pub mod object_stores;
 pub mod planner;
+pub mod schema;
 pub mod session;
+pub mod shards;

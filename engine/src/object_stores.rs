@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreRegistry;
@@ -15,7 +16,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
-use object_store::{ClientOptions, ObjectStore};
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use parking_lot::RwLock;
 use url::Url;
 
@@ -54,7 +55,7 @@ impl Registry {
     fn bucket_of(&self, url: &Url) -> Option<&Bucket> {
         self.buckets
             .iter()
-            .filter(|bucket| url.as_str().starts_with(bucket.prefix.as_str()))
+            .filter(|bucket| bucket.is_for(url))
             .max_by_key(|bucket| bucket.prefix.len())
     }
 }
@@ -79,6 +80,7 @@ pub fn open(url: &Url, bucket: Option<&Bucket>) -> Result<Arc<dyn ObjectStore>> 
         "az" | "azure" | "abfs" | "abfss" | "adl" => Arc::new(azure(url, configured()?)?),
         "http" | "https" => Arc::new(
             HttpBuilder::new()
+                .with_retry(retries())
                 .with_url(&url[..url::Position::BeforePath])
                 .with_client_options(ClientOptions::new().with_allow_http(true))
                 .build()?,
@@ -95,9 +97,19 @@ pub fn open(url: &Url, bucket: Option<&Bucket>) -> Result<Arc<dyn ObjectStore>> 
     Ok(store)
 }
 
+/// A task is tried several times itself, so a store that stays silent must not hold each try for minutes.
+fn retries() -> RetryConfig {
+    RetryConfig {
+        max_retries: 5,
+        retry_timeout: Duration::from_secs(30),
+        ..RetryConfig::default()
+    }
+}
+
 fn s3(url: &Url, bucket: &Bucket) -> Result<object_store::aws::AmazonS3> {
     let mut builder = AmazonS3Builder::new()
         .with_url(url.as_str())
+        .with_retry(retries())
         .with_allow_http(bucket.allow_http)
         .with_skip_signature(bucket.anonymous);
     for (value, set) in [
@@ -120,6 +132,7 @@ fn s3(url: &Url, bucket: &Bucket) -> Result<object_store::aws::AmazonS3> {
 fn gcs(url: &Url, bucket: &Bucket) -> Result<object_store::gcp::GoogleCloudStorage> {
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_url(url.as_str())
+        .with_retry(retries())
         .with_skip_signature(bucket.anonymous);
     if let Some(key) = &bucket.secret_access_key {
         builder = builder.with_service_account_key(key);
@@ -130,6 +143,7 @@ fn gcs(url: &Url, bucket: &Bucket) -> Result<object_store::gcp::GoogleCloudStora
 fn azure(url: &Url, bucket: &Bucket) -> Result<object_store::azure::MicrosoftAzure> {
     let mut builder = MicrosoftAzureBuilder::new()
         .with_url(url.as_str())
+        .with_retry(retries())
         .with_allow_http(bucket.allow_http)
         .with_skip_signature(bucket.anonymous);
     if let Some(account) = &bucket.access_key_id {

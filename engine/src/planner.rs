@@ -7,14 +7,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
+use datafusion::functions_table::generate_series::GenerateSeriesTable;
+use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion::logical_expr::{LogicalPlan, Projection, TableScan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use crate::files::{FileConcatExec, FileConcatNode, FileSinkExec, FileSinkNode, text_source};
+use crate::shards::{ShardSinkExec, ShardSinkNode};
 
 /// The query planner of every session.
 #[derive(Debug, Default)]
@@ -27,11 +32,36 @@ impl QueryPlanner for MillpondPlanner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = series_with_columns(plan.clone())?;
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OwnNodes)])
-            .create_physical_plan(plan, session)
+            .create_physical_plan(&plan, session)
             .await?;
         text_source::keep_settings(physical)
     }
+}
+
+/// Reads all columns of a `generate_series` of which none is wanted, as by `count(*)`, and drops them afterwards.
+///
+/// DataFusion's message for such a scan has no place for its projection, so an executor would make a column that
+/// nobody expects.
+fn series_with_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up(|node| match node {
+        LogicalPlan::TableScan(scan)
+            if scan.projection.as_ref().is_some_and(Vec::is_empty) && is_series(&scan) =>
+        {
+            let whole = TableScanBuilder::from(scan).with_projection(None).build()?;
+            let input = Arc::new(LogicalPlan::TableScan(whole));
+            let nothing = Projection::try_new(Vec::new(), input)?;
+            Ok(Transformed::yes(LogicalPlan::Projection(nothing)))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+    .map(|plan| plan.data)
+}
+
+fn is_series(scan: &TableScan) -> bool {
+    source_as_provider(&scan.source)
+        .is_ok_and(|provider| provider.downcast_ref::<GenerateSeriesTable>().is_some())
 }
 
 /// Plans the nodes that are ours.
@@ -52,6 +82,15 @@ impl ExtensionPlanner for OwnNodes {
         if let Some(node) = node.as_any().downcast_ref::<FileSinkNode>() {
             let sink = FileSinkExec::new(inputs[0].clone(), node.sink.clone());
             return Ok(Some(Arc::new(sink)));
+        }
+        if let Some(node) = node.as_any().downcast_ref::<ShardSinkNode>() {
+            let (input, schema) = (inputs[0].clone(), node.table_schema.clone());
+            return Ok(Some(Arc::new(ShardSinkExec::new(
+                input,
+                node.sink.clone(),
+                schema,
+                None,
+            ))));
         }
         if let Some(node) = node.as_any().downcast_ref::<FileConcatNode>() {
             return Ok(Some(Arc::new(FileConcatExec::new(node.concat.clone()))));

@@ -37,6 +37,7 @@ use ballista_executor::shutdown::{Shutdown, ShutdownNotifier};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use millpond_engine::shards::{Reader, ShardStore};
 use millpond_engine::{codec, session};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -47,9 +48,11 @@ use tonic::transport::{Channel, Endpoint};
 
 use self::connections::Connections;
 use crate::budget::Budget;
+use crate::data_port::DataPort;
 use crate::error::Error;
 use crate::metrics;
 use crate::ports::HeldPort;
+use crate::stoppable::StoppableEngine;
 
 /// Longest wait for a TCP connection to the scheduler.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,6 +90,8 @@ pub(crate) struct Parts {
     pub(crate) functions: Arc<BallistaFunctionRegistry>,
     /// Makes the runtime of every task.
     pub(crate) runtimes: Arc<TaskRuntimes>,
+    /// What tasks read and write tables in memory with. It lasts as long as the process.
+    pub(crate) shards: Reader,
 }
 
 /// Makes runtimes that share files, caches and spill directory, and have a part of the memory each.
@@ -210,8 +215,10 @@ impl Incarnation {
         let given_up = shutdown.subscribe_for_shutdown();
         let health = ExecutorHealth::new();
         let (stop_sender, stop_requests) = mpsc::channel(1);
-        let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> =
-            BallistaCodec::new(codec::logical_codec(), codec::physical_codec());
+        let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> = BallistaCodec::new(
+            codec::logical_codec(),
+            codec::physical_codec(Some(parts.shards.clone())),
+        );
         // Left over from an incarnation of this process that was asked to leave.
         TERMINATING.store(false, Ordering::Release);
         let server = executor_server::startup(
@@ -396,8 +403,8 @@ impl Parts {
                 executor: self.name.clone(),
             }),
             self.vcores,
-            Arc::new(DefaultExecutionEngine::with_client_pool(Arc::new(
-                Connections::default(),
+            Arc::new(StoppableEngine::new(DefaultExecutionEngine::with_client_pool(
+                Arc::new(Connections::default()),
             ))),
         )
         .with_session_runtime_cache(Some(self.runtimes.clone()))
@@ -479,10 +486,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(crate) async fn serve_flight(
     listener: tokio::net::TcpListener,
     jobs: String,
+    store: Arc<ShardStore>,
     max_message_bytes: usize,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let service = FlightServiceServer::new(BallistaFlightService::new(jobs))
+    let service = FlightServiceServer::new(DataPort::new(BallistaFlightService::new(jobs), store))
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(max_message_bytes);
     create_grpc_server(&GrpcServerConfig::default())

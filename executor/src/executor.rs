@@ -13,6 +13,8 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use millpond_engine::memory::{Available, Limit};
 use millpond_engine::object_stores::Registry;
 use millpond_engine::session;
+use millpond_engine::shards::wire::Connections;
+use millpond_engine::shards::{Reader, ShardStore};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -246,6 +248,11 @@ impl Service {
             grpc_max_message_bytes: options.grpc_max_message_bytes,
             functions: Arc::new(session::function_registry()?),
             runtimes: Arc::new(TaskRuntimes::new(base.clone(), budget.clone())),
+            shards: Reader {
+                // Half of the memory is kept free for tasks, so no more than the other half can be taken.
+                store: Arc::new(ShardStore::new(budget.start_task(0), budget.limit_bytes() / 2)),
+                connections: Connections::new(options.grpc_max_message_bytes),
+            },
         };
         metrics::install();
         Ok(Self {
@@ -285,6 +292,7 @@ impl Service {
         let flight = ballista::serve_flight(
             data,
             parts.jobs.clone(),
+            parts.shards.store.clone(),
             options.grpc_max_message_bytes,
             stop_servers.clone(),
         );

@@ -11,6 +11,7 @@
 
 mod ballista;
 mod budget;
+mod data_port;
 mod error;
 mod executor;
 mod http;
@@ -18,6 +19,7 @@ mod membership;
 mod metrics;
 mod options;
 mod ports;
+mod stoppable;
 mod work_dir;
 
 pub use error::Error;

@@ -40,7 +40,7 @@ pub struct Entry {
 #[derive(Clone, PartialEq, Message)]
 pub struct Change {
     /// What changes. Empty means: written by a newer version, refuse.
-    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: Option<ChangeKind>,
 }
 
@@ -65,6 +65,9 @@ pub enum ChangeKind {
     /// A schema goes; refused if anything is in it.
     #[prost(message, tag = "6")]
     DropEmptySchema(SchemaRef),
+    /// Rows are added to a table in memory, or taken away.
+    #[prost(message, tag = "7")]
+    CommitShards(CommitShards),
 }
 
 /// Names a schema of the cluster's one catalog.
@@ -102,7 +105,7 @@ pub struct Relation {
     #[prost(string, tag = "4")]
     pub owner: String,
     /// What it is.
-    #[prost(oneof = "RelationKind", tags = "5, 6")]
+    #[prost(oneof = "RelationKind", tags = "5, 6, 7")]
     pub kind: Option<RelationKind>,
 }
 
@@ -115,6 +118,66 @@ pub enum RelationKind {
     /// A query under a name.
     #[prost(message, tag = "6")]
     View(View),
+    /// Rows in the memory of the executors.
+    #[prost(message, tag = "7")]
+    Memory(MemoryTable),
+}
+
+/// A table whose rows lie in the memory of the executors.
+#[derive(Clone, PartialEq, Message)]
+pub struct MemoryTable {
+    /// Drawn when the table is created; a table of the same name that is made later has another.
+    #[prost(string, tag = "1")]
+    pub table_id: String,
+    /// Arrow schema, as an encapsulated IPC message.
+    #[prost(bytes = "vec", tag = "2")]
+    pub arrow_schema: Vec<u8>,
+    /// Commits so far, the first being the creation.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// The shards of this version.
+    #[prost(message, repeated, tag = "4")]
+    pub shards: Vec<TableShard>,
+    /// The statement that created it.
+    #[prost(string, tag = "5")]
+    pub definition: String,
+}
+
+/// A shard of a table.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TableShard {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub shard: String,
+    /// `HOST:PORT` of the data port of the executor that holds it.
+    #[prost(string, tag = "2")]
+    pub holder: String,
+    /// Rows in it.
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
+    /// Bytes of its buffers.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+}
+
+/// A commit of rows.
+#[derive(Clone, PartialEq, Message)]
+pub struct CommitShards {
+    /// Schema of the table.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The table that was written; refused if another one has the name now.
+    #[prost(string, tag = "3")]
+    pub table_id: String,
+    /// Shards that are new.
+    #[prost(message, repeated, tag = "4")]
+    pub add: Vec<TableShard>,
+    /// Names of shards that go; refused if one of them is gone already.
+    #[prost(string, repeated, tag = "5")]
+    pub remove: Vec<String>,
 }
 
 /// An external table over files.

@@ -10,7 +10,7 @@ use prost::{Message, Oneof};
 #[derive(Clone, PartialEq, Message)]
 pub struct PlanNode {
     /// Which node.
-    #[prost(oneof = "PlanNodeKind", tags = "1, 2, 3")]
+    #[prost(oneof = "PlanNodeKind", tags = "1, 2, 3, 4, 5")]
     pub kind: Option<PlanNodeKind>,
 }
 
@@ -26,6 +26,12 @@ pub enum PlanNodeKind {
     /// Reads CSV or JSON with settings that DataFusion's message has no place for.
     #[prost(message, tag = "3")]
     TextScan(TextScan),
+    /// Leaves its input in memory.
+    #[prost(message, tag = "4")]
+    ShardSink(ShardSink),
+    /// Reads tables in memory.
+    #[prost(message, tag = "5")]
+    ShardScan(ShardScan),
 }
 
 /// How files are written, and where.
@@ -80,4 +86,85 @@ pub struct TextScan {
     /// Byte that ends a line of CSV, if it is not a line feed.
     #[prost(uint32, optional, tag = "3")]
     pub terminator: Option<u32>,
+}
+
+/// A write of rows into memory.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct ShardSink {
+    /// Table, for messages.
+    #[prost(string, tag = "1")]
+    pub table: String,
+    /// Identifier of the write; the scheduler keeps its shards while it runs.
+    #[prost(string, tag = "2")]
+    pub write: String,
+    /// Columns of the table: an Arrow schema as an encapsulated IPC message.
+    #[prost(bytes = "vec", tag = "3")]
+    pub arrow_schema: Vec<u8>,
+}
+
+/// A scan of shards.
+#[derive(Clone, PartialEq, Message)]
+pub struct ShardScan {
+    /// The scan as DataFusion encodes a scan of files.
+    #[prost(bytes = "vec", tag = "1")]
+    pub scan: Vec<u8>,
+    /// Where the shards of the scan are.
+    #[prost(message, repeated, tag = "2")]
+    pub shards: Vec<ShardPlace>,
+    /// Predicate that the scan evaluates, as DataFusion encodes an expression over the table's columns.
+    #[prost(bytes = "vec", tag = "3")]
+    pub predicate: Vec<u8>,
+}
+
+/// Where a shard is.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct ShardPlace {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub shard: String,
+    /// `HOST:PORT` of the data port of the executor that holds it.
+    #[prost(string, tag = "2")]
+    pub holder: String,
+}
+
+/// Asks an executor for the rows of a shard.
+#[derive(Clone, PartialEq, Message)]
+pub struct ShardTicket {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub shard: String,
+    /// Columns wanted, by their place in the shard.
+    #[prost(uint32, repeated, tag = "2")]
+    pub columns: Vec<u32>,
+}
+
+/// What an executor holds.
+#[derive(Clone, PartialEq, Message)]
+pub struct ShardList {
+    /// Its shards.
+    #[prost(message, repeated, tag = "1")]
+    pub shards: Vec<StoredShard>,
+}
+
+/// A shard that is held.
+#[derive(Clone, PartialEq, Message)]
+pub struct StoredShard {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub shard: String,
+    /// Write that made it.
+    #[prost(string, tag = "2")]
+    pub write: String,
+    /// Number of rows.
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
+    /// Bytes of its buffers.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// Times it was read.
+    #[prost(uint64, tag = "5")]
+    pub hits: u64,
+    /// Milliseconds since it was stored.
+    #[prost(uint64, tag = "6")]
+    pub age_ms: u64,
 }

@@ -32,6 +32,7 @@ use millpond_engine::error::{Code, Error};
 use millpond_proto::statement::StatementStatus;
 use tokio::sync::mpsc;
 
+use crate::locality::Locality;
 use crate::options::Options;
 
 /// Ballista's scheduler with the plan encodings it uses.
@@ -86,9 +87,8 @@ impl Cluster {
     /// Whatever Ballista refuses in its configuration.
     pub(crate) async fn start(options: &Options) -> Result<Self, Error> {
         let max_message_bytes = options.grpc_max_message_bytes;
-        let config = Arc::new(SchedulerConfig {
+        let mut config = SchedulerConfig {
             scheduling_policy: TaskSchedulingPolicy::PushStaged,
-            task_distribution: TaskDistributionPolicy::RoundRobin,
             finished_job_data_clean_up_interval_seconds: options.result_ttl.as_secs().max(1),
             finished_job_state_clean_up_interval_seconds: options.result_ttl.as_secs().max(1),
             executor_termination_grace_period: options.executor_timeout.as_secs().max(1),
@@ -101,14 +101,18 @@ impl Cluster {
             external_host: options.advertise_host(),
             bind_port: options.internal_bind.port(),
             override_logical_codec: Some(codec::logical_codec()),
-            override_physical_codec: Some(codec::physical_codec()),
+            override_physical_codec: Some(codec::physical_codec(None)),
             override_config_producer: Some(millpond_engine::session::executor_config_producer()),
             ..Default::default()
-        });
+        };
         let state = BallistaCluster::new_from_config(&config)
             .await
             .map_err(internal)?;
-        let server = create_scheduler(state.clone(), config).await.map_err(internal)?;
+        let locality = Locality::of_registered(state.cluster_state());
+        config.task_distribution = TaskDistributionPolicy::Custom(Arc::new(locality));
+        let server = create_scheduler(state.clone(), Arc::new(config))
+            .await
+            .map_err(internal)?;
         Ok(Self {
             server,
             state,
@@ -160,6 +164,15 @@ impl Cluster {
             .await
             .into_iter()
             .map(|executor| executor.id)
+            .collect()
+    }
+
+    /// `HOST:PORT` of the data port of every executor that is registered now.
+    pub(crate) async fn data_addresses(&self) -> Vec<String> {
+        self.executors()
+            .await
+            .into_iter()
+            .map(|executor| format!("{}:{}", executor.host, executor.port))
             .collect()
     }
 

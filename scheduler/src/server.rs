@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::object_stores::Registry as ObjectStores;
+use millpond_engine::shards::wire::Connections;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::flight_sql::{FlightSql, PublicService};
 use crate::http;
 use crate::options::Options;
 use crate::session::Sessions;
+use crate::shards::Shards;
 use crate::state::{CatalogLog, Store};
 use crate::statement::{Admission, Frontend, Registry, Services};
 use crate::tls::Certificate;
@@ -200,8 +202,10 @@ fn make_frontend(options: &Options, cluster: Cluster, catalog: Arc<CatalogLog>) 
     let factory = Arc::new(SessionFactory::new(runtime).map_err(Error::from_datafusion)?);
     let sessions = Arc::new(Sessions::default());
     let statements = Arc::new(Registry::default());
+    let shards = Shards::new(Connections::new(options.grpc_max_message_bytes));
     let system = Arc::new(SystemTables {
         cluster: cluster.clone(),
+        shards: shards.clone(),
         sessions: sessions.clone(),
         statements: statements.clone(),
         node_settings: options.shown_settings.clone(),
@@ -209,6 +213,7 @@ fn make_frontend(options: &Options, cluster: Cluster, catalog: Arc<CatalogLog>) 
     let services = Services {
         cluster,
         catalog,
+        shards,
         factory,
         system,
         sessions,

@@ -107,6 +107,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts the scheduler again where its executors look for it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart_scheduler_in_place(&mut self) -> Result<()> {
+        let mut args = self.scheduler_args.clone();
+        for index in 1..args.len() {
+            if args[index - 1] == "--internal-bind" {
+                args[index] = self.internal.clone();
+            }
+        }
+        self.scheduler = start(&args)?;
+        Ok(())
+    }
+
     /// A client of this cluster with a session of its own.
     ///
     /// # Errors

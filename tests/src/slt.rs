@@ -73,13 +73,24 @@ impl AsyncDB for Database {
     }
 }
 
-/// Runs every file of `tests/slt` against a cluster. `folder` is where the files' `$FOLDER` may be written.
+/// Runs every file of `tests/slt` against a cluster. `folder` is where the files' `$FOLDER` may be written; `$DATA` is
+/// `tests/data`, whose files are only read.
 ///
 /// # Errors
 /// All failures of all files, each with file and line.
 pub async fn run_all(url: &str, folder: &Path) -> Result<usize> {
+    run_all_but(url, folder, &[]).await
+}
+
+/// The same without the files of the given names.
+///
+/// # Errors
+/// All failures of all files, each with file and line.
+pub async fn run_all_but(url: &str, folder: &Path, left_out: &[&str]) -> Result<usize> {
     let mut failures = Vec::new();
-    let files = files()?;
+    let mut files = files()?;
+    files.retain(|file| !left_out.iter().any(|name| file.ends_with(name)));
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
     for file in &files {
         let own = folder.join(file.file_stem().context("file name")?);
         std::fs::create_dir_all(&own)?;
@@ -94,6 +105,7 @@ pub async fn run_all(url: &str, folder: &Path) -> Result<usize> {
             }
         });
         runner.set_var("FOLDER".to_string(), own.display().to_string());
+        runner.set_var("DATA".to_string(), data.display().to_string());
         runner.with_hash_threshold(0);
         if let Err(error) = runner.run_file_async(file).await {
             failures.push(error.display(false).to_string());

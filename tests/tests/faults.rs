@@ -74,7 +74,9 @@ async fn rows_that_were_not_read_yet_are_made_again() -> Result<()> {
     let mut cluster = Cluster::start(2).await?;
     let client = cluster.connect().await?;
     make_numbers(&cluster, &client).await?;
-    let mut running = client.start("SELECT g, sum(n) AS s FROM numbers GROUP BY g").await?;
+    let mut running = client
+        .start("SELECT g, sum(n) AS s FROM numbers GROUP BY g")
+        .await?;
     while !running.is_over() {
         running.advance().await?;
     }
@@ -85,6 +87,96 @@ async fn rows_that_were_not_read_yet_are_made_again() -> Result<()> {
     let rows: usize = batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
     assert_eq!(rows, 20);
     works(&client).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_to_memory_that_loses_an_executor_stores_every_row_once() -> Result<()> {
+    let mut cluster = Cluster::start(3).await?;
+    let client = cluster.connect().await?;
+    make_numbers(&cluster, &client).await?;
+    let running = client
+        .start("CREATE TABLE pairs AS SELECT a.n AS a, b.n AS b FROM numbers a JOIN numbers b ON a.g = b.g WHERE a.n < 300")
+        .await?;
+    wait_for(
+        &client,
+        "SELECT count(*) FROM system.jobs WHERE state = 'running' AND tasks > 0",
+        1,
+    )
+    .await?;
+    cluster.executors[2].kill()?;
+    finish(running).await?;
+    cluster.wait_for_executors(2).await?;
+    let counted = client
+        .rows("SELECT count(*), count(DISTINCT a * 1000000 + b) FROM pairs")
+        .await?;
+    assert_eq!(counted, [["1800000", "1800000"]]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_in_memory_that_lost_an_executor_says_so_and_can_be_made_again() -> Result<()> {
+    let mut cluster = Cluster::start(2).await?;
+    let client = cluster.connect().await?;
+    make_numbers(&cluster, &client).await?;
+    client.run("CREATE TABLE kept AS SELECT * FROM numbers").await?;
+    assert_eq!(
+        client.number("SELECT count(*) FROM kept WHERE n >= 0").await?,
+        120_000
+    );
+    cluster.executors[0].kill()?;
+    cluster.wait_for_executors(1).await?;
+    let told = client.failure("SELECT count(*) FROM kept WHERE n >= 0").await?;
+    assert!(told.contains("MP0025") && told.contains("kept"), "{told}");
+    client
+        .run("CREATE OR REPLACE TABLE kept AS SELECT * FROM numbers")
+        .await?;
+    assert_eq!(
+        client.number("SELECT count(*) FROM kept WHERE n >= 0").await?,
+        120_000
+    );
+    works(&client).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_in_memory_outlive_the_scheduler_while_their_executors_live() -> Result<()> {
+    let mut cluster = Cluster::start(1).await?;
+    let client = cluster.connect().await?;
+    client
+        .run("CREATE TABLE kept AS SELECT value AS n FROM generate_series(1, 1000)")
+        .await?;
+    cluster.scheduler.kill()?;
+    cluster.restart_scheduler_in_place()?;
+    cluster.wait_for_executors(1).await?;
+    let client = cluster.connect().await?;
+    assert_eq!(client.number("SELECT sum(n) FROM kept").await?, 500_500);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cancelled_write_has_stored_is_dropped() -> Result<()> {
+    let cluster = Cluster::start(1).await?;
+    let client = cluster.connect().await?;
+    make_numbers(&cluster, &client).await?;
+    client.run("CREATE TABLE other AS SELECT * FROM numbers").await?;
+    let running = client
+        .start("CREATE TABLE pairs AS SELECT a.n AS a, b.n AS b FROM numbers a JOIN numbers b ON a.g = b.g")
+        .await?;
+    wait_for(
+        &client,
+        "SELECT count(*) FROM system.jobs WHERE state = 'running' AND tasks > 0",
+        1,
+    )
+    .await?;
+    running.cancel().await?;
+    wait_for(
+        &client,
+        "SELECT count(*) FROM system.jobs WHERE state = 'cancelled'",
+        1,
+    )
+    .await?;
+    assert!(client.failure("SELECT * FROM pairs").await?.contains("MP0002"));
+    assert_eq!(client.number("SELECT count(*) FROM other").await?, 120_000);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

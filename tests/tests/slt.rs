@@ -25,7 +25,8 @@ async fn on_three_executors_of_which_one_dies() -> Result<()> {
     let mut cluster = Cluster::start(3).await?;
     let url = cluster.scheduler.announced("flight_sql")?.to_string();
     let folder = cluster.folder().to_path_buf();
-    let running = tokio::spawn(async move { slt::run_all(&url, &folder).await });
+    // The rows of a table in memory are lost with the executor that held them; `faults` shows what happens then.
+    let running = tokio::spawn(async move { slt::run_all_but(&url, &folder, &["memory.slt"]).await });
     // Somewhere in the files: each of them leaves the cluster as it was, so any moment is as good as another.
     tokio::time::sleep(Duration::from_millis(700)).await;
     cluster.executors[1].kill()?;

@@ -2,16 +2,18 @@
 
 use std::fmt;
 
+use url::{Position, Url};
+
 use super::nearest::suggestion;
 use super::origin::REDACTED;
 use crate::error::{Code, Error};
 
-/// How one part of an object store is reached: the credentials for all locations that start with a prefix.
+/// How a bucket, or every bucket of a store, is reached: address and credentials.
 ///
-/// Of several buckets the one with the longest matching prefix counts. `Debug` never shows the secrets.
+/// Of several that fit, the one with the longest prefix counts. `Debug` never shows the secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bucket {
-    /// Locations this is for, such as `s3://lake/raw`. `s3://` alone is for every bucket of that store.
+    /// Bucket this is for, such as `s3://lake`. `s3://` alone is for every bucket of that store.
     pub prefix: String,
     /// Access key of S3, or the account of Azure.
     pub access_key_id: Option<String>,
@@ -33,7 +35,7 @@ pub struct Bucket {
 pub(super) const FIELDS: &[(&str, &str)] = &[
     (
         "prefix",
-        "locations this is for, such as `s3://lake/raw`; the longest matching prefix counts",
+        "bucket this is for, such as `s3://lake`, or `s3://` for all of that store",
     ),
     ("access_key_id", "access key of S3, or the account of Azure"),
     (
@@ -85,12 +87,30 @@ impl Bucket {
         let scheme = self.prefix.split_once("://").map(|(scheme, _)| scheme);
         if scheme.is_none_or(str::is_empty) {
             let message = format!(
-                "a [[storage.bucket]] needs a prefix such as s3://bucket/path, not '{}'",
+                "a [[storage.bucket]] needs a prefix such as s3://bucket, not '{}'",
                 self.prefix
             );
             return Err(Error::user(Code::INVALID_SETTING, message));
         }
+        let path = self.prefix.splitn(4, '/').nth(3).unwrap_or_default();
+        if !path.is_empty() {
+            let message = format!(
+                "the prefix '{}' of a [[storage.bucket]] has a path; credentials are for whole buckets",
+                self.prefix
+            );
+            return Err(Error::user(Code::INVALID_SETTING, message).with_hint("leave the path away"));
+        }
         Ok(self)
+    }
+
+    /// True if locations such as `url` are reached with this.
+    pub fn is_for(&self, url: &Url) -> bool {
+        let Some((scheme, host)) = self.prefix.split_once("://") else {
+            return false;
+        };
+        let host = host.trim_end_matches('/');
+        let authority = &url[Position::BeforeHost..Position::AfterPort];
+        url.scheme() == scheme && (host.is_empty() || host == authority)
     }
 }
 
@@ -156,6 +176,22 @@ mod tests {
             .unwrap_err()
             .user_text();
         assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn credentials_go_to_their_bucket_only() {
+        let bucket = |prefix: &str| Bucket {
+            prefix: prefix.to_owned(),
+            ..Bucket::default()
+        };
+        let url = |text: &str| Url::parse(text).unwrap();
+        assert!(bucket("s3://lake").is_for(&url("s3://lake/raw/x.csv")));
+        assert!(bucket("s3://lake/").is_for(&url("s3://lake")));
+        assert!(bucket("s3://").is_for(&url("s3://any/x")));
+        assert!(!bucket("s3://lake").is_for(&url("s3://lake2/x")));
+        assert!(!bucket("s3://").is_for(&url("gs://any/x")));
+        let refused = bucket("s3://lake/raw").checked().unwrap_err().user_text();
+        assert!(refused.contains("leave the path away"), "{refused}");
     }
 
     #[test]

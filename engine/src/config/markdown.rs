@@ -40,7 +40,7 @@ start with its prefix, and is needed on the scheduler and on every executor:
 
 ```toml
 [[storage.bucket]]
-prefix = \"s3://lake/raw\"
+prefix = \"s3://lake\"
 access_key_id = \"...\"
 secret_access_key = \"...\"
 region = \"eu-central-1\"

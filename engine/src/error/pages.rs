@@ -127,6 +127,11 @@ pages! {
         remedy: "Run the statement again. If it happens often, look at that executor's log and memory.",
     }
 
+    TABLE_LOST = 25, Resource, Never, "a table in memory has lost rows" {
+        happened: "A part of a table in memory was with an executor that is gone, so the table cannot be read.",
+        why: "The rows of a table in memory are with the executors only; this version keeps no second copy of them.",
+        remedy: "Make the table again with `CREATE OR REPLACE TABLE ... AS SELECT ...`, or drop it. Keep what must not be lost in files as well.",
+    }
     FILE_MISSING = 30, External, Never, "no such file" {
         happened: "A file or folder that the statement reads is not there.",
         why: "The path is misspelt, the file was moved after the table was created, or it is on another machine: every executor must see it under the same path.",

@@ -12,7 +12,7 @@ use datafusion::arrow::array::{Array, RecordBatch, StringArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{
     Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr,
@@ -28,6 +28,7 @@ use millpond_proto::plan::FileSink;
 use uuid::Uuid;
 
 use super::writer;
+use crate::error::Error;
 
 /// One partition that was written: a row that [`FileSinkExec`] yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,7 +202,10 @@ impl ExecutionPlan for FileSinkExec {
             let _timer = elapsed.timer();
             let file = new_name(&context, &sink, &rows.schema())?;
             let location = format!("{}{file}", sink.folder);
-            let rows = writer::write(&sink, &location, rows, context).await?;
+            // With its code: the text of a writer's error alone says little to who reads it elsewhere.
+            let rows = writer::write(&sink, &location, rows, context)
+                .await
+                .map_err(|error| DataFusionError::from(Error::from_datafusion(error)))?;
             rows_written.add(usize::try_from(rows).unwrap_or(usize::MAX));
             SinkRow { file, rows }.batch()
         };

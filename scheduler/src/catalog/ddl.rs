@@ -5,7 +5,9 @@
 
 use datafusion::common::{SchemaReference, TableReference};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{CreateExternalTable, CreateView, DdlStatement, DropCatalogSchema};
+use datafusion::logical_expr::{
+    CreateExternalTable, CreateMemoryTable, CreateView, DdlStatement, DropCatalogSchema,
+};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::CATALOG;
 use millpond_proto::catalog::{Change, ChangeKind, Relation, RelationKind, RelationRef, SchemaRef, View};
@@ -58,13 +60,6 @@ pub(crate) async fn apply(context: &Context<'_>, command: &DdlStatement) -> Resu
             drop_relation(context, &command.name, command.if_exists, Wanted::View)?
         }
         DdlStatement::DropCatalogSchema(command) => drop_schema(context, command)?,
-        DdlStatement::CreateMemoryTable(_) => {
-            return Err(Error::user(
-                Code::NOT_SUPPORTED,
-                "tables in memory are not supported by this version",
-            )
-            .with_hint("write the rows with COPY ... TO 'folder/' and CREATE EXTERNAL TABLE over it"));
-        }
         other => {
             return Err(Error::user(
                 Code::NOT_SUPPORTED,
@@ -78,6 +73,63 @@ pub(crate) async fn apply(context: &Context<'_>, command: &DdlStatement) -> Resu
     match context.log.commit(vec![Change { kind: Some(change) }]).await {
         // Somebody else was faster.
         Err(error) if is_excused(command, error.code()) => Ok(()),
+        committed => Ok(committed.map(drop)?),
+    }
+}
+
+/// Schema and name of a relation that is about to be made.
+pub(crate) struct Place {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+}
+
+/// Checks a `CREATE TABLE` in memory. `None` if `IF NOT EXISTS` leaves nothing to do.
+///
+/// # Errors
+/// A name that is taken, and what such a table cannot have.
+pub(crate) fn new_memory_table(
+    context: &Context<'_>,
+    command: &CreateMemoryTable,
+) -> Result<Option<Place>, Error> {
+    let (schema, name) = writable_name(context, &command.name)?;
+    if name_is_taken(context, &schema, &name, command.if_not_exists, command.or_replace)? {
+        return Ok(None);
+    }
+    let refused = |what: &str, hint: &str| {
+        Err(Error::user(
+            Code::NOT_SUPPORTED,
+            format!("{what} not supported on a table in memory"),
+        )
+        .with_hint(hint))
+    };
+    if command.constraints.iter().next().is_some() {
+        return refused(
+            "PRIMARY KEY and UNIQUE are",
+            "nothing enforces them there, and a planner that trusts them would give wrong answers",
+        );
+    }
+    if !command.column_defaults.is_empty() {
+        return refused("DEFAULT is", "give every value in INSERT");
+    }
+    if command.temporary {
+        return refused("TEMPORARY is", "create the table, and drop it when you are done");
+    }
+    Ok(Some(Place { schema, name }))
+}
+
+/// Makes a table in memory visible.
+///
+/// # Errors
+/// A name that somebody else has taken meanwhile.
+pub(crate) async fn commit_relation(
+    context: &Context<'_>,
+    place: Place,
+    kind: RelationKind,
+    command: &CreateMemoryTable,
+) -> Result<(), Error> {
+    let change = put(context, place.schema, place.name, command.or_replace, kind);
+    match context.log.commit(vec![Change { kind: Some(change) }]).await {
+        Err(error) if command.if_not_exists && error.code() == Code::RELATION_EXISTS => Ok(()),
         committed => Ok(committed.map(drop)?),
     }
 }
@@ -360,7 +412,8 @@ fn wrong_catalog(name: &str) -> Error {
         .with_hint(format!("the only catalog is '{CATALOG}'"))
 }
 
-fn carries_secret(option: &str) -> bool {
+/// True if the name of an option says that its value is a secret.
+pub(crate) fn carries_secret(option: &str) -> bool {
     let option = option.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| option.contains(word))
 }

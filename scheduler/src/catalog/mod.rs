@@ -12,6 +12,7 @@
 
 pub(crate) mod ddl;
 mod location;
+mod memory_table;
 mod metadata;
 mod readable;
 mod relation;

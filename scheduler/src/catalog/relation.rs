@@ -3,20 +3,17 @@
 //! A file table is stored with the schema it had when it was created; opening it needs no look at the files. Which
 //! files there are is found out at each scan.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::arrow::ipc::reader::StreamReader;
-use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::catalog::{TableProvider, TableProviderFactory};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::listing::ListingTable;
 use datafusion::datasource::listing_table_factory::ListingTableFactory;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::CreateExternalTable;
 use millpond_engine::error::{Code, Error};
+use millpond_engine::schema::{decode_schema, encode_schema};
 use millpond_proto::catalog::FileTable;
 
 /// Opens a file table with its stored schema.
@@ -81,36 +78,4 @@ pub(crate) async fn describe_files(state: &SessionState, command: &CreateExterna
         partition_columns,
         definition: String::new(),
     })
-}
-
-fn encode_schema(schema: &SchemaRef) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    StreamWriter::try_new(&mut bytes, schema)?.finish()?;
-    Ok(bytes)
-}
-
-fn decode_schema(bytes: &[u8]) -> Result<Arc<Schema>> {
-    let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(DataFusionError::from)?;
-    Ok(reader.schema())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use datafusion::arrow::datatypes::{DataType, Field};
-
-    #[test]
-    fn a_schema_survives_storage() {
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("id", DataType::Int64, false),
-            Field::new("amount", DataType::Decimal128(15, 2), true),
-            Field::new(
-                "tags",
-                DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),
-                true,
-            ),
-        ]));
-        assert_eq!(decode_schema(&encode_schema(&schema).unwrap()).unwrap(), schema);
-        assert!(decode_schema(b"garbage").is_err());
-    }
 }

@@ -24,6 +24,7 @@ use millpond_engine::session::CATALOG;
 use millpond_proto::catalog::{Relation, RelationKind, View};
 use parking_lot::Mutex;
 
+use super::memory_table::MemoryTable;
 use super::metadata::{MetadataTable, rows_fn};
 use super::readable::Readable;
 use super::relation::open_files;
@@ -159,6 +160,11 @@ impl StatementCatalog {
         match &relation.kind {
             Some(RelationKind::Files(table)) => open_files(&self.session_state()?, name, table).await,
             Some(RelationKind::View(view)) => self.open_view(view).await,
+            Some(RelationKind::Memory(table)) => {
+                let present = self.system.cluster.data_addresses().await.into_iter().collect();
+                let name = format!("{}.{}", relation.schema, relation.name);
+                Ok(Arc::new(MemoryTable::open(&name, table, present)?))
+            }
             None => Err(Error::bug(format!("{name} is of a kind that this version does not know")).into()),
         }
     }

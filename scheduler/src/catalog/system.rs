@@ -2,6 +2,7 @@
 //!
 //! Each table is a list of columns and a function that makes its rows from live state when it is scanned.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array};
@@ -13,12 +14,14 @@ use millpond_proto::catalog::RelationKind;
 use super::metadata::{MetadataTable, rows_fn};
 use crate::cluster::Cluster;
 use crate::session::Sessions;
+use crate::shards::Shards;
 use crate::state::CatalogState;
 use crate::statement::Registry;
 
 /// What the system tables read.
 pub(crate) struct SystemTables {
     pub(crate) cluster: Cluster,
+    pub(crate) shards: Shards,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) statements: Arc<Registry>,
     /// Node settings: key, value (secrets hidden), description.
@@ -114,6 +117,20 @@ const TABLES: Columns = &[
     ("owner", Kind::Text),
     ("created_at", Kind::Time),
     ("definition", Kind::Text),
+    ("version", Kind::Number),
+    ("rows", Kind::Number),
+    ("bytes", Kind::Number),
+];
+const SHARDS: Columns = &[
+    ("table_schema", Kind::Text),
+    ("table_name", Kind::Text),
+    ("version", Kind::Number),
+    ("shard", Kind::Text),
+    ("executor_id", Kind::Text),
+    ("holder", Kind::Text),
+    ("rows", Kind::Number),
+    ("bytes", Kind::Number),
+    ("hits", Kind::Number),
 ];
 const SETTINGS: Columns = &[
     ("name", Kind::Text),
@@ -132,9 +149,17 @@ const SESSIONS: Columns = &[
 impl SystemTables {
     /// Names of all system tables.
     pub(crate) fn names() -> Vec<String> {
-        ["executors", "jobs", "sessions", "settings", "stages", "tables"]
-            .map(String::from)
-            .to_vec()
+        [
+            "executors",
+            "jobs",
+            "sessions",
+            "settings",
+            "shards",
+            "stages",
+            "tables",
+        ]
+        .map(String::from)
+        .to_vec()
     }
 
     /// The table of that name, over the catalog at `version`.
@@ -148,6 +173,7 @@ impl SystemTables {
             "jobs" => JOBS,
             "sessions" => SESSIONS,
             "settings" => SETTINGS,
+            "shards" => SHARDS,
             "stages" => STAGES,
             "tables" => TABLES,
             _ => return None,
@@ -162,6 +188,7 @@ impl SystemTables {
                     "jobs" => this.jobs(),
                     "sessions" => this.sessions(),
                     "settings" => this.settings(settings),
+                    "shards" => this.shards(&version).await,
                     "stages" => this.stages().await,
                     _ => tables(&version),
                 };
@@ -190,6 +217,40 @@ impl SystemTables {
                 ]
             })
             .collect()
+    }
+
+    /// Shards of the catalog with what their executors say of them; an executor that does not answer says nothing.
+    async fn shards(&self, version: &CatalogState) -> Vec<Vec<Cell>> {
+        let mut hits: HashMap<String, u64> = HashMap::new();
+        let mut executors: HashMap<String, String> = HashMap::new();
+        for executor in self.cluster.executors().await {
+            let holder = format!("{}:{}", executor.host, executor.port);
+            match self.shards.held_by(&holder).await {
+                Ok(held) => hits.extend(held.iter().map(|shard| (shard.id.to_string(), shard.hits))),
+                Err(error) => tracing::debug!(holder, %error, "ask for shards"),
+            }
+            executors.insert(holder, executor.id);
+        }
+        let mut rows = Vec::new();
+        for relation in version.relations.values() {
+            let Some(RelationKind::Memory(table)) = &relation.kind else {
+                continue;
+            };
+            for shard in &table.shards {
+                rows.push(vec![
+                    relation.schema.clone().into(),
+                    relation.name.clone().into(),
+                    table.version.into(),
+                    shard.shard.clone().into(),
+                    executors.get(&shard.holder).cloned().into(),
+                    shard.holder.clone().into(),
+                    shard.rows.into(),
+                    shard.bytes.into(),
+                    Cell::Number(hits.get(&shard.shard).copied()),
+                ]);
+            }
+        }
+        rows
     }
 
     fn jobs(&self) -> Vec<Vec<Cell>> {
@@ -297,7 +358,12 @@ fn tables(version: &CatalogState) -> Vec<Vec<Cell>> {
                     Some(files.definition.clone()),
                 ),
                 Some(RelationKind::View(view)) => ("view", None, None, Some(view.definition.clone())),
+                Some(RelationKind::Memory(table)) => ("memory", None, None, Some(table.definition.clone())),
                 None => ("unknown", None, None, None),
+            };
+            let memory = match &relation.kind {
+                Some(RelationKind::Memory(table)) => Some(table),
+                _ => None,
             };
             vec![
                 relation.schema.clone().into(),
@@ -308,6 +374,9 @@ fn tables(version: &CatalogState) -> Vec<Vec<Cell>> {
                 relation.owner.clone().into(),
                 Cell::Time(Some(relation.created_at_ms)),
                 definition.into(),
+                Cell::Number(memory.map(|table| table.version)),
+                Cell::Number(memory.map(|table| table.shards.iter().map(|shard| shard.rows).sum())),
+                Cell::Number(memory.map(|table| table.shards.iter().map(|shard| shard.bytes).sum())),
             ]
         })
         .collect()

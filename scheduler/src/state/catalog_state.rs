@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millpond_engine::session::DEFAULT_SCHEMA;
-use millpond_proto::catalog::{Change, ChangeKind, Entry, FORMAT, Relation, SchemaRef, Snapshot};
+use millpond_proto::catalog::{
+    Change, ChangeKind, CommitShards, Entry, FORMAT, Relation, RelationKind, SchemaRef, Snapshot,
+};
 
 use super::Error;
 
@@ -47,6 +49,7 @@ impl CatalogState {
             Some(ChangeKind::PutRelation(relation)) => self.put_relation(relation),
             Some(ChangeKind::CreateRelation(relation)) => self.create_relation(relation),
             Some(ChangeKind::DropRelation(relation)) => self.drop_relation(&relation.schema, &relation.name),
+            Some(ChangeKind::CommitShards(commit)) => self.commit_shards(commit),
             None => Err(self.unknown_change()),
         }
     }
@@ -121,6 +124,38 @@ impl CatalogState {
                 name: key.1,
             }),
         }
+    }
+
+    fn commit_shards(&mut self, commit: &CommitShards) -> Result<(), Error> {
+        let key = (commit.schema.clone(), commit.name.clone());
+        let gone = || Error::UnknownRelation {
+            schema: commit.schema.clone(),
+            name: commit.name.clone(),
+        };
+        let relation = self.relations.get(&key).ok_or_else(gone)?;
+        let Some(RelationKind::Memory(table)) = &relation.kind else {
+            return Err(gone());
+        };
+        if table.table_id != commit.table_id {
+            return Err(gone());
+        }
+        let mut table = table.clone();
+        let before = table.shards.len();
+        table.shards.retain(|shard| !commit.remove.contains(&shard.shard));
+        if before - table.shards.len() != commit.remove.len() {
+            return Err(Error::WriteConflict {
+                schema: key.0,
+                name: key.1,
+            });
+        }
+        table.shards.extend(commit.add.iter().cloned());
+        table.version += 1;
+        let changed = Relation {
+            kind: Some(RelationKind::Memory(table)),
+            ..relation.as_ref().clone()
+        };
+        self.relations.insert(key, Arc::new(changed));
+        Ok(())
     }
 
     fn check_schema(&self, schema: &str) -> Result<(), Error> {

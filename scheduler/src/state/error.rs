@@ -132,6 +132,14 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// Somebody else has changed rows that this write wanted to replace.
+    #[error("table '{schema}.{name}' was changed by another statement")]
+    WriteConflict {
+        /// Schema of the table.
+        schema: String,
+        /// Its name.
+        name: String,
+    },
     /// A restore would replace what is there.
     #[error("the state store holds {objects} objects already")]
     NotEmpty {
@@ -162,6 +170,7 @@ impl Error {
             Self::SchemaExists { .. } | Self::RelationExists { .. } => Code::RELATION_EXISTS,
             Self::UnknownSchema { .. } | Self::UnknownRelation { .. } => Code::UNKNOWN_RELATION,
             Self::SchemaNotEmpty { .. } => Code::INVALID_STATEMENT,
+            Self::WriteConflict { .. } => Code::STATE_CONFLICT,
             Self::NotEmpty { .. } | Self::Empty => Code::STATE_CONFLICT,
             Self::Closed => Code::INTERNAL,
         }
@@ -186,6 +195,7 @@ impl Error {
             | Self::SchemaNotEmpty { .. }
             | Self::RelationExists { .. }
             | Self::UnknownRelation { .. }
+            | Self::WriteConflict { .. }
             | Self::NotEmpty { .. }
             | Self::Empty => Class::User,
         }

@@ -17,7 +17,7 @@ use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::run::Planned;
-use super::{job, write};
+use super::{job, memory, write};
 use crate::cluster::StageReport;
 
 /// Plans the statement and shows logical, physical and distributed plan, an operator a line.
@@ -77,7 +77,17 @@ pub(super) async fn analyze(
         return Err(Error::bug("not an EXPLAIN ANALYZE"));
     };
     let plan = Arc::unwrap_or_clone(analyze.input);
-    let job = if write::writes(&plan) {
+    let job = if let LogicalPlan::Dml(dml) = &plan
+        && let Some(target) = memory::target(&catalog, dml)
+    {
+        match memory::change(services, statement, &state, dml, &target)
+            .await?
+            .job
+        {
+            Some(job) => job,
+            None => return table(Vec::new()),
+        }
+    } else if write::writes(&plan) {
         let planned = Planned { catalog, state, plan };
         write::execute(services, statement, planned).await?.job
     } else {

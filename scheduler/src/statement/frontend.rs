@@ -15,6 +15,7 @@ use crate::catalog::{SessionFactory, StatementCatalog};
 use crate::cluster::Cluster;
 use crate::options::LocalPaths;
 use crate::session::{Session, Sessions};
+use crate::shards::Shards;
 use crate::state::CatalogLog;
 
 /// What a client asks for.
@@ -34,6 +35,7 @@ pub(crate) struct Request {
 pub(crate) struct Services {
     pub(crate) cluster: Cluster,
     pub(crate) catalog: Arc<CatalogLog>,
+    pub(crate) shards: Shards,
     pub(crate) factory: Arc<SessionFactory>,
     pub(crate) system: Arc<SystemTables>,
     pub(crate) sessions: Arc<Sessions>,
@@ -87,6 +89,8 @@ impl Frontend {
     /// Starts the periodic work: expiring results, sessions and statements that nobody watches.
     pub(crate) fn start_housekeeping(&self, stop: tokio_util::sync::CancellationToken) {
         let services = self.services.clone();
+        let (cluster, log) = (services.cluster.clone(), services.catalog.clone());
+        tokio::spawn(services.shards.clone().sweep(cluster, log, stop.clone()));
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_secs(1));
             while stop.run_until_cancelled(tick.tick()).await.is_some() {

@@ -16,6 +16,8 @@ mod explain;
 mod frontend;
 mod job;
 mod limits;
+mod masked;
+mod memory;
 mod registry;
 mod result;
 mod run;

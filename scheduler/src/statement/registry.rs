@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::masked::masked;
 use super::result::ResultSet;
 use crate::clock::now_ms;
 use crate::session::Session;
@@ -58,7 +59,7 @@ pub(crate) struct Progress {
 pub(crate) struct Statement {
     pub(crate) id: String,
     pub(crate) session: Arc<Session>,
-    /// Text as the client sent it.
+    /// Text as the client sent it, without the values of options that are secrets.
     pub(crate) sql: String,
     /// Name given by `submit --name`, else empty.
     pub(crate) name: String,
@@ -83,7 +84,7 @@ impl Statement {
         Arc::new(Self {
             id,
             session,
-            sql,
+            sql: masked(&sql),
             name,
             submitted_at_ms: now_ms(),
             finished_at_ms: AtomicU64::new(0),

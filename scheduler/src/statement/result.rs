@@ -46,8 +46,6 @@ enum Source {
 }
 
 struct JobResult {
-    context: Arc<SessionContext>,
-    plan: LogicalPlan,
     /// Tickets that were given out.
     tickets: usize,
     latest: tokio::sync::Mutex<Run>,
@@ -57,8 +55,14 @@ struct JobResult {
 struct Run {
     number: usize,
     partitions: Vec<PartitionLocation>,
-    /// A row has left the scheduler, so the job cannot be run again.
-    released: bool,
+    /// What the job is made of. It goes when a row leaves the scheduler, since the job cannot be run again then; with
+    /// it goes the hold on the versions of the tables that were read.
+    origin: Option<Origin>,
+}
+
+struct Origin {
+    context: Arc<SessionContext>,
+    plan: LogicalPlan,
 }
 
 impl ResultSet {
@@ -88,16 +92,15 @@ impl ResultSet {
 
     /// The rows of a job; `context` and `plan` are those it was made of.
     pub(super) fn of_job(context: Arc<SessionContext>, plan: LogicalPlan, finished: FinishedJob) -> Self {
+        let schema = Arc::new(plan.schema().as_arrow().clone());
         Self {
-            schema: Arc::new(plan.schema().as_arrow().clone()),
+            schema,
             source: Source::Job(Box::new(JobResult {
-                context,
-                plan,
                 tickets: finished.partitions.len(),
                 latest: tokio::sync::Mutex::new(Run {
                     number: 0,
                     partitions: finished.partitions,
-                    released: false,
+                    origin: Some(Origin { context, plan }),
                 }),
             })),
         }
@@ -157,7 +160,7 @@ impl JobResult {
                 Ok(rows) => {
                     let mut latest = self.latest.lock().await;
                     if latest.number == number {
-                        latest.released = true;
+                        latest.origin = None;
                         return Ok(rows);
                     }
                 }
@@ -181,12 +184,21 @@ impl JobResult {
         if latest.number != number {
             return Ok(());
         }
-        if latest.released || number >= RERUNS_MAX {
+        let Some(origin) = latest.origin.as_ref().filter(|_| number < RERUNS_MAX) else {
             return Err(lost);
-        }
+        };
         tracing::warn!(error = %lost, "rows were lost before they were read: run the job again");
-        let run = || job::run(services, statement, self.context.clone(), &self.plan, Watched::No);
-        latest.partitions = job::rerun_after_loss(run).await?.partitions;
+        let run = || {
+            job::run(
+                services,
+                statement,
+                origin.context.clone(),
+                &origin.plan,
+                Watched::No,
+            )
+        };
+        let partitions = job::rerun_after_loss(run).await?.partitions;
+        latest.partitions = partitions;
         latest.number += 1;
         Ok(())
     }

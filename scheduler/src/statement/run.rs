@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::ParamValues;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{LogicalPlan, Statement as SessionStatement};
+use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, Statement as SessionStatement};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast;
@@ -15,7 +15,7 @@ use super::frontend::{Request, Services};
 use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::{explain, job, limits, write};
+use super::{explain, job, limits, memory, write};
 use crate::catalog::{Reads, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 
@@ -71,7 +71,7 @@ pub(super) async fn statement_catalog(services: &Services, session: &Session) ->
         config = config.with_target_partitions(partitions);
     }
     StatementCatalog::new(
-        services.catalog.current(),
+        services.shards.pin(&services.catalog),
         services.factory.clone(),
         config,
         services.system.clone(),
@@ -214,7 +214,6 @@ async fn dispatch(
             Ok(ResultSet::nothing())
         }
         LogicalPlan::Ddl(ref command) => {
-            statement.start_running();
             let context = ddl::Context {
                 log: &services.catalog,
                 catalog: &planned.catalog,
@@ -223,8 +222,16 @@ async fn dispatch(
                 principal: &statement.session.principal,
                 sql,
             };
-            ddl::apply(&context, command).await?;
+            if let DdlStatement::CreateMemoryTable(command) = command {
+                memory::create(services, statement, &context, command).await?;
+            } else {
+                statement.start_running();
+                ddl::apply(&context, command).await?;
+            }
             Ok(ResultSet::nothing())
+        }
+        LogicalPlan::Dml(ref dml) if memory::target(&planned.catalog, dml).is_some() => {
+            change_memory_table(services, statement, &planned, dml).await
         }
         LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => write::run(services, statement, planned).await,
         LogicalPlan::Explain(_) => {
@@ -238,6 +245,19 @@ async fn dispatch(
         }
         _ => on_cluster(services, statement, planned).await,
     }
+}
+
+async fn change_memory_table(
+    services: &Services,
+    statement: &Arc<Statement>,
+    planned: &Planned,
+    dml: &DmlStatement,
+) -> Result<ResultSet, Error> {
+    let Some(target) = memory::target(&planned.catalog, dml) else {
+        return Err(Error::bug("the target is gone from a version of the catalog"));
+    };
+    let written = memory::change(services, statement, &planned.state, dml, &target).await?;
+    write::count_result(written.rows)
 }
 
 fn change_session(session: &Session, change: SessionStatement) -> Result<(), Error> {

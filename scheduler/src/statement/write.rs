@@ -28,6 +28,7 @@ use millpond_proto::plan::{FileConcat, FileSink};
 
 use super::frontend::Services;
 use super::job::{self, Watched};
+use super::memory;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::run::Planned;
@@ -75,6 +76,11 @@ pub(super) fn explained(
     if !writes(&plan) {
         return Ok(plan);
     }
+    if let LogicalPlan::Dml(dml) = &plan
+        && let Some(target) = memory::target(catalog, dml)
+    {
+        return memory::explained(dml, &target);
+    }
     let write = Write::of(services, catalog, state, plan)?;
     let folder = write.target.location.clone();
     sink_plan(&write, folder)
@@ -95,7 +101,13 @@ async fn attempt(
     let staging = Staging::new(state, &write.target)?;
     let context = Arc::new(SessionContext::new_with_state(state.clone()));
     let plan = sink_plan(write, staging.url().to_string())?;
-    let finished = job::run(services, statement, context.clone(), &plan, Watched::Yes).await?;
+    let finished = match job::run(services, statement, context.clone(), &plan, Watched::Yes).await {
+        Ok(finished) => finished,
+        Err(error) => {
+            staging.discard().await;
+            return Err(error);
+        }
+    };
     let mut parts = Vec::new();
     for partition in finished.partitions {
         let batches: Vec<RecordBatch> = services
@@ -168,7 +180,8 @@ fn extension(node: impl datafusion::logical_expr::UserDefinedLogicalNode + 'stat
     LogicalPlan::Extension(Extension { node: Arc::new(node) })
 }
 
-fn count_result(rows: u64) -> Result<ResultSet, Error> {
+/// The answer of a statement that writes.
+pub(super) fn count_result(rows: u64) -> Result<ResultSet, Error> {
     let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
     let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(UInt64Array::from(vec![rows]))])
         .map_err(|error| Error::from_datafusion(error.into()))?;

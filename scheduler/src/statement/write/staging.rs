@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::error::DataFusionError;
@@ -13,6 +14,9 @@ use millpond_engine::error::Error;
 use uuid::Uuid;
 
 use super::target::Target;
+
+/// How long a task that was told to stop may still write.
+const LATE_WRITERS: Duration = Duration::from_secs(2);
 
 /// A folder beside the target that no table reads. It goes when it is dropped, with what was not committed.
 pub(super) struct Staging {
@@ -27,9 +31,15 @@ pub(super) struct Staging {
 impl Staging {
     pub(super) fn new(state: &SessionState, target: &Target) -> Result<Self, Error> {
         let bare = target.location.trim_end_matches('/');
-        let url = format!("{bare}.staging-{}/", Uuid::new_v4().simple());
-        let staging_url = ListingTableUrl::parse(&url).map_err(Error::from_datafusion)?;
         let target_url = ListingTableUrl::parse(bare).map_err(Error::from_datafusion)?;
+        let name = format!("staging-{}/", Uuid::new_v4().simple());
+        // Beside the root of a bucket is another bucket; inside, tables do not read folders of the folder.
+        let url = if target_url.prefix().as_ref().is_empty() {
+            format!("{bare}/.{name}")
+        } else {
+            format!("{bare}.{name}")
+        };
+        let staging_url = ListingTableUrl::parse(&url).map_err(Error::from_datafusion)?;
         let store = state
             .runtime_env()
             .object_store(staging_url.object_store())
@@ -118,17 +128,33 @@ impl Staging {
     }
 }
 
+impl Staging {
+    /// Removes everything now, and once more when it is dropped, for tasks that were still writing.
+    pub(super) async fn discard(self) {
+        remove(&self.store, &self.prefix, self.folder()).await;
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        self.local.as_ref().map(|(folder, _)| folder.clone())
+    }
+}
+
 impl Drop for Staging {
     fn drop(&mut self) {
-        let (store, prefix) = (self.store.clone(), self.prefix.clone());
-        let folder = self.local.take().map(|(folder, _)| folder);
+        let (store, prefix, folder) = (self.store.clone(), self.prefix.clone(), self.folder());
         tokio::spawn(async move {
-            delete_all(&store, &prefix).await;
-            if let Some(folder) = folder {
-                // Only empty folders are left; one that was never made is fine.
-                let _ = tokio::fs::remove_dir_all(folder).await;
-            }
+            remove(&store, &prefix, folder.clone()).await;
+            tokio::time::sleep(LATE_WRITERS).await;
+            remove(&store, &prefix, folder).await;
         });
+    }
+}
+
+async fn remove(store: &Arc<dyn ObjectStore>, prefix: &Path, folder: Option<PathBuf>) {
+    delete_all(store, prefix).await;
+    if let Some(folder) = folder {
+        // Only empty folders are left; one that was never made is fine.
+        let _ = tokio::fs::remove_dir_all(folder).await;
     }
 }
 

@@ -12,6 +12,7 @@ use millpond_engine::session::{CATALOG, DEFAULT_SCHEMA};
 use millpond_proto::catalog::{FileTable, RelationKind};
 use millpond_proto::plan::FileSink;
 
+use crate::catalog::ddl::carries_secret;
 use crate::catalog::{StatementCatalog, resolve_location};
 use crate::statement::frontend::Services;
 
@@ -76,6 +77,15 @@ fn of_copy(
     copy: CopyTo,
 ) -> Result<(Arc<LogicalPlan>, FileSink, Target), Error> {
     let mut options = copy.options;
+    if let Some(option) = options.keys().find(|key| carries_secret(key)) {
+        return Err(Error::user(
+            Code::SECRET_REFUSED,
+            format!("option '{option}' would carry a secret through the cluster"),
+        )
+        .with_hint(
+            "put it into a [[storage.bucket]] of millpond.toml on the scheduler and on every executor",
+        ));
+    }
     let single_file = take_flag(&mut options, "single_file_output")?;
     let keep = take_flag(&mut options, "execution.keep_partition_by_columns")?;
     let mut location = resolve_location(&copy.output_url, &services.local_paths)?;
@@ -143,6 +153,7 @@ fn written_table<'a>(catalog: &'a StatementCatalog, dml: &DmlStatement) -> Resul
         Some(RelationKind::Files(table)) => Ok(table),
         Some(RelationKind::View(_)) => Err(Error::user(Code::NOT_SUPPORTED, format!("{name} is a view"))
             .with_hint("write to the table that the view reads")),
+        Some(RelationKind::Memory(_)) => Err(Error::bug(format!("{name} is a table in memory"))),
         None => Err(
             Error::user(Code::NOT_SUPPORTED, format!("{name} cannot be written"))
                 .with_hint("write to a table made by CREATE EXTERNAL TABLE over a folder"),

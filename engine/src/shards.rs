@@ -1,0 +1,26 @@
+//! Tables in memory: their rows lie as Arrow batches with the executors, cut into shards.
+//!
+//! A shard is written once and never changed. A statement that writes runs a query under a [`ShardSinkExec`]: every
+//! task leaves its rows in the [`ShardStore`] of its own process and yields one row for each shard, so the rows of the
+//! job are the record that the scheduler commits to its catalog. To Ballista a shard is a file: a scan is a
+//! `DataSourceExec` over a [`ShardSource`], which it can slice into tasks. A task reads a shard where it is, or over
+//! Arrow Flight from the executor that holds it.
+//!
+//! ```text
+//! query ─► ShardSinkExec ─► ShardStore (executor) ◄─ ShardSource ◄─ scan
+//!               └─ (shard, rows, bytes) ─► catalog: table = list of shards and their holders
+//! ```
+//!
+//! Nothing here decides what is kept: the scheduler says which shards to drop, and a staged shard that no commit
+//! names is one of them.
+
+mod sink_exec;
+mod sink_node;
+mod source;
+mod store;
+pub mod wire;
+
+pub use sink_exec::{ShardRow, ShardSinkExec};
+pub use sink_node::ShardSinkNode;
+pub use source::{Holders, Reader, ShardSource};
+pub use store::{Shard, ShardId, ShardStore, Stored, Writer};

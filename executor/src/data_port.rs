@@ -1,0 +1,174 @@
+//! The data port: Ballista's results of stages and our shards behind one Arrow Flight service.
+//!
+//! A ticket or action with our mark is answered from the [`ShardStore`]; every other call is Ballista's.
+
+use std::sync::Arc;
+
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
+    HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
+};
+use ballista_executor::flight_service::BallistaFlightService;
+use datafusion::arrow::array::RecordBatch;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
+use millpond_engine::shards::wire::{self, DROP, LIST, TICKET_MARK};
+use millpond_engine::shards::{ShardId, ShardStore};
+use millpond_proto::Message;
+use millpond_proto::plan::{ShardList, ShardTicket};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Rows that are sent at once.
+const BATCH_ROWS: usize = 8_192;
+
+type Answers<T> = BoxStream<'static, Result<T, Status>>;
+
+/// The service of the data port.
+pub(crate) struct DataPort {
+    ballista: BallistaFlightService,
+    store: Arc<ShardStore>,
+}
+
+impl DataPort {
+    /// Puts both behind one door.
+    pub(crate) fn new(ballista: BallistaFlightService, store: Arc<ShardStore>) -> Self {
+        Self { ballista, store }
+    }
+
+    fn rows(&self, ticket: &[u8]) -> Result<Answers<FlightData>, Status> {
+        let ticket =
+            ShardTicket::decode(ticket).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let id: ShardId = ticket
+            .shard
+            .parse()
+            .map_err(|_| Status::invalid_argument("this is no shard"))?;
+        let shard = self
+            .store
+            .read(id)
+            .ok_or_else(|| Status::not_found(format!("shard {id} is not here")))?;
+        let columns: Vec<usize> = ticket.columns.iter().map(|column| *column as usize).collect();
+        let wrong = |error: datafusion::arrow::error::ArrowError| Status::invalid_argument(error.to_string());
+        let schema = Arc::new(shard.schema().project(&columns).map_err(wrong)?);
+        let batches: Vec<RecordBatch> = shard
+            .batches()
+            .iter()
+            .map(|batch| batch.project(&columns))
+            .collect::<Result<_, _>>()
+            .map_err(wrong)?;
+        let slices = batches.into_iter().flat_map(|batch| {
+            let rows = batch.num_rows();
+            (0..rows)
+                .step_by(BATCH_ROWS)
+                .map(move |start| Ok::<_, FlightError>(batch.slice(start, BATCH_ROWS.min(rows - start))))
+        });
+        Ok(FlightDataEncoderBuilder::new()
+            .with_schema(schema)
+            .build(stream::iter(slices.collect::<Vec<_>>()))
+            .map_err(Status::from)
+            .boxed())
+    }
+
+    fn list(&self) -> arrow_flight::Result {
+        arrow_flight::Result {
+            body: wire::list_message(&self.store.list()).encode_to_vec().into(),
+        }
+    }
+
+    fn forget(&self, body: &[u8]) -> Result<(), Status> {
+        let wrong = |reason: String| Status::invalid_argument(reason);
+        let list = ShardList::decode(body).map_err(|error| wrong(error.to_string()))?;
+        let shards: Vec<ShardId> = list
+            .shards
+            .iter()
+            .map(|shard| shard.shard.parse().map_err(|_| wrong(shard.shard.clone())))
+            .collect::<Result<_, _>>()?;
+        let dropped = self.store.drop_shards(shards);
+        tracing::debug!(dropped, "dropped shards");
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl FlightService for DataPort {
+    type HandshakeStream = Answers<HandshakeResponse>;
+    type ListFlightsStream = Answers<FlightInfo>;
+    type DoGetStream = Answers<FlightData>;
+    type DoPutStream = Answers<PutResult>;
+    type DoActionStream = Answers<arrow_flight::Result>;
+    type ListActionsStream = Answers<ActionType>;
+    type DoExchangeStream = Answers<FlightData>;
+
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        match request.get_ref().ticket.strip_prefix(TICKET_MARK) {
+            Some(ticket) => Ok(Response::new(self.rows(ticket)?)),
+            None => Ok(self.ballista.do_get(request).await?.map(StreamExt::boxed)),
+        }
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        match request.get_ref().r#type.as_str() {
+            LIST => Ok(Response::new(stream::iter([Ok(self.list())]).boxed())),
+            DROP => {
+                self.forget(&request.get_ref().body)?;
+                Ok(Response::new(stream::empty().boxed()))
+            }
+            _ => Ok(self.ballista.do_action(request).await?.map(StreamExt::boxed)),
+        }
+    }
+
+    async fn handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        Ok(self.ballista.handshake(request).await?.map(StreamExt::boxed))
+    }
+
+    async fn list_flights(
+        &self,
+        request: Request<Criteria>,
+    ) -> Result<Response<Self::ListFlightsStream>, Status> {
+        Ok(self.ballista.list_flights(request).await?.map(StreamExt::boxed))
+    }
+
+    async fn get_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        self.ballista.get_flight_info(request).await
+    }
+
+    async fn poll_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
+        self.ballista.poll_flight_info(request).await
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        self.ballista.get_schema(request).await
+    }
+
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
+        Ok(self.ballista.do_put(request).await?.map(StreamExt::boxed))
+    }
+
+    async fn list_actions(
+        &self,
+        request: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
+        Ok(self.ballista.list_actions(request).await?.map(StreamExt::boxed))
+    }
+
+    async fn do_exchange(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        Ok(self.ballista.do_exchange(request).await?.map(StreamExt::boxed))
+    }
+}

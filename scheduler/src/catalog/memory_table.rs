@@ -1,0 +1,231 @@
+//! A table in memory as a statement sees it: one version, a list of shards.
+//!
+//! A scan has one file for each shard and puts shards of one executor together, so that a task finds all of its
+//! input in the process it runs in.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use millpond_engine::error::{Code, Error};
+use millpond_engine::schema::decode_schema;
+use millpond_engine::shards::{Holders, ShardId, ShardSource};
+use millpond_proto::catalog::{MemoryTable as Stored, TableShard};
+
+/// A table in memory at one version.
+pub(crate) struct MemoryTable {
+    name: String,
+    schema: SchemaRef,
+    shards: Vec<TableShard>,
+    holders: Holders,
+    /// Data addresses of the executors there were when the statement began.
+    present: HashSet<String>,
+}
+
+impl fmt::Debug for MemoryTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryTable")
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl MemoryTable {
+    /// Opens a version of the table `name`; `present` are the data addresses of the executors there are.
+    ///
+    /// # Errors
+    /// A schema or a shard that cannot be read. A loss of shards shows when the table is scanned, so that it can still
+    /// be described, replaced and dropped.
+    pub(crate) fn open(name: &str, stored: &Stored, present: HashSet<String>) -> Result<Self, Error> {
+        let holders = stored
+            .shards
+            .iter()
+            .map(|shard| Ok((shard.shard.parse()?, shard.holder.clone())))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self {
+            name: name.to_string(),
+            schema: decode_schema(&stored.arrow_schema).map_err(Error::from_datafusion)?,
+            shards: stored.shards.clone(),
+            holders: Arc::new(holders),
+            present,
+        })
+    }
+
+    /// # Errors
+    /// [`Code::TABLE_LOST`] if an executor is gone that holds a part of the table.
+    fn check_whole(&self) -> Result<(), Error> {
+        let lost: Vec<&TableShard> = self
+            .shards
+            .iter()
+            .filter(|shard| !self.present.contains(&shard.holder))
+            .collect();
+        let Some(first) = lost.first() else {
+            return Ok(());
+        };
+        let rows: u64 = lost.iter().map(|shard| shard.rows).sum();
+        Err(Error::new(
+            Code::TABLE_LOST,
+            format!(
+                "table {} has lost {} of its {} shards ({rows} rows) with the executor at {}",
+                self.name,
+                lost.len(),
+                self.shards.len(),
+                first.holder,
+            ),
+        )
+        .with_hint("make the table again: CREATE OR REPLACE TABLE ... AS SELECT ..., or DROP it"))
+    }
+
+    fn statistics(&self) -> Statistics {
+        let rows: u64 = self.shards.iter().map(|shard| shard.rows).sum();
+        let bytes: u64 = self.shards.iter().map(|shard| shard.bytes).sum();
+        Statistics {
+            num_rows: Precision::Exact(to_usize(rows)),
+            // An exact size would make the adaptive planner read the whole table in every task of a broadcast join.
+            total_byte_size: Precision::Inexact(to_usize(bytes)),
+            column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
+        }
+    }
+
+    /// Shards as files, in about `wanted` groups, each of one executor.
+    fn groups(&self, wanted: usize) -> Result<Vec<FileGroup>> {
+        let mut by_holder: BTreeMap<&str, Vec<&TableShard>> = BTreeMap::new();
+        for shard in &self.shards {
+            by_holder.entry(shard.holder.as_str()).or_default().push(shard);
+        }
+        let each = (wanted / by_holder.len().max(1)).max(1);
+        let mut groups = Vec::new();
+        for mut shards in by_holder.into_values() {
+            // The largest first, each to the group that has least: groups of about one size.
+            shards.sort_by_key(|shard| std::cmp::Reverse(shard.rows));
+            let mut filled: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); each.min(shards.len())];
+            for shard in shards {
+                let file = ShardSource::file_of(shard.shard.parse::<ShardId>()?, shard.bytes);
+                if let Some(least) = filled.iter_mut().min_by_key(|group| group.0) {
+                    least.0 += shard.rows;
+                    least.1.push(file);
+                }
+            }
+            groups.extend(filled.into_iter().map(|(_, files)| FileGroup::new(files)));
+        }
+        if groups.is_empty() {
+            // An empty table is one output partition without rows.
+            groups.push(FileGroup::new(Vec::new()));
+        }
+        Ok(groups)
+    }
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[async_trait]
+impl TableProvider for MemoryTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.check_whole()?;
+        let source = ShardSource::new(self.schema.clone(), self.holders.clone(), None);
+        let wanted = session.config_options().execution.target_partitions;
+        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file_groups(self.groups(wanted)?)
+            .with_statistics(self.statistics())
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use millpond_engine::schema::encode_schema;
+
+    fn stored(rows: &[(&str, u64)]) -> Stored {
+        let schema = Schema::new(vec![Field::new("n", DataType::Int64, true)]);
+        Stored {
+            arrow_schema: encode_schema(&schema).unwrap(),
+            shards: rows
+                .iter()
+                .map(|(holder, rows)| TableShard {
+                    shard: ShardId::random().to_string(),
+                    holder: holder.to_string(),
+                    rows: *rows,
+                    bytes: rows * 8,
+                })
+                .collect(),
+            ..Default::default()
+        }
+    }
+
+    fn present(holders: &[&str]) -> HashSet<String> {
+        holders.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn groups_hold_every_shard_once_and_never_mix_executors() {
+        for wanted in [1, 2, 4, 16] {
+            let stored = stored(&[("a:1", 10), ("b:1", 500), ("a:1", 30), ("a:1", 20), ("b:1", 1)]);
+            let table = MemoryTable::open("t", &stored, present(&["a:1", "b:1"])).unwrap();
+            let groups = table.groups(wanted).unwrap();
+            let source = ShardSource::new(table.schema.clone(), table.holders.clone(), None);
+            let mut files = 0;
+            for group in &groups {
+                let holders: HashSet<_> = group.files().iter().map(|file| source.holder_of(file)).collect();
+                assert_eq!(holders.len(), 1);
+                files += group.len();
+            }
+            assert_eq!(files, 5);
+            assert!(groups.len() <= wanted.max(2), "{} for {wanted}", groups.len());
+        }
+    }
+
+    #[test]
+    fn an_empty_table_is_one_partition_with_an_exact_count() {
+        let table = MemoryTable::open("t", &stored(&[]), present(&[])).unwrap();
+        assert_eq!(table.groups(4).unwrap().len(), 1);
+        assert_eq!(table.statistics().num_rows, Precision::Exact(0));
+    }
+
+    #[test]
+    fn a_table_that_has_lost_a_shard_says_so() {
+        let stored = stored(&[("a:1", 10), ("b:1", 500)]);
+        let error = MemoryTable::open("t", &stored, present(&["a:1"]))
+            .unwrap()
+            .check_whole()
+            .unwrap_err();
+        assert_eq!(error.code, Code::TABLE_LOST);
+        let text = error.user_text();
+        assert!(
+            text.contains("table t") && text.contains("b:1") && text.contains("500 rows"),
+            "{text}"
+        );
+    }
+}
