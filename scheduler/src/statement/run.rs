@@ -49,13 +49,8 @@ pub(super) async fn run(
         },
     };
     let plan = plan(&state, parsed).await?;
-    dispatch(
-        services,
-        statement,
-        Planned { catalog, state, plan },
-        &request.sql,
-    )
-    .await
+    let planned = Planned { catalog, state, plan };
+    Box::pin(dispatch(services, statement, planned, &request.sql)).await
 }
 
 /// One version of the catalog with the settings of the session.
