@@ -95,7 +95,7 @@ async fn a_write_to_memory_that_loses_an_executor_stores_every_row_once() -> Res
     let client = cluster.connect().await?;
     make_numbers(&cluster, &client).await?;
     let running = client
-        .start("CREATE TABLE pairs AS SELECT a.n AS a, b.n AS b FROM numbers a JOIN numbers b ON a.g = b.g WHERE a.n < 300")
+        .start("CREATE TABLE partners AS SELECT a.n, count(*) AS c FROM numbers a JOIN numbers b ON a.g = b.g GROUP BY a.n")
         .await?;
     wait_for(
         &client,
@@ -107,9 +107,9 @@ async fn a_write_to_memory_that_loses_an_executor_stores_every_row_once() -> Res
     finish(running).await?;
     cluster.wait_for_executors(2).await?;
     let counted = client
-        .rows("SELECT count(*), count(DISTINCT a * 1000000 + b) FROM pairs")
+        .rows("SELECT count(*), count(DISTINCT n), sum(c) FROM partners")
         .await?;
-    assert_eq!(counted, [["1800000", "1800000"]]);
+    assert_eq!(counted, [["120000", "120000", "720000000"]]);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! Leaves every partition of its input as a shard in the memory of the process that runs the task.
+//! Leaves every partition of its input as shards in the memory of the process that runs the task.
 //!
 //! ```text
-//! ShardSinkExec: clean          one row (shard, rows, bytes) for each output partition that has rows
+//! ShardSinkExec: clean          one row (shard, rows, bytes) for each shard
 //!   <any plan>
 //! ```
 
@@ -27,6 +27,9 @@ use millpond_proto::plan::ShardSink;
 
 use super::store::{Shard, ShardId, ShardStore};
 use crate::error::{Code, Error};
+
+/// Rows of a shard at which the next one begins, so that a large output partition is read by several tasks.
+const SHARD_ROWS: usize = 1 << 20;
 
 /// One shard that was written: a row that [`ShardSinkExec`] yields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,11 +204,15 @@ impl ExecutionPlan for ShardSinkExec {
         let rows_stored = MetricBuilder::new(&self.metrics).counter("rows_stored", partition);
         let bytes_stored = MetricBuilder::new(&self.metrics).counter("bytes_stored", partition);
         let stored = async move {
-            let mut writer = store.start(&sink.table, &sink.write, schema.clone());
+            let start = || store.start(&sink.table, &sink.write, schema.clone());
+            let (mut writer, mut shards) = (start(), Vec::new());
             while let Some(batch) = rows.next().await {
                 writer.push(of_table(batch?, &schema)?)?;
+                if writer.rows() >= SHARD_ROWS {
+                    shards.extend(std::mem::replace(&mut writer, start()).finish()?);
+                }
             }
-            let shards: Vec<Arc<Shard>> = writer.finish()?.into_iter().collect();
+            shards.extend(writer.finish()?);
             for shard in &shards {
                 rows_stored.add(shard.rows());
                 bytes_stored.add(shard.bytes());

@@ -248,6 +248,12 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Rows that were added so far.
+    pub fn rows(&self) -> usize {
+        let packed: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
+        packed + self.waiting_rows
+    }
+
     /// Copies waiting rows into buffers of their own, so that what is counted is what is held.
     fn pack(&mut self) -> Result<()> {
         if self.waiting_rows == 0 {
