@@ -104,7 +104,7 @@ impl PhysicalExtensionCodec for Codec {
             PlanNodeKind::FileConcat(exec.concat().clone())
         } else if let Some(exec) = node.downcast_ref::<ShardSinkExec>() {
             PlanNodeKind::ShardSink(exec.sink().clone())
-        } else if let Some((scan, source)) = shard_scan(&node) {
+        } else if let Some((scan, source)) = ShardSource::scanned_by(&node) {
             PlanNodeKind::ShardScan(self.encode_scan(scan, source, converter)?)
         } else if let Some((scan, settings)) = text_source::unwrap(&node) {
             let scan = PhysicalPlanNode::try_from_physical_plan_with_converter(scan, self, converter)?;
@@ -120,15 +120,6 @@ impl PhysicalExtensionCodec for Codec {
             .encode(bytes)
             .map_err(|error| internal_datafusion_err!("a plan node cannot be encoded: {error}"))
     }
-}
-
-/// A plan that scans shards.
-fn shard_scan(plan: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConfig, &ShardSource)> {
-    let scan = plan
-        .downcast_ref::<DataSourceExec>()?
-        .data_source()
-        .downcast_ref::<FileScanConfig>()?;
-    Some((scan, scan.file_source.downcast_ref::<ShardSource>()?))
 }
 
 impl Codec {

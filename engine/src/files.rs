@@ -17,7 +17,20 @@ mod sink_node;
 pub(crate) mod text_source;
 mod writer;
 
+use std::sync::Arc;
+
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::ExecutionPlan;
+
 pub use concat_exec::FileConcatExec;
 pub use sink_exec::{FileSinkExec, SinkRow};
 pub use sink_node::{FileConcatNode, FileSinkNode};
 pub use writer::{Layout, layout};
+
+/// The scan that a plan node is, if it reads files or what looks like files to Ballista.
+pub fn file_scan(plan: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
+    plan.downcast_ref::<DataSourceExec>()?
+        .data_source()
+        .downcast_ref::<FileScanConfig>()
+}

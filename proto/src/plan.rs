@@ -55,6 +55,9 @@ pub struct FileSink {
     /// One task writes everything: the files could not be concatenated afterwards, or their order is that of the rows.
     #[prost(bool, tag = "6")]
     pub one_task: bool,
+    /// End of the file names without the first dot, such as `csv.gz`.
+    #[prost(string, tag = "7")]
+    pub extension: String,
 }
 
 /// Files that become one.

@@ -22,11 +22,13 @@ use ballista_scheduler::scheduler_server::SchedulerServer;
 use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
 use ballista_scheduler::state::execution_stage::{ExecutionStage, TaskInfo};
 use dashmap::DashMap;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
 use datafusion::prelude::SessionContext;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use futures::TryStreamExt;
 use millpond_engine::codec;
 use millpond_engine::error::{Code, Error};
 use millpond_proto::statement::StatementStatus;
@@ -172,7 +174,7 @@ impl Cluster {
         self.executors()
             .await
             .into_iter()
-            .map(|executor| format!("{}:{}", executor.host, executor.port))
+            .map(|executor| data_address(&executor.host, executor.port))
             .collect()
     }
 
@@ -249,6 +251,15 @@ impl Cluster {
         .unwrap_or_default()
     }
 
+    /// Reads a result partition that is known to be small.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`], and whatever breaks the transfer.
+    pub(crate) async fn fetch_all(&self, location: PartitionLocation) -> Result<Vec<RecordBatch>, Error> {
+        let rows = self.fetch(location).await?;
+        rows.try_collect().await.map_err(Error::from_datafusion)
+    }
+
     /// Reads one result partition from the executor that holds it.
     ///
     /// # Errors
@@ -300,6 +311,11 @@ impl Cluster {
                 lost(error)
             })
     }
+}
+
+/// What the shards of an executor are found by: `HOST:PORT` of its data port.
+pub(crate) fn data_address(host: &str, port: impl std::fmt::Display) -> String {
+    format!("{host}:{port}")
 }
 
 /// The partitions of a finished job in order, or why they are not a complete result.

@@ -33,6 +33,7 @@ use ballista_scheduler::state::task_manager::JobInfoCache;
 use futures::FutureExt;
 
 use self::round::{Pass, Round};
+use crate::cluster::data_address;
 
 /// From the identifier of an executor to the `HOST:PORT` of its data port, if it is known. Must not block.
 pub(crate) type DataAddress = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -60,7 +61,7 @@ impl Locality {
             // Ballista's state is a map in memory, so the answer is always there. Waiting for it would be waiting
             // under the lock of free vcores.
             let known = state.get_executor_metadata(executor_id).now_or_never()?.ok()?;
-            Some(format!("{}:{}", known.host, known.port))
+            Some(data_address(&known.host, known.port))
         }))
     }
 }

@@ -153,7 +153,7 @@ async fn tables_in_memory_outlive_the_scheduler_while_their_executors_live() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_cancelled_write_has_stored_is_dropped() -> Result<()> {
+async fn a_cancelled_write_to_memory_is_not_seen_and_harms_no_other_table() -> Result<()> {
     let cluster = Cluster::start(1).await?;
     let client = cluster.connect().await?;
     make_numbers(&cluster, &client).await?;

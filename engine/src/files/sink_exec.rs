@@ -200,7 +200,7 @@ impl ExecutionPlan for FileSinkExec {
         let elapsed = MetricBuilder::new(&self.metrics).subset_time("write_time", partition);
         let written = async move {
             let _timer = elapsed.timer();
-            let file = new_name(&context, &sink, &rows.schema())?;
+            let file = new_name(&sink);
             let location = format!("{}{file}", sink.folder);
             // With its code: the text of a writer's error alone says little to who reads it elsewhere.
             let rows = writer::write(&sink, &location, rows, context)
@@ -221,12 +221,11 @@ impl ExecutionPlan for FileSinkExec {
 }
 
 /// A name that no other task, nor another attempt of this one, uses.
-fn new_name(context: &TaskContext, sink: &FileSink, schema: &SchemaRef) -> Result<String> {
+fn new_name(sink: &FileSink) -> String {
     let name = Uuid::new_v4().simple();
-    if !sink.partition_by.is_empty() {
-        return Ok(format!("{name}/"));
+    if sink.partition_by.is_empty() {
+        format!("{name}.{}", sink.extension)
+    } else {
+        format!("{name}/")
     }
-    let state = ballista_core::utils::default_session_builder(context.session_config().clone())?;
-    let extension = writer::layout(&state, sink, schema)?.extension;
-    Ok(format!("{name}.{extension}"))
 }

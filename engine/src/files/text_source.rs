@@ -25,6 +25,8 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use millpond_proto::plan::TextScan;
 
+use super::file_scan;
+
 /// A CSV or JSON source with settings that must travel beside it.
 pub(crate) struct TextSource {
     inner: Arc<dyn FileSource>,
@@ -36,7 +38,7 @@ pub(crate) struct TextSource {
 /// None of its own; those of rebuilding the plan.
 pub(crate) fn keep_settings(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
-        let Some(scan) = scan_of(&node) else {
+        let Some(scan) = file_scan(&node) else {
             return Ok(Transformed::no(node));
         };
         let terminator = scan
@@ -59,7 +61,7 @@ pub(crate) fn keep_settings(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exec
 
 /// If `plan` is a wrapped scan: the scan without its wrapper, and the settings to send beside it.
 pub(crate) fn unwrap(plan: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn ExecutionPlan>, TextScan)> {
-    let scan = scan_of(plan)?;
+    let scan = file_scan(plan)?;
     let source = scan.file_source.downcast_ref::<TextSource>()?;
     let settings = TextScan {
         scan: Vec::new(),
@@ -81,7 +83,8 @@ pub(crate) fn unwrap(plan: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn Execution
 /// # Errors
 /// A plan that is no scan, or settings of another version.
 pub(crate) fn restore(plan: &Arc<dyn ExecutionPlan>, settings: &TextScan) -> Result<Arc<dyn ExecutionPlan>> {
-    let scan = scan_of(plan).ok_or_else(|| internal_datafusion_err!("settings of a scan without a scan"))?;
+    let scan =
+        file_scan(plan).ok_or_else(|| internal_datafusion_err!("settings of a scan without a scan"))?;
     let compression: CompressionTypeVariant = settings
         .compression
         .parse()
@@ -93,12 +96,6 @@ pub(crate) fn restore(plan: &Arc<dyn ExecutionPlan>, settings: &TextScan) -> Res
         builder = builder.with_source(Arc::new(csv.with_terminator(Some(terminator))));
     }
     Ok(DataSourceExec::from_data_source(builder.build()))
-}
-
-fn scan_of(plan: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
-    plan.downcast_ref::<DataSourceExec>()?
-        .data_source()
-        .downcast_ref::<FileScanConfig>()
 }
 
 impl fmt::Debug for TextSource {

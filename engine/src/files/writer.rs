@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ballista_core::utils::default_session_builder;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::Session;
@@ -105,9 +104,10 @@ pub(super) async fn write(
     stream: SendableRecordBatchStream,
     context: Arc<TaskContext>,
 ) -> Result<u64> {
-    let base = default_session_builder(context.session_config().clone())?;
-    let state = SessionStateBuilder::new_from_existing(base)
+    let state = SessionStateBuilder::new()
+        .with_config(context.session_config().clone())
         .with_runtime_env(context.runtime_env())
+        .with_default_features()
         .build();
     let format = open_format(&state, sink)?;
     let schema = stream.schema();
@@ -116,7 +116,7 @@ pub(super) async fn write(
         original_url: location.to_string(),
         object_store_url: url.object_store(),
         file_group: FileGroup::default(),
-        file_extension: layout(&state, sink, &schema)?.extension,
+        file_extension: sink.extension.clone(),
         file_output_mode: if url.is_folder() {
             FileOutputMode::Directory
         } else {

@@ -25,12 +25,13 @@ use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking};
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
-use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::store::{Shard, ShardId, ShardStore};
 use super::wire::Connections;
+use crate::files::file_scan;
 
 /// Rows that a scan passes on at once; stored batches are larger.
 const BATCH_ROWS: usize = 8_192;
@@ -84,6 +85,12 @@ impl ShardSource {
     pub fn with_predicate(mut self, predicate: Option<Arc<dyn PhysicalExpr>>) -> Self {
         self.predicate = predicate;
         self
+    }
+
+    /// If `plan` is a scan of shards: the scan and its source.
+    pub fn scanned_by(plan: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConfig, &Self)> {
+        let scan = file_scan(plan)?;
+        Some((scan, scan.file_source.downcast_ref::<Self>()?))
     }
 
     /// A file that stands for a shard of `bytes` bytes.

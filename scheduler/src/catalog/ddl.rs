@@ -70,9 +70,17 @@ pub(crate) async fn apply(context: &Context<'_>, command: &DdlStatement) -> Resu
     let Some(change) = change else {
         return Ok(());
     };
+    commit(context, change, |code| is_excused(command, code)).await
+}
+
+/// Makes a change, passing over a refusal that `excused` allows: somebody else was faster.
+async fn commit(
+    context: &Context<'_>,
+    change: ChangeKind,
+    excused: impl Fn(Code) -> bool,
+) -> Result<(), Error> {
     match context.log.commit(vec![Change { kind: Some(change) }]).await {
-        // Somebody else was faster.
-        Err(error) if is_excused(command, error.code()) => Ok(()),
+        Err(error) if excused(error.code()) => Ok(()),
         committed => Ok(committed.map(drop)?),
     }
 }
@@ -128,10 +136,8 @@ pub(crate) async fn commit_relation(
     command: &CreateMemoryTable,
 ) -> Result<(), Error> {
     let change = put(context, place.schema, place.name, command.or_replace, kind);
-    match context.log.commit(vec![Change { kind: Some(change) }]).await {
-        Err(error) if command.if_not_exists && error.code() == Code::RELATION_EXISTS => Ok(()),
-        committed => Ok(committed.map(drop)?),
-    }
+    let excused = |code| command.if_not_exists && code == Code::RELATION_EXISTS;
+    commit(context, change, excused).await
 }
 
 /// True for what `IF NOT EXISTS` and `IF EXISTS` ask to pass over.

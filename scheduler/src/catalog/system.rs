@@ -12,7 +12,7 @@ use datafusion::error::Result;
 use millpond_proto::catalog::RelationKind;
 
 use super::metadata::{MetadataTable, rows_fn};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, data_address};
 use crate::session::Sessions;
 use crate::shards::Shards;
 use crate::state::CatalogState;
@@ -224,7 +224,7 @@ impl SystemTables {
         let mut hits: HashMap<String, u64> = HashMap::new();
         let mut executors: HashMap<String, String> = HashMap::new();
         for executor in self.cluster.executors().await {
-            let holder = format!("{}:{}", executor.host, executor.port);
+            let holder = data_address(&executor.host, executor.port);
             match self.shards.held_by(&holder).await {
                 Ok(held) => hits.extend(held.iter().map(|shard| (shard.id.to_string(), shard.hits))),
                 Err(error) => tracing::debug!(holder, %error, "ask for shards"),

@@ -8,8 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::FileScanConfig;
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::Distribution;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -45,7 +43,7 @@ pub(super) fn main_holder<'a>(held: &Bytes<'a>) -> Option<&'a str> {
 }
 
 fn add_aligned<'a>(plan: &'a Arc<dyn ExecutionPlan>, held: &mut [Bytes<'a>]) {
-    if let Some((scan, source)) = shard_scan(plan) {
+    if let Some((scan, source)) = ShardSource::scanned_by(plan) {
         if scan.file_groups.len() == held.len() {
             for (group, held) in scan.file_groups.iter().zip(held) {
                 add_files(source, group.files(), held);
@@ -93,7 +91,7 @@ fn reads_whole(plan: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
 }
 
 fn add_all<'a>(plan: &'a Arc<dyn ExecutionPlan>, held: &mut Bytes<'a>) {
-    if let Some((scan, source)) = shard_scan(plan) {
+    if let Some((scan, source)) = ShardSource::scanned_by(plan) {
         for group in &scan.file_groups {
             add_files(source, group.files(), held);
         }
@@ -109,14 +107,6 @@ fn add_files<'a>(source: &'a ShardSource, files: &[PartitionedFile], held: &mut 
             *held.entry(holder).or_default() += file.object_meta.size;
         }
     }
-}
-
-fn shard_scan(plan: &Arc<dyn ExecutionPlan>) -> Option<(&FileScanConfig, &ShardSource)> {
-    let scan = plan
-        .downcast_ref::<DataSourceExec>()?
-        .data_source()
-        .downcast_ref::<FileScanConfig>()?;
-    Some((scan, scan.file_source.downcast_ref::<ShardSource>()?))
 }
 
 #[cfg(test)]

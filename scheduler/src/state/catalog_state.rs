@@ -235,6 +235,7 @@ mod tests {
         create_schema, create_view, drop_empty_schema, drop_schema, drop_view, put_view, view,
     };
     use super::*;
+    use millpond_proto::catalog::{MemoryTable, TableShard};
 
     /// Applies changes to the empty catalog; gives the last refusal and the names that there are in the end.
     fn check(changes: &[Change], expect_refusal: &str, expect_names: &[&str]) {
@@ -337,6 +338,71 @@ mod tests {
             let error = CatalogState::default().apply(&change).unwrap_err();
             assert!(matches!(error, Error::UnknownChange { version: 1 }), "{error}");
         }
+    }
+
+    fn shard(name: &str) -> TableShard {
+        TableShard {
+            shard: name.to_string(),
+            ..Default::default()
+        }
+    }
+
+    /// A catalog with the table in memory `t` of these shards.
+    fn with_table(shards: &[&str]) -> CatalogState {
+        let table = MemoryTable {
+            table_id: "first".to_string(),
+            version: 1,
+            shards: shards.iter().map(|name| shard(name)).collect(),
+            ..Default::default()
+        };
+        let relation = Relation {
+            kind: Some(RelationKind::Memory(table)),
+            ..view("public", "t", "")
+        };
+        let mut state = CatalogState::default();
+        state.create_relation(&relation).unwrap();
+        state
+    }
+
+    fn commit(table_id: &str, add: &[&str], remove: &[&str]) -> Change {
+        Change {
+            kind: Some(ChangeKind::CommitShards(CommitShards {
+                schema: "public".to_string(),
+                name: "t".to_string(),
+                table_id: table_id.to_string(),
+                add: add.iter().map(|name| shard(name)).collect(),
+                remove: remove.iter().map(ToString::to_string).collect(),
+            })),
+        }
+    }
+
+    fn shards_of(state: &CatalogState) -> (u64, Vec<String>) {
+        let relation = &state.relations[&("public".to_string(), "t".to_string())];
+        let Some(RelationKind::Memory(table)) = &relation.kind else {
+            panic!("t is no table in memory");
+        };
+        let names = table.shards.iter().map(|shard| shard.shard.clone());
+        (table.version, names.collect())
+    }
+
+    #[test]
+    fn a_commit_adds_to_the_newest_version_and_replaces_what_is_still_there() {
+        let mut state = with_table(&["a", "b"]);
+        state.apply(&commit("first", &["c"], &[])).unwrap();
+        state.apply(&commit("first", &["d"], &["a"])).unwrap();
+        assert_eq!(shards_of(&state), (3, ["b", "c", "d"].map(String::from).to_vec()));
+    }
+
+    #[test]
+    fn a_commit_over_rows_that_another_has_replaced_is_refused_and_changes_nothing() {
+        let mut state = with_table(&["a", "b"]);
+        state.apply(&commit("first", &["c"], &["a"])).unwrap();
+        let before = state.clone();
+        let conflict = state.apply(&commit("first", &["d"], &["a", "b"])).unwrap_err();
+        assert!(matches!(conflict, Error::WriteConflict { .. }), "{conflict}");
+        let replaced = state.apply(&commit("second", &["d"], &[])).unwrap_err();
+        assert!(matches!(replaced, Error::UnknownRelation { .. }), "{replaced}");
+        assert_eq!(state, before);
     }
 
     #[test]

@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use ballista_core::JobId;
 use ballista_core::serde::protobuf::PartitionLocation;
-use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
@@ -24,7 +23,6 @@ use datafusion::logical_expr::{
     CreateMemoryTable, DmlStatement, EmptyRelation, Extension, LogicalPlan, LogicalPlanBuilder, WriteOp,
 };
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{decode_schema, encode_schema};
 use millpond_engine::session::{CATALOG, DEFAULT_SCHEMA};
@@ -36,6 +34,7 @@ use super::frontend::Services;
 use super::job::{self, Watched};
 use super::registry::Statement;
 use crate::catalog::{StatementCatalog, ddl};
+use crate::cluster::data_address;
 use crate::shards::RunningWrite;
 
 /// A write that was committed.
@@ -257,16 +256,9 @@ async fn stored_in(services: &Services, partition: PartitionLocation) -> Result<
     let Some(executor) = partition.executor_meta.clone() else {
         return Err(Error::bug("an output partition without a place"));
     };
-    let holder = format!("{}:{}", executor.host, executor.port);
-    let batches: Vec<RecordBatch> = services
-        .cluster
-        .fetch(partition)
-        .await?
-        .try_collect()
-        .await
-        .map_err(Error::from_datafusion)?;
+    let holder = data_address(&executor.host, executor.port);
     let mut shards = Vec::new();
-    for batch in &batches {
+    for batch in &services.cluster.fetch_all(partition).await? {
         let rows = ShardRow::read(batch).map_err(Error::from_datafusion)?;
         shards.extend(rows.into_iter().map(|row| TableShard {
             shard: row.shard.to_string(),
@@ -290,13 +282,7 @@ async fn counted(
     let finished = job::rerun_after_loss(run).await?;
     let mut count = 0;
     for partition in finished.partitions {
-        let batches: Vec<RecordBatch> = services
-            .cluster
-            .fetch(partition)
-            .await?
-            .try_collect()
-            .await
-            .map_err(Error::from_datafusion)?;
+        let batches = services.cluster.fetch_all(partition).await?;
         count += batches.iter().map(rewrite::first_number).sum::<u64>();
     }
     Ok(count)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::ParamValues;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{DdlStatement, DmlStatement, LogicalPlan, Statement as SessionStatement};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as SessionStatement};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast;
@@ -225,10 +225,14 @@ async fn dispatch(
             }
             Ok(ResultSet::nothing())
         }
-        LogicalPlan::Dml(ref dml) if memory::target(&planned.catalog, dml).is_some() => {
-            change_memory_table(services, statement, &planned, dml).await
-        }
-        LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => write::run(services, statement, planned).await,
+        LogicalPlan::Dml(ref dml) => match memory::target(&planned.catalog, dml) {
+            Some(target) => {
+                let written = memory::change(services, statement, &planned.state, dml, &target).await?;
+                write::count_result(written.rows)
+            }
+            None => write::run(services, statement, planned).await,
+        },
+        LogicalPlan::Copy(_) => write::run(services, statement, planned).await,
         LogicalPlan::Explain(_) => {
             statement.start_running();
             explain::explain(services, planned).await
@@ -240,19 +244,6 @@ async fn dispatch(
         }
         _ => on_cluster(services, statement, planned).await,
     }
-}
-
-async fn change_memory_table(
-    services: &Services,
-    statement: &Arc<Statement>,
-    planned: &Planned,
-    dml: &DmlStatement,
-) -> Result<ResultSet, Error> {
-    let Some(target) = memory::target(&planned.catalog, dml) else {
-        return Err(Error::bug("the target is gone from a version of the catalog"));
-    };
-    let written = memory::change(services, statement, &planned.state, dml, &target).await?;
-    write::count_result(written.rows)
 }
 
 fn change_session(session: &Session, change: SessionStatement) -> Result<(), Error> {

@@ -21,7 +21,6 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
 use millpond_engine::error::Error;
 use millpond_engine::files::{FileConcatNode, FileSinkNode, SinkRow};
 use millpond_proto::plan::{FileConcat, FileSink};
@@ -110,14 +109,7 @@ async fn attempt(
     };
     let mut parts = Vec::new();
     for partition in finished.partitions {
-        let batches: Vec<RecordBatch> = services
-            .cluster
-            .fetch(partition)
-            .await?
-            .try_collect()
-            .await
-            .map_err(Error::from_datafusion)?;
-        for batch in &batches {
+        for batch in &services.cluster.fetch_all(partition).await? {
             parts.extend(SinkRow::read(batch).map_err(Error::from_datafusion)?);
         }
     }

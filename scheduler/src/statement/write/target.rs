@@ -64,7 +64,11 @@ impl Write {
         let one_task = !target.is_folder() && !layout.concatenable;
         Ok(Self {
             input,
-            sink: FileSink { one_task, ..sink },
+            sink: FileSink {
+                one_task,
+                extension: layout.extension.clone(),
+                ..sink
+            },
             layout,
             target,
         })
