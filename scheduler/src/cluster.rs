@@ -5,22 +5,27 @@
 //! from the executors that hold them ([`Cluster::fetch`]) over pooled connections, block by block, and are never
 //! kept here. An upgrade of Ballista changes this file.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use ballista_core::JobId;
 use ballista_core::client::BallistaClient;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
-use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, job_status, task_status};
+use ballista_core::serde::protobuf::{
+    AvailableVcores, JobStatus, PartitionLocation, job_status, task_status,
+};
 use ballista_core::serde::scheduler::ExecutorMetadata;
-use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::cluster::{BallistaCluster, BoundTask, DistributionPolicy};
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::display::format_stage_metrics;
 use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
 use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
 use ballista_scheduler::state::execution_stage::{ExecutionStage, TaskInfo};
+use ballista_scheduler::state::task_manager::JobInfoCache;
 use dashmap::DashMap;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
@@ -176,6 +181,34 @@ impl Cluster {
             .into_iter()
             .map(|executor| data_address(&executor.host, executor.port))
             .collect()
+    }
+
+    /// Gives every executor all its vcores again, if no job runs.
+    ///
+    /// When an executor is lost, Ballista takes back stages that were running and cancels their tasks on the others,
+    /// but their vcores are counted by the stage, which is not running any more, and stay taken for ever. Without
+    /// this the next job could wait for a free vcore that never comes.
+    pub(crate) async fn restore_vcores(&self) {
+        if self.server.running_job_number() > 0 {
+            return;
+        }
+        let totals: HashMap<String, u32> = self
+            .executors()
+            .await
+            .into_iter()
+            .map(|executor| (executor.id, executor.specification.vcores))
+            .collect();
+        // Executors without a free vcore are not offered to a policy, so each gets one first.
+        let state = self.state.cluster_state();
+        let one_each = totals.keys().map(|id| (id.clone(), 1)).collect();
+        let policy = TaskDistributionPolicy::Custom(Arc::new(AllVcoresFree(totals)));
+        let restored = match state.unbind_tasks(one_each).await {
+            Ok(()) => state.bind_schedulable_tasks(policy, Arc::default(), None).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = restored {
+            tracing::warn!(%error, "restore the vcores of executors");
+        }
     }
 
     /// The first of `expected` that is not registered any more.
@@ -371,6 +404,30 @@ pub(crate) async fn wait_for_executors(
             )
             .with_hint("start executors with `millpond executor --scheduler HOST:PORT`"));
         }
+    }
+}
+
+/// A policy that binds nothing and sets the free vcores of executors to these numbers.
+#[derive(Debug)]
+struct AllVcoresFree(HashMap<String, u32>);
+
+#[async_trait]
+impl DistributionPolicy for AllVcoresFree {
+    async fn bind_tasks(
+        &self,
+        budgets: Vec<&mut AvailableVcores>,
+        _: Arc<HashMap<JobId, JobInfoCache>>,
+    ) -> datafusion::error::Result<Vec<BoundTask>> {
+        for budget in budgets {
+            if let Some(total) = self.0.get(&budget.executor_id) {
+                budget.vcores = *total;
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn name(&self) -> &str {
+        "all-vcores-free"
     }
 }
 

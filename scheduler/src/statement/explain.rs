@@ -93,7 +93,7 @@ pub(super) async fn analyze(
     } else {
         let context = Arc::new(SessionContext::new_with_state(state));
         let run = || job::run(services, statement, context.clone(), &plan, job::Watched::Yes);
-        job::rerun_after_loss(run).await?.id
+        job::rerun_after_loss(services, run).await?.id
     };
     let stages = services.cluster.stages(&job).await;
     table(

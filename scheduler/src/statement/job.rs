@@ -35,7 +35,7 @@ const RERUN_PAUSE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Any other error at once, and the loss of an executor in the last run.
-pub(super) async fn rerun_after_loss<T, F, R>(mut run: F) -> Result<T, Error>
+pub(super) async fn rerun_after_loss<T, F, R>(services: &Services, mut run: F) -> Result<T, Error>
 where
     F: FnMut() -> R,
     R: Future<Output = Result<T, Error>>,
@@ -45,6 +45,7 @@ where
             Err(error) if error.code == Code::EXECUTOR_LOST => {
                 tracing::warn!(%error, "run the job again");
                 tokio::time::sleep(RERUN_PAUSE).await;
+                services.cluster.restore_vcores().await;
             }
             ended => return ended,
         }

@@ -234,7 +234,7 @@ async fn store(
 ) -> Result<StoredShards, Error> {
     let plan = Arc::new(plan);
     let context = Arc::new(SessionContext::new_with_state(state.clone()));
-    job::rerun_after_loss(|| async {
+    job::rerun_after_loss(services, || async {
         let write = services.shards.start_write();
         let plan = sink_plan(plan.clone(), table, write.id(), schema)?;
         let finished = job::run(services, statement, context.clone(), &plan, Watched::Yes).await?;
@@ -279,7 +279,7 @@ async fn counted(
 ) -> Result<u64, Error> {
     let context = Arc::new(SessionContext::new_with_state(state.clone()));
     let run = || job::run(services, statement, context.clone(), &plan, Watched::No);
-    let finished = job::rerun_after_loss(run).await?;
+    let finished = job::rerun_after_loss(services, run).await?;
     let mut count = 0;
     for partition in finished.partitions {
         let batches = services.cluster.fetch_all(partition).await?;

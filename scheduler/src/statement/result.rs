@@ -197,7 +197,7 @@ impl JobResult {
                 Watched::No,
             )
         };
-        let partitions = job::rerun_after_loss(run).await?.partitions;
+        let partitions = job::rerun_after_loss(services, run).await?.partitions;
         latest.partitions = partitions;
         latest.number += 1;
         Ok(())

@@ -290,7 +290,7 @@ async fn on_cluster(
 ) -> Result<ResultSet, Error> {
     let context = Arc::new(SessionContext::new_with_state(planned.state));
     let run = || job::run(services, statement, context.clone(), &planned.plan, Watched::Yes);
-    let finished = job::rerun_after_loss(run).await?;
+    let finished = job::rerun_after_loss(services, run).await?;
     Ok(ResultSet::of_job(context, planned.plan, finished))
 }
 

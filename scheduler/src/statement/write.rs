@@ -60,7 +60,7 @@ pub(super) async fn execute(
 ) -> Result<Written, Error> {
     let Planned { catalog, state, plan } = planned;
     let write = Write::of(services, &catalog, &state, plan)?;
-    let written = job::rerun_after_loss(|| attempt(services, statement, &state, &write)).await?;
+    let written = job::rerun_after_loss(services, || attempt(services, statement, &state, &write)).await?;
     statement.update(|status| status.affected_rows = Some(written.rows));
     Ok(written)
 }

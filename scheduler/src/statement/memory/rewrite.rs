@@ -31,6 +31,14 @@ pub(super) fn with_updates(plan: &LogicalPlan) -> Result<LogicalPlan, Error> {
     let Some(predicate) = predicate else {
         return Ok(plan.clone());
     };
+    if predicate.is_volatile() {
+        // It is evaluated for each column and for the count, and must answer the same every time.
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            "the condition of an UPDATE has a function that answers anew each time, such as random()",
+        )
+        .with_hint("write its answers into a table first, and UPDATE with a condition over that table"));
+    }
     let columns = scan.schema().columns();
     let chosen = values
         .iter()
