@@ -2,10 +2,13 @@
 //!
 //! A request passes through here twice. On the scheduler a statement is planned in a [`session`] over the cluster's
 //! catalog; plan nodes of ours are encoded by [`codec`]. On an executor the same codec decodes them
-//! and the same session settings and object stores ([`object_stores`]) run them. Nothing here knows the network.
+//! and the same session settings and object stores ([`object_stores`]) run them. Of the network it knows only the data
+//! ports of executors ([`connections`]).
 
 pub mod codec;
 pub mod config;
+pub mod connections;
+pub mod direct;
 pub mod error;
 pub mod files;
 pub mod logging;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use ballista_core::ConfigProducer;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
+use bytesize::ByteSize;
 use datafusion::catalog::CatalogProviderList;
 use datafusion::common::config_err;
 use datafusion::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
@@ -31,13 +32,60 @@ pub const DEFAULT_SCHEMA: &str = "public";
 pub struct MillpondOptions {
     /// Longest time a statement may take, such as `30s` or `5min`; `0s` means no limit.
     pub statement_timeout: String,
+    /// How queries are run.
+    pub execution_mode: ExecutionMode,
+    /// Most bytes of input for a query to be run on one executor, in [`ExecutionMode::Auto`]. Bytes in memory of that
+    /// executor count a sixteenth.
+    pub direct_input_limit: ByteSize,
+}
+
+/// How a query is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutionMode {
+    /// On one executor if little has to be read, else as a job.
+    Auto,
+    /// As a job of stages, always.
+    Staged,
+    /// On one executor, always.
+    Direct,
+}
+
+impl ExecutionMode {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Auto, "auto"),
+        (Self::Staged, "staged"),
+        (Self::Direct, "direct"),
+    ];
+
+    fn word(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(mode, _)| *mode == self)
+            .map_or("auto", |(_, word)| word)
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(_, known)| known.eq_ignore_ascii_case(word.trim()))
+            .map(|(mode, _)| *mode)
+    }
 }
 
 impl Default for MillpondOptions {
     fn default() -> Self {
         Self {
             statement_timeout: String::from("0s"),
+            execution_mode: ExecutionMode::Auto,
+            direct_input_limit: ByteSize::mib(64),
         }
+    }
+}
+
+impl MillpondOptions {
+    /// Those of a session.
+    pub fn of(config: &SessionConfig) -> Self {
+        config.options().extensions.get::<Self>().cloned().unwrap_or_default()
     }
 }
 
@@ -61,17 +109,42 @@ impl ExtensionOptions for MillpondOptions {
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "statement_timeout" => self.statement_timeout = value.to_string(),
+            "execution_mode" => match ExecutionMode::parse(value) {
+                Some(mode) => self.execution_mode = mode,
+                None => return config_err!("'{value}' is none of auto, staged, direct"),
+            },
+            "direct_input_limit" => match value.trim().parse() {
+                Ok(bytes) => self.direct_input_limit = bytes,
+                Err(_) => return config_err!("'{value}' is no size such as 64MiB"),
+            },
             other => return config_err!("there is no setting 'millpond.{other}'"),
         }
         Ok(())
     }
 
     fn entries(&self) -> Vec<ConfigEntry> {
-        vec![ConfigEntry {
-            key: String::from("millpond.statement_timeout"),
-            value: Some(self.statement_timeout.clone()),
-            description: "Longest time a statement may take, such as 30s or 5min; 0s means no limit.",
-        }]
+        let entry = |name: &str, value: String, description| ConfigEntry {
+            key: format!("{}.{name}", Self::PREFIX),
+            value: Some(value),
+            description,
+        };
+        vec![
+            entry(
+                "statement_timeout",
+                self.statement_timeout.clone(),
+                "Longest time a statement may take, such as 30s or 5min; 0s means no limit.",
+            ),
+            entry(
+                "execution_mode",
+                self.execution_mode.word().to_string(),
+                "How queries are run: auto, staged (a job of stages) or direct (on one executor).",
+            ),
+            entry(
+                "direct_input_limit",
+                self.direct_input_limit.to_string(),
+                "Most input of a query that auto runs on one executor; what lies in its memory counts a sixteenth.",
+            ),
+        ]
     }
 }
 

@@ -14,12 +14,15 @@
 //! Nothing here decides what is kept: the scheduler says which shards to drop, and a staged shard that no commit
 //! names is one of them.
 
+mod read;
 mod sink_exec;
 mod sink_node;
 mod source;
+pub mod statistics;
 mod store;
 pub mod wire;
 
+pub use read::ShardRead;
 pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;
 pub use source::{Holders, Reader, ShardSource};

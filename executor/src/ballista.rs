@@ -37,7 +37,7 @@ use ballista_executor::shutdown::{Shutdown, ShutdownNotifier};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use millpond_engine::shards::{Reader, ShardStore};
+use millpond_engine::shards::Reader;
 use millpond_engine::{codec, session};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -49,6 +49,7 @@ use tonic::transport::{Channel, Endpoint};
 use self::connections::Connections;
 use crate::budget::Budget;
 use crate::data_port::DataPort;
+use crate::direct::Plans;
 use crate::error::Error;
 use crate::metrics;
 use crate::ports::HeldPort;
@@ -104,6 +105,11 @@ impl TaskRuntimes {
     /// Tasks get all of `base` except for its memory, which is `budget`'s.
     pub(crate) fn new(base: Arc<RuntimeEnv>, budget: Arc<Budget>) -> Self {
         Self { base, budget }
+    }
+
+    /// For work that takes no memory, such as decoding.
+    pub(crate) fn base(&self) -> Arc<RuntimeEnv> {
+        self.base.clone()
     }
 }
 
@@ -479,18 +485,24 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Serves the results of stages to other executors and to the scheduler, until `stop`.
+/// Serves results of stages, shards and direct plans to other executors and to the scheduler, until `stop`.
 ///
 /// It belongs to the process and not to an incarnation: what was computed can be fetched while the executor
 /// registers anew.
-pub(crate) async fn serve_flight(
+pub(crate) fn serve_flight(
     listener: tokio::net::TcpListener,
-    jobs: String,
-    store: Arc<ShardStore>,
-    max_message_bytes: usize,
+    parts: &Parts,
     stop: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
-    let service = FlightServiceServer::new(DataPort::new(BallistaFlightService::new(jobs), store))
+) -> impl Future<Output = Result<(), tonic::transport::Error>> + use<> {
+    let max_message_bytes = parts.grpc_max_message_bytes;
+    let direct = Plans::new(
+        parts.functions.clone(),
+        codec::physical_codec(Some(parts.shards.clone())),
+        parts.runtimes.clone(),
+        parts.vcores,
+    );
+    let stages = BallistaFlightService::new(parts.jobs.clone());
+    let service = FlightServiceServer::new(DataPort::new(stages, parts.shards.store.clone(), direct))
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(max_message_bytes);
     create_grpc_server(&GrpcServerConfig::default())
@@ -499,7 +511,6 @@ pub(crate) async fn serve_flight(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             stop.cancelled_owned(),
         )
-        .await
 }
 
 #[cfg(test)]

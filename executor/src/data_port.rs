@@ -1,6 +1,7 @@
-//! The data port: Ballista's results of stages and our shards behind one Arrow Flight service.
+//! The data port: Ballista's results of stages, our shards and direct plans behind one Arrow Flight service.
 //!
-//! A ticket or action with our mark is answered from the [`ShardStore`]; every other call is Ballista's.
+//! A ticket or action with a mark of ours is answered from the [`ShardStore`] or by [`Plans`]; every other call
+//! is Ballista's.
 
 use std::sync::Arc;
 
@@ -12,17 +13,18 @@ use arrow_flight::{
     HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
 };
 use ballista_executor::flight_service::BallistaFlightService;
-use datafusion::arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::metrics::Count;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
-use millpond_engine::shards::wire::{self, DROP, LIST, TICKET_MARK};
+use millpond_engine::direct;
+use millpond_engine::shards::wire::{self, DROP, LIST};
 use millpond_engine::shards::{ShardId, ShardStore};
 use millpond_proto::Message;
 use millpond_proto::plan::{ShardList, ShardTicket};
 use tonic::{Request, Response, Status, Streaming};
 
-/// Rows that are sent at once.
-const BATCH_ROWS: usize = 8_192;
+use crate::direct::Plans;
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -30,12 +32,17 @@ type Answers<T> = BoxStream<'static, Result<T, Status>>;
 pub(crate) struct DataPort {
     ballista: BallistaFlightService,
     store: Arc<ShardStore>,
+    plans: Plans,
 }
 
 impl DataPort {
-    /// Puts both behind one door.
-    pub(crate) fn new(ballista: BallistaFlightService, store: Arc<ShardStore>) -> Self {
-        Self { ballista, store }
+    /// Puts all behind one door.
+    pub(crate) fn new(ballista: BallistaFlightService, store: Arc<ShardStore>, plans: Plans) -> Self {
+        Self {
+            ballista,
+            store,
+            plans,
+        }
     }
 
     fn rows(&self, ticket: &[u8]) -> Result<Answers<FlightData>, Status> {
@@ -49,24 +56,15 @@ impl DataPort {
             .store
             .read(id)
             .ok_or_else(|| Status::not_found(format!("shard {id} is not here")))?;
-        let columns: Vec<usize> = ticket.columns.iter().map(|column| *column as usize).collect();
-        let wrong = |error: datafusion::arrow::error::ArrowError| Status::invalid_argument(error.to_string());
-        let schema = Arc::new(shard.schema().project(&columns).map_err(wrong)?);
-        let batches: Vec<RecordBatch> = shard
-            .batches()
-            .iter()
-            .map(|batch| batch.project(&columns))
-            .collect::<Result<_, _>>()
-            .map_err(wrong)?;
-        let slices = batches.into_iter().flat_map(|batch| {
-            let rows = batch.num_rows();
-            (0..rows)
-                .step_by(BATCH_ROWS)
-                .map(move |start| Ok::<_, FlightError>(batch.slice(start, BATCH_ROWS.min(rows - start))))
-        });
+        let wrong = |error: DataFusionError| Status::invalid_argument(error.to_string());
+        let read = self.plans.shard_read(&ticket, shard.schema()).map_err(wrong)?;
+        let schema = shard.schema().project(&read.columns);
+        let schema = schema.map_err(|error| wrong(error.into()))?;
+        let rows = read.rows(shard, &Count::new());
+        let rows = stream::iter(rows).map_err(|error| FlightError::ExternalError(Box::new(error)));
         Ok(FlightDataEncoderBuilder::new()
-            .with_schema(schema)
-            .build(stream::iter(slices.collect::<Vec<_>>()))
+            .with_schema(Arc::new(schema))
+            .build(rows)
             .map_err(Status::from)
             .boxed())
     }
@@ -102,9 +100,13 @@ impl FlightService for DataPort {
     type DoExchangeStream = Answers<FlightData>;
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        match request.get_ref().ticket.strip_prefix(TICKET_MARK) {
-            Some(ticket) => Ok(Response::new(self.rows(ticket)?)),
-            None => Ok(self.ballista.do_get(request).await?.map(StreamExt::boxed)),
+        let ticket = &request.get_ref().ticket;
+        if let Some(shard) = ticket.strip_prefix(wire::TICKET_MARK) {
+            Ok(Response::new(self.rows(shard)?))
+        } else if let Some(plan) = ticket.strip_prefix(direct::TICKET_MARK) {
+            Ok(Response::new(self.plans.run(plan).await?))
+        } else {
+            Ok(self.ballista.do_get(request).await?.map(StreamExt::boxed))
         }
     }
 

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
+use millpond_engine::connections::Connections;
 use millpond_engine::memory::{Available, Limit};
 use millpond_engine::object_stores::Registry;
 use millpond_engine::session;
-use millpond_engine::shards::wire::Connections;
 use millpond_engine::shards::{Reader, ShardStore};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -289,13 +289,7 @@ impl Service {
         // Servers outlive the membership, so that running transfers end and probes get an answer while it leaves.
         let stop_servers = CancellationToken::new();
         let mut servers: JoinSet<(&'static str, Result<(), String>)> = JoinSet::new();
-        let flight = ballista::serve_flight(
-            data,
-            parts.jobs.clone(),
-            parts.shards.store.clone(),
-            options.grpc_max_message_bytes,
-            stop_servers.clone(),
-        );
+        let flight = ballista::serve_flight(data, &parts, stop_servers.clone());
         servers.spawn(async { ("data server", flight.await.map_err(|error| error.to_string())) });
         if let Some(listener) = http {
             let shown = Shown {

@@ -12,6 +12,7 @@
 mod ballista;
 mod budget;
 mod data_port;
+mod direct;
 mod error;
 mod executor;
 mod http;

@@ -158,6 +158,9 @@ pub struct TableShard {
     /// Bytes of its buffers.
     #[prost(uint64, tag = "4")]
     pub bytes: u64,
+    /// What is known of its columns: a `Statistics` message of DataFusion.
+    #[prost(bytes = "vec", tag = "5")]
+    pub statistics: Vec<u8>,
 }
 
 /// A commit of rows.

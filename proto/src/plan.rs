@@ -139,6 +139,12 @@ pub struct ShardTicket {
     /// Columns wanted, by their place in the shard.
     #[prost(uint32, repeated, tag = "2")]
     pub columns: Vec<u32>,
+    /// Predicate over the table's columns as DataFusion encodes an expression; empty if every row is wanted.
+    #[prost(bytes = "vec", tag = "3")]
+    pub predicate: Vec<u8>,
+    /// Most rows wanted.
+    #[prost(uint64, optional, tag = "4")]
+    pub limit: Option<u64>,
 }
 
 /// What an executor holds.
@@ -170,4 +176,21 @@ pub struct StoredShard {
     /// Milliseconds since it was stored.
     #[prost(uint64, tag = "6")]
     pub age_ms: u64,
+}
+
+/// A whole plan that one executor runs at once, without a job.
+#[derive(Clone, PartialEq, Message)]
+pub struct DirectTicket {
+    /// The physical plan as DataFusion encodes it.
+    #[prost(bytes = "vec", tag = "1")]
+    pub plan: Vec<u8>,
+    /// Settings that differ from those of a new session.
+    #[prost(map = "string, string", tag = "2")]
+    pub settings: std::collections::HashMap<String, String>,
+    /// Statement it belongs to, for logs.
+    #[prost(string, tag = "3")]
+    pub statement: String,
+    /// Answer the plan with its metrics instead of its rows.
+    #[prost(bool, tag = "4")]
+    pub analyze: bool,
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
+use millpond_engine::connections::Connections;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::object_stores::Registry as ObjectStores;
-use millpond_engine::shards::wire::Connections;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -202,7 +202,8 @@ fn make_frontend(options: &Options, cluster: Cluster, catalog: Arc<CatalogLog>) 
     let factory = Arc::new(SessionFactory::new(runtime).map_err(Error::from_datafusion)?);
     let sessions = Arc::new(Sessions::default());
     let statements = Arc::new(Registry::default());
-    let shards = Shards::new(Connections::new(options.grpc_max_message_bytes));
+    let connections = Connections::new(options.grpc_max_message_bytes);
+    let shards = Shards::new(connections.clone());
     let system = Arc::new(SystemTables {
         cluster: cluster.clone(),
         shards: shards.clone(),
@@ -214,6 +215,7 @@ fn make_frontend(options: &Options, cluster: Cluster, catalog: Arc<CatalogLog>) 
         cluster,
         catalog,
         shards,
+        connections,
         factory,
         system,
         sessions,

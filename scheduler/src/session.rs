@@ -11,7 +11,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use datafusion::prelude::SessionConfig;
 use millpond_engine::error::{Code, Error};
-use millpond_engine::session::protected_reason;
+use millpond_engine::session::{MillpondOptions, protected_reason};
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock::now_ms;
@@ -99,11 +99,7 @@ impl Session {
 
     /// Longest time of a statement of this session, if it set one.
     pub(crate) fn statement_timeout(&self) -> Option<Duration> {
-        let config = self.config.read();
-        let options = config
-            .options()
-            .extensions
-            .get::<millpond_engine::session::MillpondOptions>()?;
+        let options = MillpondOptions::of(&self.config.read());
         parse_timeout(&options.statement_timeout)
             .ok()
             .filter(|timeout| !timeout.is_zero())

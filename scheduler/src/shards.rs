@@ -10,8 +10,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use millpond_engine::connections::Connections;
 use millpond_engine::error::Error;
-use millpond_engine::shards::wire::Connections;
 use millpond_engine::shards::{ShardId, Stored};
 use millpond_proto::catalog::RelationKind;
 use parking_lot::Mutex;

@@ -136,6 +136,28 @@ impl Error {
         }
         text
     }
+
+    /// [`Self::user_text`] in at most `bytes_max` bytes, if need be with the middle of message and detail left out.
+    /// A gRPC status travels in a header, which has a limit.
+    pub fn user_text_within(&self, bytes_max: usize) -> String {
+        let text = self.user_text();
+        if text.len() <= bytes_max {
+            return text;
+        }
+        let mut short = self.clone();
+        short.message = cut(&self.message, bytes_max / 4);
+        short.detail = self.detail.as_deref().map(|detail| cut(detail, bytes_max / 2));
+        short.user_text()
+    }
+}
+
+fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_string();
+    }
+    let start = text.floor_char_boundary(bytes_max * 3 / 4);
+    let end = text.ceil_char_boundary(text.len() - bytes_max / 4);
+    format!("{} ... {}", &text[..start], &text[end..])
 }
 
 impl fmt::Display for Error {

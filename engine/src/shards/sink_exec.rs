@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, RecordBatch, StringArray, UInt64Array};
+use datafusion::arrow::array::{Array, BinaryArray, RecordBatch, StringArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -25,6 +25,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use millpond_proto::plan::ShardSink;
 
+use super::statistics;
 use super::store::{Shard, ShardId, ShardStore};
 use crate::error::{Code, Error};
 
@@ -32,7 +33,7 @@ use crate::error::{Code, Error};
 const SHARD_ROWS: usize = 1 << 20;
 
 /// One shard that was written: a row that [`ShardSinkExec`] yields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardRow {
     /// The shard.
     pub shard: ShardId,
@@ -40,6 +41,8 @@ pub struct ShardRow {
     pub rows: u64,
     /// Bytes of its buffers.
     pub bytes: u64,
+    /// What is known of its columns, for [`statistics::decode`].
+    pub statistics: Vec<u8>,
 }
 
 impl ShardRow {
@@ -59,6 +62,10 @@ impl ShardRow {
             .column_by_name("shard")
             .and_then(|column| column.as_any().downcast_ref::<StringArray>())
             .ok_or_else(wrong)?;
+        let statistics = batch
+            .column_by_name("statistics")
+            .and_then(|column| column.as_any().downcast_ref::<BinaryArray>())
+            .ok_or_else(wrong)?;
         let (rows, bytes) = (numbers("rows")?, numbers("bytes")?);
         (0..batch.num_rows())
             .map(|index| {
@@ -66,6 +73,7 @@ impl ShardRow {
                     shard: shards.value(index).parse()?,
                     rows: rows.value(index),
                     bytes: bytes.value(index),
+                    statistics: statistics.value(index).to_vec(),
                 })
             })
             .collect()
@@ -77,6 +85,7 @@ impl ShardRow {
             Field::new("shard", DataType::Utf8, false),
             Field::new("rows", DataType::UInt64, false),
             Field::new("bytes", DataType::UInt64, false),
+            Field::new("statistics", DataType::Binary, false),
         ]))
     }
 
@@ -84,9 +93,16 @@ impl ShardRow {
         let names = StringArray::from_iter_values(shards.iter().map(|shard| shard.id().to_string()));
         let rows = UInt64Array::from_iter_values(shards.iter().map(|shard| shard.rows() as u64));
         let bytes = UInt64Array::from_iter_values(shards.iter().map(|shard| shard.bytes() as u64));
+        let statistics =
+            BinaryArray::from_iter_values(shards.iter().map(|shard| statistics::encode(shard.summary())));
         Ok(RecordBatch::try_new(
             Self::schema(),
-            vec![Arc::new(names), Arc::new(rows), Arc::new(bytes)],
+            vec![
+                Arc::new(names),
+                Arc::new(rows),
+                Arc::new(bytes),
+                Arc::new(statistics),
+            ],
         )?)
     }
 }

@@ -1,19 +1,17 @@
 //! A scan of shards, in the form of a scan of files: one shard is one file.
 //!
 //! On the scheduler a [`ShardSource`] knows where each shard is; on an executor the codec gives it the store of the
-//! process and connections to the others. Predicates over the table's columns are evaluated while reading, before
-//! unneeded columns are dropped.
+//! process and connections to the others. What is read of a shard is in [`ShardRead`].
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{BooleanArray, RecordBatch};
-use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{exec_datafusion_err, internal_datafusion_err};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::internal_datafusion_err;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
@@ -21,7 +19,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::object_store::ObjectStore;
 use datafusion::physical_expr::conjunction;
-use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking};
+use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
@@ -29,12 +27,11 @@ use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::store::{Shard, ShardId, ShardStore};
-use super::wire::Connections;
+use super::read::ShardRead;
+use super::store::{ShardId, ShardStore};
+use crate::codec;
+use crate::connections::Connections;
 use crate::files::file_scan;
-
-/// Rows that a scan passes on at once; stored batches are larger.
-const BATCH_ROWS: usize = 8_192;
 
 /// Shards by name, and the `HOST:PORT` of the data port of the executor that holds each.
 pub type Holders = Arc<HashMap<ShardId, String>>;
@@ -128,14 +125,14 @@ impl FileSource for ShardSource {
     fn create_file_opener(
         &self,
         _: Arc<dyn ObjectStore>,
-        _: &FileScanConfig,
+        scan: &FileScanConfig,
         partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let reader = self
             .reader
             .clone()
             .ok_or_else(|| internal_datafusion_err!("shards are read by executors only"))?;
-        let opener = ShardOpener::new(self, reader, partition);
+        let opener = ShardOpener::new(self, reader, scan.limit, partition);
         ProjectionOpener::try_new(
             self.projection.clone(),
             Arc::new(opener),
@@ -187,8 +184,9 @@ impl FileSource for ShardSource {
         let mut taken: Vec<Arc<dyn PhysicalExpr>> = self.predicate.iter().cloned().collect();
         let mut answers = Vec::with_capacity(filters.len());
         for filter in filters {
-            // A filter that is filled at run time stays in the process that fills it.
-            if DynamicFilterTracking::classify(&filter).contains_dynamic_filter() {
+            // A filter that is filled at run time must not leave the process that fills it.
+            let filled_here = self.reader.is_some();
+            if !filled_here && DynamicFilterTracking::classify(&filter).contains_dynamic_filter() {
                 answers.push(PushedDown::No);
             } else {
                 taken.push(filter);
@@ -221,122 +219,59 @@ impl FileSource for ShardSource {
 struct ShardOpener {
     reader: Reader,
     holders: Holders,
-    /// Columns to read from a shard: those of the result, then those that only the predicate needs.
-    read: Vec<usize>,
-    /// How many of them are of the result.
-    kept: usize,
-    /// The predicate over the columns that are read.
-    predicate: Option<Arc<dyn PhysicalExpr>>,
+    read: ShardRead,
     local: Count,
     remote: Count,
+    pruned: Count,
 }
 
 impl ShardOpener {
-    fn new(source: &ShardSource, reader: Reader, partition: usize) -> Self {
-        let mut read = source.projection.file_indices.clone();
-        let kept = read.len();
-        let predicate = source
-            .predicate
-            .clone()
-            .map(|predicate| over_read_columns(predicate, &mut read));
+    fn new(source: &ShardSource, reader: Reader, limit: Option<usize>, partition: usize) -> Self {
+        let counter = |name| MetricBuilder::new(&source.metrics).counter(name, partition);
         Self {
             reader,
             holders: source.holders.clone(),
-            read,
-            kept,
-            predicate,
-            local: MetricBuilder::new(&source.metrics).counter("shards_local", partition),
-            remote: MetricBuilder::new(&source.metrics).counter("shards_remote", partition),
+            read: ShardRead {
+                columns: source.projection.file_indices.clone(),
+                predicate: source.predicate.clone(),
+                limit,
+            },
+            local: counter("shards_local"),
+            remote: counter("shards_remote"),
+            pruned: counter("batches_pruned"),
         }
     }
-}
 
-/// Points the columns of a predicate to their places among the columns that are read, adding those that are not yet.
-fn over_read_columns(predicate: Arc<dyn PhysicalExpr>, read: &mut Vec<usize>) -> Arc<dyn PhysicalExpr> {
-    let moved = predicate.clone().transform(|expr| {
-        use datafusion::common::tree_node::Transformed;
-        let Some(column) = expr.downcast_ref::<Column>() else {
-            return Ok(Transformed::no(expr));
+    /// Rows of a shard that another executor holds.
+    fn remote_rows(&self, id: ShardId) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let holder = self
+            .holders
+            .get(&id)
+            .cloned()
+            .ok_or_else(|| internal_datafusion_err!("shard {id} without a place"))?;
+        let ticket = self.read.ticket(id, codec::physical_codec(None).as_ref())?;
+        let connections = self.reader.connections.clone();
+        let opened = async move {
+            let rows = connections.read(&holder, &ticket).await?;
+            Ok::<_, DataFusionError>(rows.map_err(DataFusionError::from))
         };
-        let place = match read.iter().position(|known| *known == column.index()) {
-            Some(place) => place,
-            None => {
-                read.push(column.index());
-                read.len() - 1
-            }
-        };
-        Ok(Transformed::yes(
-            Arc::new(Column::new(column.name(), place)) as Arc<dyn PhysicalExpr>
-        ))
-    });
-    moved.map_or(predicate, |moved| moved.data)
+        Ok(stream::once(opened).try_flatten().boxed())
+    }
 }
 
 impl FileOpener for ShardOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let id = shard_of(&file)?;
-        let (read, kept, predicate) = (self.read.clone(), self.kept, self.predicate.clone());
-        let rows: BoxStream<'static, Result<RecordBatch>> = match self.reader.store.read(id) {
+        let rows = match self.reader.store.read(id) {
             Some(shard) => {
                 self.local.add(1);
-                local_rows(shard, read)
+                stream::iter(self.read.rows(shard, &self.pruned)).boxed()
             }
             None => {
                 self.remote.add(1);
-                let holder = self
-                    .holders
-                    .get(&id)
-                    .cloned()
-                    .ok_or_else(|| internal_datafusion_err!("shard {id} without a place"))?;
-                remote_rows(self.reader.connections.clone(), holder, id, read)
+                self.remote_rows(id)?
             }
         };
-        let rows = rows
-            .map(move |batch| select(&batch?, predicate.as_ref(), kept))
-            .boxed();
         Ok(Box::pin(async move { Ok(rows) }))
     }
-}
-
-fn local_rows(shard: Arc<Shard>, columns: Vec<usize>) -> BoxStream<'static, Result<RecordBatch>> {
-    let slices = shard.batches().iter().flat_map(move |batch| {
-        let batch = batch.project(&columns);
-        let rows = batch.as_ref().map_or(1, RecordBatch::num_rows);
-        (0..rows).step_by(BATCH_ROWS).map(move |start| match &batch {
-            Ok(batch) => Ok(batch.slice(start, BATCH_ROWS.min(rows - start))),
-            Err(error) => Err(exec_datafusion_err!("{error}")),
-        })
-    });
-    stream::iter(slices.collect::<Vec<_>>()).boxed()
-}
-
-fn remote_rows(
-    connections: Connections,
-    holder: String,
-    id: ShardId,
-    columns: Vec<usize>,
-) -> BoxStream<'static, Result<RecordBatch>> {
-    let opened = async move {
-        let rows = connections.read(&holder, id, &columns).await?;
-        Ok::<_, DataFusionError>(rows.map_err(|error| DataFusionError::External(Box::new(error))))
-    };
-    stream::once(opened).try_flatten().boxed()
-}
-
-/// Rows that pass the predicate, without the columns that only it needs.
-fn select(
-    batch: &RecordBatch,
-    predicate: Option<&Arc<dyn PhysicalExpr>>,
-    kept: usize,
-) -> Result<RecordBatch> {
-    let columns: Vec<usize> = (0..kept).collect();
-    let Some(predicate) = predicate else {
-        return Ok(batch.project(&columns)?);
-    };
-    let passed = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
-    let passed = passed
-        .as_any()
-        .downcast_ref::<BooleanArray>()
-        .ok_or_else(|| internal_datafusion_err!("a predicate that is not boolean"))?;
-    Ok(filter_record_batch(&batch.project(&columns)?, passed)?)
 }

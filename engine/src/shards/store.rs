@@ -10,10 +10,12 @@ use dashmap::DashMap;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use uuid::Uuid;
 
+use super::statistics;
 use crate::error::{Code, Error};
 use crate::memory::Bytes;
 
@@ -54,6 +56,10 @@ pub struct Shard {
     write: String,
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
+    /// Of each batch.
+    statistics: Vec<Arc<Statistics>>,
+    /// Of all of them.
+    summary: Statistics,
     rows: usize,
     reservation: MemoryReservation,
     hits: AtomicU64,
@@ -84,6 +90,16 @@ impl Shard {
     /// Its rows. Batches share no memory with anything else.
     pub fn batches(&self) -> &[RecordBatch] {
         &self.batches
+    }
+
+    /// What is known of each batch.
+    pub fn statistics(&self) -> &[Arc<Statistics>] {
+        &self.statistics
+    }
+
+    /// What is known of all its rows.
+    pub fn summary(&self) -> &Statistics {
+        &self.summary
     }
 
     /// Number of rows.
@@ -285,9 +301,16 @@ impl Writer<'_> {
         if self.batches.is_empty() {
             return Ok(None);
         }
+        let of_batches: Vec<_> = self
+            .batches
+            .iter()
+            .map(|batch| Arc::new(statistics::of_batch(batch)))
+            .collect();
         let shard = Arc::new(Shard {
             id: ShardId::random(),
             write: self.write,
+            summary: statistics::of_shard(&self.schema, &self.batches, &of_batches)?,
+            statistics: of_batches,
             schema: self.schema,
             rows: self.batches.iter().map(RecordBatch::num_rows).sum(),
             batches: self.batches,

@@ -1,7 +1,8 @@
 //! A table in memory as a statement sees it: one version, a list of shards.
 //!
-//! A scan has one file for each shard and puts shards of one executor together, so that a task finds all of its
-//! input in the process it runs in.
+//! A scan has one file for each shard that may have a row it wants, judged by the statistics that were taken when the
+//! shard was written. It puts shards of one executor together, so that a task finds all of its input in the process
+//! it runs in.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -10,18 +11,21 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::common::{DFSchema, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
-use millpond_engine::shards::{Holders, ShardId, ShardSource};
+use millpond_engine::shards::{Holders, ShardId, ShardSource, statistics};
 use millpond_proto::catalog::{MemoryTable as Stored, TableShard};
 
 /// A table in memory at one version.
@@ -29,6 +33,8 @@ pub(crate) struct MemoryTable {
     name: String,
     schema: SchemaRef,
     shards: Vec<TableShard>,
+    /// Of each shard.
+    statistics: Vec<Arc<Statistics>>,
     holders: Holders,
     /// Data addresses of the executors there were when the statement began.
     present: HashSet<String>,
@@ -54,9 +60,15 @@ impl MemoryTable {
             .iter()
             .map(|shard| Ok((shard.shard.parse()?, shard.holder.clone())))
             .collect::<Result<_, Error>>()?;
+        let schema = decode_schema(&stored.arrow_schema).map_err(Error::from_datafusion)?;
         Ok(Self {
             name: name.to_string(),
-            schema: decode_schema(&stored.arrow_schema).map_err(Error::from_datafusion)?,
+            statistics: stored
+                .shards
+                .iter()
+                .map(|shard| Arc::new(statistics_of(shard, &schema)))
+                .collect(),
+            schema,
             shards: stored.shards.clone(),
             holders: Arc::new(holders),
             present,
@@ -88,21 +100,31 @@ impl MemoryTable {
         .with_hint("make the table again: CREATE OR REPLACE TABLE ... AS SELECT ..., or DROP it"))
     }
 
-    fn statistics(&self) -> Statistics {
-        let rows: u64 = self.shards.iter().map(|shard| shard.rows).sum();
-        let bytes: u64 = self.shards.iter().map(|shard| shard.bytes).sum();
-        Statistics {
-            num_rows: Precision::Exact(to_usize(rows)),
-            // An exact size would make the adaptive planner read the whole table in every task of a broadcast join.
-            total_byte_size: Precision::Inexact(to_usize(bytes)),
-            column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
+    /// The shards that may have a row for which all filters are true.
+    fn wanted(&self, session: &dyn Session, filters: &[Expr]) -> Vec<usize> {
+        let all = 0..self.shards.len();
+        let may_match = || {
+            let filter = conjunction(filters.iter().cloned())?;
+            let columns = DFSchema::try_from(self.schema.as_ref().clone()).ok()?;
+            let filter = session.create_physical_expr(filter, &columns).ok()?;
+            let predicate = PruningPredicateBuilder::new()
+                .with_file_schema(self.schema.clone())
+                .try_build(filter)
+                .ok()?;
+            let statistics = PrunableStatistics::new(self.statistics.clone(), self.schema.clone());
+            predicate.prune(&statistics).ok()
+        };
+        // A filter that statistics say nothing about is no reason to fail: everything is read.
+        match may_match() {
+            Some(keep) => all.filter(|index| keep[*index]).collect(),
+            None => all.collect(),
         }
     }
 
     /// Shards as files, in about `wanted` groups, each of one executor.
-    fn groups(&self, wanted: usize) -> Result<Vec<FileGroup>> {
+    fn groups(&self, shards: &[usize], wanted: usize) -> Result<Vec<FileGroup>> {
         let mut by_holder: BTreeMap<&str, Vec<&TableShard>> = BTreeMap::new();
-        for shard in &self.shards {
+        for shard in shards.iter().map(|index| &self.shards[*index]) {
             by_holder.entry(shard.holder.as_str()).or_default().push(shard);
         }
         let each = (wanted / by_holder.len().max(1)).max(1);
@@ -128,6 +150,18 @@ impl MemoryTable {
     }
 }
 
+/// What the catalog knows of a shard; of one that was written before there were statistics, its number of rows.
+fn statistics_of(shard: &TableShard, schema: &SchemaRef) -> Statistics {
+    let stored = statistics::decode(&shard.statistics).ok();
+    stored
+        .filter(|stored| stored.column_statistics.len() == schema.fields().len())
+        .unwrap_or_else(|| Statistics {
+            num_rows: Precision::Exact(to_usize(shard.rows)),
+            total_byte_size: Precision::Inexact(to_usize(shard.bytes)),
+            ..Statistics::new_unknown(schema)
+        })
+}
+
 fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
@@ -142,19 +176,27 @@ impl TableProvider for MemoryTable {
         TableType::Base
     }
 
+    /// Filters choose shards here and rows in the scan, into which the physical optimizer pushes them once more.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
     async fn scan(
         &self,
         session: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         self.check_whole()?;
         let source = ShardSource::new(self.schema.clone(), self.holders.clone(), None);
-        let wanted = session.config_options().execution.target_partitions;
+        let partitions = session.config_options().execution.target_partitions;
+        let wanted = self.wanted(session, filters);
+        let statistics = wanted.iter().map(|index| self.statistics[*index].as_ref());
+        let statistics = statistics::merge(&self.schema, statistics)?;
         let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(self.groups(wanted)?)
-            .with_statistics(self.statistics())
+            .with_file_groups(self.groups(&wanted, partitions)?)
+            .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
@@ -166,6 +208,10 @@ impl TableProvider for MemoryTable {
 mod tests {
     use super::*;
     use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::common::ColumnStatistics;
+    use datafusion::physical_plan::ExecutionPlanProperties;
+    use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+    use datafusion::prelude::{SessionContext, col, lit};
     use millpond_engine::schema::encode_schema;
 
     fn stored(rows: &[(&str, u64)]) -> Stored {
@@ -179,6 +225,7 @@ mod tests {
                     holder: holder.to_string(),
                     rows: *rows,
                     bytes: rows * 8,
+                    statistics: Vec::new(),
                 })
                 .collect(),
             ..Default::default()
@@ -194,7 +241,7 @@ mod tests {
         for wanted in [1, 2, 4, 16] {
             let stored = stored(&[("a:1", 10), ("b:1", 500), ("a:1", 30), ("a:1", 20), ("b:1", 1)]);
             let table = MemoryTable::open("t", &stored, present(&["a:1", "b:1"])).unwrap();
-            let groups = table.groups(wanted).unwrap();
+            let groups = table.groups(&[0, 1, 2, 3, 4], wanted).unwrap();
             let source = ShardSource::new(table.schema.clone(), table.holders.clone(), None);
             let mut files = 0;
             for group in &groups {
@@ -207,11 +254,40 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_empty_table_is_one_partition_with_an_exact_count() {
+    #[tokio::test]
+    async fn an_empty_table_is_one_partition_with_an_exact_count() {
         let table = MemoryTable::open("t", &stored(&[]), present(&[])).unwrap();
-        assert_eq!(table.groups(4).unwrap().len(), 1);
-        assert_eq!(table.statistics().num_rows, Precision::Exact(0));
+        let context = SessionContext::new();
+        let scan = table.scan(&context.state(), None, &[], None).await.unwrap();
+        assert_eq!(scan.output_partitioning().partition_count(), 1);
+        let statistics = StatisticsContext::new()
+            .compute(scan.as_ref(), &StatisticsArgs::new())
+            .unwrap();
+        assert_eq!(statistics.num_rows, Precision::Exact(0));
+    }
+
+    #[tokio::test]
+    async fn shards_without_a_match_are_not_scanned() {
+        let mut stored = stored(&[("a:1", 10), ("a:1", 10), ("a:1", 10)]);
+        for (shard, least) in stored.shards.iter_mut().zip([0i64, 100, 200]) {
+            let column = ColumnStatistics {
+                min_value: Precision::Exact(least.into()),
+                max_value: Precision::Exact((least + 9).into()),
+                ..ColumnStatistics::new_unknown()
+            };
+            shard.statistics = statistics::encode(&Statistics {
+                num_rows: Precision::Exact(10),
+                total_byte_size: Precision::Absent,
+                column_statistics: vec![column],
+            });
+        }
+        let table = MemoryTable::open("t", &stored, present(&["a:1"])).unwrap();
+        let state = SessionContext::new().state();
+        assert_eq!(table.wanted(&state, &[col("n").gt(lit(150i64))]), [2]);
+        assert_eq!(table.wanted(&state, &[col("n").eq(lit(105i64))]), [1]);
+        assert_eq!(table.wanted(&state, &[col("n").is_not_null()]), [0, 1, 2]);
+        assert_eq!(table.wanted(&state, &[]), [0, 1, 2]);
+        assert!(table.wanted(&state, &[col("n").eq(lit(50i64))]).is_empty());
     }
 
     #[test]

@@ -8,12 +8,7 @@ const TEXT_BYTES_MAX: usize = 3_000;
 
 /// Turns an error into a gRPC status. The text is the whole text for the user, shortened if it must be.
 pub(super) fn to_status(error: &Error) -> Status {
-    let text = error.user_text();
-    let text = if text.len() > TEXT_BYTES_MAX {
-        shortened(error)
-    } else {
-        text
-    };
+    let text = error.user_text_within(TEXT_BYTES_MAX);
     match error.code {
         Code::NOT_LET_IN => Status::unauthenticated(text),
         Code::CANCELLED => Status::cancelled(text),
@@ -29,26 +24,6 @@ pub(super) fn to_status(error: &Error) -> Status {
             Class::Bug => Status::internal(text),
         },
     }
-}
-
-/// The same error with the middle of its detail left out.
-fn shortened(error: &Error) -> String {
-    let mut short = error.clone();
-    short.message = cut(&error.message, TEXT_BYTES_MAX / 4);
-    short.detail = error
-        .detail
-        .as_deref()
-        .map(|detail| cut(detail, TEXT_BYTES_MAX / 2));
-    short.user_text()
-}
-
-fn cut(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_string();
-    }
-    let start = text.floor_char_boundary(bytes_max * 3 / 4);
-    let end = text.ceil_char_boundary(text.len() - bytes_max / 4);
-    format!("{} ... {}", &text[..start], &text[end..])
 }
 
 #[cfg(test)]

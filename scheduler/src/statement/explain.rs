@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ballista_core::JobId;
 use ballista_scheduler::planner::{DefaultDistributedPlanner, DistributedPlanner};
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
@@ -17,7 +17,9 @@ use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::run::Planned;
+use super::direct::{self, Route, Way};
 use super::{job, memory, write};
+use crate::catalog::{Reads, what_is_read};
 use crate::cluster::StageReport;
 
 /// Plans the statement and shows logical, physical and distributed plan, an operator a line.
@@ -27,21 +29,49 @@ pub(super) async fn explain(services: &Services, planned: Planned) -> Result<Res
         return Err(Error::bug("not an EXPLAIN"));
     };
     let plan = write::explained(services, &catalog, &state, Arc::unwrap_or_clone(explain.plan))?;
-    let rows = explain_rows(&state, &plan)
-        .await
-        .map_err(Error::from_datafusion)?;
+    let optimized = state.optimize(&plan).map_err(Error::from_datafusion)?;
+    let mut rows = vec![("logical_plan".to_string(), optimized.display_indent().to_string())];
+    if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) {
+        return table(rows);
+    }
+    if what_is_read(&plan).map_err(Error::from_datafusion)? == Reads::MetadataOnly && is_query(&plan) {
+        let physical = state.create_physical_plan(&plan).await;
+        let physical = physical.map_err(Error::from_datafusion)?;
+        let text = displayable(physical.as_ref()).indent(false).to_string();
+        rows.push(("physical_plan".to_string(), text));
+        rows.push(("execution".to_string(), "on the scheduler".to_string()));
+        return table(rows);
+    }
+    let way = if is_query(&plan) {
+        direct::choose(services, &state, &plan).await?
+    } else {
+        Way::Staged("it writes".to_string())
+    };
+    match way {
+        Way::Direct(route) => {
+            let physical = displayable(route.plan().as_ref()).indent(false).to_string();
+            rows.push(("physical_plan".to_string(), physical));
+            rows.push(("execution".to_string(), route.to_string()));
+        }
+        Way::Staged(reason) => {
+            let staged = staged_rows(&state, &plan).await;
+            rows.extend(staged.map_err(Error::from_datafusion)?);
+            rows.push(("execution".to_string(), format!("staged: {reason}")));
+        }
+    }
     table(rows)
 }
 
-async fn explain_rows(
+/// False for plans that write, whose rows are about what was written.
+fn is_query(plan: &LogicalPlan) -> bool {
+    !matches!(plan, LogicalPlan::Extension(_))
+}
+
+async fn staged_rows(
     state: &SessionState,
     plan: &LogicalPlan,
 ) -> Result<Vec<(String, String)>, DataFusionError> {
-    let optimized = state.optimize(plan)?;
-    let mut rows = vec![("logical_plan".to_string(), optimized.display_indent().to_string())];
-    if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) {
-        return Ok(rows);
-    }
+    let mut rows = Vec::new();
     let physical = state.create_physical_plan(plan).await?;
     rows.push((
         "physical_plan".to_string(),
@@ -90,6 +120,9 @@ pub(super) async fn analyze(
     } else if write::writes(&plan) {
         let planned = Planned { catalog, state, plan };
         write::execute(services, statement, planned).await?.job
+    } else if let Way::Direct(route) = direct::choose(services, &state, &plan).await? {
+        let plans = direct::analyze(services, statement, &route).await?;
+        return table(plans.iter().flat_map(|batch| direct_rows(&route, batch)).collect());
     } else {
         let context = Arc::new(SessionContext::new_with_state(state));
         let run = || job::run(services, statement, context.clone(), &plan, job::Watched::Yes);
@@ -102,6 +135,13 @@ pub(super) async fn analyze(
             .map(|stage| (heading(stage), stage.plan.clone()))
             .collect(),
     )
+}
+
+/// Rows of `EXPLAIN ANALYZE` from the one column of a direct plan's answer.
+fn direct_rows(route: &Route, batch: &RecordBatch) -> Vec<(String, String)> {
+    let texts = batch.columns().first().and_then(|column| column.as_string_opt::<i32>());
+    let texts = texts.into_iter().flat_map(|texts| texts.iter().flatten());
+    texts.map(|text| (route.to_string(), text.to_string())).collect()
 }
 
 fn heading(stage: &StageReport) -> String {

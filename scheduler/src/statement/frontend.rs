@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::ParamValues;
+use millpond_engine::connections::Connections;
 use millpond_engine::error::{Code, Error};
 use tracing::Instrument;
 
@@ -36,6 +37,7 @@ pub(crate) struct Services {
     pub(crate) cluster: Cluster,
     pub(crate) catalog: Arc<CatalogLog>,
     pub(crate) shards: Shards,
+    pub(crate) connections: Connections,
     pub(crate) factory: Arc<SessionFactory>,
     pub(crate) system: Arc<SystemTables>,
     pub(crate) sessions: Arc<Sessions>,

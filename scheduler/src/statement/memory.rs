@@ -265,6 +265,7 @@ async fn stored_in(services: &Services, partition: PartitionLocation) -> Result<
             holder: holder.clone(),
             rows: row.rows,
             bytes: row.bytes,
+            statistics: row.statistics,
         }));
     }
     Ok(shards)

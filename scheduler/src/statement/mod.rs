@@ -1,9 +1,10 @@
 //! Statements: one thing a client asked for, from its arrival to the last byte of its result.
 //!
 //! A front end starts a statement ([`Frontend::start`]) and watches it. The statement is planned against one version
-//! of the catalog and then takes one of four ways: settings and DDL change the session or the catalog; metadata
-//! queries run on the scheduler; everything that touches rows becomes a cluster job ([`job`]); a statement that
-//! writes files is a job plus a commit ([`write`]). The result stays in the [`Registry`] until it is read or expires.
+//! of the catalog and then takes one of five ways: settings and DDL change the session or the catalog; metadata
+//! queries run on the scheduler; a query that reads little, or from one executor, runs there as a whole ([`direct`]);
+//! any other becomes a cluster job ([`job`]); a statement that writes is a job plus a commit ([`write`],
+//! [`memory`]). The result stays in the [`Registry`] until it is read or expires.
 //!
 //! ```text
 //! Queued ──admitted──► Running ──► Finished(result) ──read or expired──► history
@@ -12,6 +13,7 @@
 
 mod admission;
 mod constants;
+mod direct;
 mod explain;
 mod frontend;
 mod job;

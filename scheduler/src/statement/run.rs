@@ -15,7 +15,7 @@ use super::frontend::{Request, Services};
 use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::{explain, job, limits, memory, write};
+use super::{direct, explain, job, limits, memory, write};
 use crate::catalog::{Reads, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 
@@ -288,6 +288,9 @@ async fn on_cluster(
     statement: &Arc<Statement>,
     planned: Planned,
 ) -> Result<ResultSet, Error> {
+    if let Some(result) = direct::query(services, statement, &planned).await? {
+        return Ok(result);
+    }
     let context = Arc::new(SessionContext::new_with_state(planned.state));
     let run = || job::run(services, statement, context.clone(), &planned.plan, Watched::Yes);
     let finished = job::rerun_after_loss(services, run).await?;

@@ -1,0 +1,263 @@
+//! A whole query on one executor, without a job.
+//!
+//! A job costs tens of milliseconds however small it is: stages are planned, tasks sent and reported, rows written to
+//! files and fetched. A query whose input is small, or lies with one executor, goes another way. The scheduler plans it
+//! for one process ([`single_process`]) and sends the plan as a Flight ticket ([`encode`]); the executor's data port
+//! decodes it ([`Query::decode`]), runs it at once and streams the rows back.
+//!
+//! ```text
+//! scheduler: physical plan ─► ticket ──DoGet──► executor: decode ─► filters at run time ─► rows
+//! ```
+//!
+//! Filters that are filled at run time, as by the build side of a join, are added after decoding: the process that
+//! makes them must be the one that fills and reads them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ballista_core::registry::BallistaFunctionRegistry;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::internal_datafusion_err;
+use datafusion::error::Result;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionConfig;
+use datafusion_proto::physical_plan::{AsExecutionPlan, PhysicalExtensionCodec};
+use datafusion_proto::protobuf::PhysicalPlanNode;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use millpond_proto::Message;
+use millpond_proto::plan::DirectTicket;
+
+use crate::codec;
+use crate::connections::Connections;
+use crate::error::Error;
+use crate::session;
+
+/// Start of a ticket for a direct plan. Ballista's tickets are protobuf messages, which do not start with a zero byte.
+pub const TICKET_MARK: &[u8] = b"\0direct";
+
+/// Settings that Ballista needs and one process does better without.
+const OF_JOBS: &[(&str, &str)] = &[
+    ("datafusion.optimizer.prefer_hash_join", "true"),
+    ("datafusion.optimizer.enable_round_robin_repartition", "true"),
+];
+/// Settings of the executor, which makes these filters itself.
+const AT_RUN_TIME: &[(&str, &str)] = &[("datafusion.optimizer.enable_dynamic_filter_pushdown", "true")];
+
+/// Settings for planning a query for one process that runs `partitions` tasks side by side.
+///
+/// # Errors
+/// None in practice: the settings are DataFusion's own.
+pub fn single_process(session: &SessionConfig, partitions: usize) -> Result<SessionConfig> {
+    let mut config = session.clone().with_target_partitions(partitions.max(1));
+    for (key, value) in OF_JOBS {
+        config.options_mut().set(key, value)?;
+    }
+    let defaults = datafusion::config::ConfigOptions::new();
+    let optimizer = &mut config.options_mut().optimizer;
+    optimizer.hash_join_single_partition_threshold = defaults.optimizer.hash_join_single_partition_threshold;
+    optimizer.hash_join_single_partition_threshold_rows =
+        defaults.optimizer.hash_join_single_partition_threshold_rows;
+    Ok(config)
+}
+
+/// Makes the ticket of a plan that was planned with `config`.
+///
+/// # Errors
+/// A node that cannot be sent.
+pub fn encode(
+    plan: Arc<dyn ExecutionPlan>,
+    config: &SessionConfig,
+    statement: &str,
+    analyze: bool,
+) -> Result<DirectTicket> {
+    let codec = codec::physical_codec(None);
+    let node = PhysicalPlanNode::try_from_physical_plan(plan, codec.as_ref())?;
+    let new_session = session::session_config();
+    let entries = |config: &SessionConfig| config.options().entries().into_iter();
+    let of_new_session: HashMap<String, Option<String>> =
+        entries(&new_session).map(|entry| (entry.key, entry.value)).collect();
+    let settings = entries(config)
+        .filter(|entry| of_new_session.get(&entry.key) != Some(&entry.value))
+        .filter_map(|entry| Some((entry.key, entry.value?)))
+        .collect();
+    Ok(DirectTicket {
+        plan: node.encode_to_vec(),
+        settings,
+        statement: statement.to_string(),
+        analyze,
+    })
+}
+
+/// What plans and expressions are decoded and run with.
+pub fn task_context(
+    statement: &str,
+    config: SessionConfig,
+    functions: &BallistaFunctionRegistry,
+    runtime: Arc<RuntimeEnv>,
+) -> TaskContext {
+    TaskContext::new(
+        Some(statement.to_string()),
+        statement.to_string(),
+        config,
+        functions.scalar_functions.clone(),
+        functions.higher_order_functions.clone(),
+        functions.aggregate_functions.clone(),
+        functions.window_functions.clone(),
+        runtime,
+    )
+}
+
+/// A direct plan on the executor that runs it.
+#[derive(Debug)]
+pub struct Query {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+}
+
+impl Query {
+    /// Reads a ticket. The rows are made with `runtime`.
+    ///
+    /// # Errors
+    /// A plan of another version.
+    pub fn decode(
+        ticket: &DirectTicket,
+        functions: &BallistaFunctionRegistry,
+        codec: &dyn PhysicalExtensionCodec,
+        runtime: Arc<RuntimeEnv>,
+    ) -> Result<Self> {
+        let mut config = session::session_config();
+        for (key, value) in &ticket.settings {
+            config.options_mut().set(key, value)?;
+        }
+        for (key, value) in AT_RUN_TIME {
+            config.options_mut().set(key, value)?;
+        }
+        let context = task_context(&ticket.statement, config, functions, runtime);
+        let node = PhysicalPlanNode::decode(ticket.plan.as_slice())
+            .map_err(|error| internal_datafusion_err!("a plan of another version: {error}"))?;
+        let plan = node.try_into_physical_plan(&context, codec)?;
+        let options = context.session_config().options();
+        let plan = FilterPushdown::new_post_optimization().optimize(plan, options)?;
+        let context = Arc::new(context);
+        Ok(Self { plan, context })
+    }
+
+    /// Starts the query. Dropping the stream ends it.
+    ///
+    /// # Errors
+    /// What the operators refuse at their start.
+    pub fn run(self) -> Result<SendableRecordBatchStream> {
+        execute_stream(self.plan, self.context)
+    }
+
+    /// Runs the query to its end, drops its rows and answers one row: the plan with the metrics of its operators.
+    ///
+    /// # Errors
+    /// Whatever ends the query.
+    pub async fn analyze(self) -> Result<SendableRecordBatchStream> {
+        let mut rows = execute_stream(self.plan.clone(), self.context)?;
+        while rows.try_next().await?.is_some() {}
+        let text = DisplayableExecutionPlan::with_metrics(self.plan.as_ref())
+            .indent(false)
+            .to_string();
+        let schema = Arc::new(Schema::new(vec![Field::new("plan", DataType::Utf8, false)]));
+        let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
+        let batch = RecordBatch::try_new(schema.clone(), vec![column])?;
+        Ok(Box::pin(MemoryStream::try_new(vec![batch], schema, None)?))
+    }
+}
+
+impl Connections {
+    /// Runs a direct plan. Dropping the stream ends it.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::EXECUTOR_LOST`], or what the query ends with.
+    pub async fn run(
+        &self,
+        executor: &str,
+        ticket: &DirectTicket,
+    ) -> std::result::Result<BoxStream<'static, std::result::Result<RecordBatch, Error>>, Error> {
+        let mut bytes = TICKET_MARK.to_vec();
+        ticket
+            .encode(&mut bytes)
+            .map_err(|error| Error::bug(error.to_string()))?;
+        let rows = self.get(executor, bytes).await?;
+        let (connections, executor) = (self.clone(), executor.to_string());
+        Ok(rows
+            .map_err(move |error| connections.broken(&executor, error))
+            .boxed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::prelude::SessionContext;
+
+    async fn sent(sql: &str, analyze: bool) -> Vec<RecordBatch> {
+        let config = single_process(&session::session_config(), 2)
+            .unwrap()
+            .with_create_default_catalog_and_schema(true);
+        let context = SessionContext::new_with_config(config.clone());
+        let frame = context.sql(sql).await.unwrap();
+        let plan = frame.create_physical_plan().await.unwrap();
+        let ticket = encode(plan, &config, "s", analyze).unwrap();
+        let functions = session::function_registry().unwrap();
+        let codec = codec::physical_codec(None);
+        let query = Query::decode(&ticket, &functions, codec.as_ref(), context.runtime_env()).unwrap();
+        let rows = if analyze {
+            query.analyze().await.unwrap()
+        } else {
+            query.run().unwrap()
+        };
+        rows.try_collect().await.unwrap()
+    }
+
+    const JOIN: &str = "SELECT count(*) AS n FROM generate_series(1, 1000) a \
+        JOIN (SELECT value AS v FROM generate_series(10, 19)) b ON a.value = b.v";
+
+    #[tokio::test]
+    async fn a_plan_runs_where_it_was_sent() {
+        let rows = sent(JOIN, false).await;
+        let text = datafusion::arrow::util::pretty::pretty_format_batches(&rows)
+            .unwrap()
+            .to_string();
+        assert!(text.contains("| 10 |"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn analyze_answers_the_plan_with_metrics() {
+        let rows = sent(JOIN, true).await;
+        let text = datafusion::arrow::util::pretty::pretty_format_batches(&rows)
+            .unwrap()
+            .to_string();
+        assert!(
+            text.contains("HashJoinExec") && text.contains("output_rows="),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn settings_that_were_changed_travel() {
+        let mut config = single_process(&session::session_config(), 3).unwrap();
+        config
+            .options_mut()
+            .set("datafusion.execution.batch_size", "77")
+            .unwrap();
+        let empty = Arc::new(datafusion::physical_plan::empty::EmptyExec::new(Arc::new(
+            Schema::empty(),
+        )));
+        let ticket = encode(empty, &config, "s", false).unwrap();
+        assert_eq!(ticket.settings["datafusion.execution.batch_size"], "77");
+        assert_eq!(ticket.settings["datafusion.execution.target_partitions"], "3");
+        assert!(ticket.settings.len() < 12, "{:?}", ticket.settings);
+    }
+}

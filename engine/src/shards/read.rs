@@ -1,0 +1,267 @@
+//! Reading a shard where it is: batches that cannot match are passed over, rows that do not match are left out.
+//!
+//! The same [`ShardRead`] serves a scan in the process that holds the shard and, sent as a ticket, a scan elsewhere:
+//! projection, predicate and limit are applied before rows travel.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::internal_datafusion_err;
+use datafusion::common::pruning::PrunableStatistics;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::PhysicalExpr;
+use datafusion::physical_plan::metrics::Count;
+use datafusion_proto::physical_plan::from_proto::parse_physical_expr;
+use datafusion_proto::physical_plan::to_proto::serialize_physical_expr;
+use datafusion_proto::physical_plan::PhysicalExtensionCodec;
+use datafusion_proto::protobuf::PhysicalExprNode;
+use millpond_proto::Message;
+use millpond_proto::plan::ShardTicket;
+
+use super::store::{Shard, ShardId};
+
+/// Rows that a scan passes on at once; stored batches are larger.
+const BATCH_ROWS: usize = 8_192;
+
+/// What is wanted of a shard.
+#[derive(Debug, Clone)]
+pub struct ShardRead {
+    /// Columns of the result, by their place in the table.
+    pub columns: Vec<usize>,
+    /// Rows wanted, as a predicate over the table's columns.
+    pub predicate: Option<Arc<dyn PhysicalExpr>>,
+    /// Most rows wanted.
+    pub limit: Option<usize>,
+}
+
+impl ShardRead {
+    /// The rows of a shard, made while they are read. `pruned` counts batches that were passed over.
+    pub fn rows(
+        &self,
+        shard: Arc<Shard>,
+        pruned: &Count,
+    ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
+        let keep = self.batches_to_read(&shard);
+        pruned.add(keep.iter().filter(|keep| !**keep).count());
+        let mut read = self.columns.clone();
+        let kept = read.len();
+        let predicate = self
+            .predicate
+            .clone()
+            .map(|predicate| over_read_columns(predicate, &mut read));
+        let mut left = self.limit.unwrap_or(usize::MAX);
+        let parts = keep
+            .into_iter()
+            .enumerate()
+            .filter(|(_, keep)| *keep)
+            .flat_map({
+                let shard = shard.clone();
+                move |(batch, _)| {
+                    let rows = shard.batches()[batch].num_rows();
+                    (0..rows)
+                        .step_by(BATCH_ROWS)
+                        .map(move |start| (batch, start, BATCH_ROWS.min(rows - start)))
+                }
+            });
+        parts.map_while(move |(batch, start, rows)| {
+            (left > 0).then(|| {
+                let part = shard.batches()[batch].project(&read)?.slice(start, rows);
+                let part = select(&part, predicate.as_ref(), kept)?;
+                let part = part.slice(0, part.num_rows().min(left));
+                left -= part.num_rows();
+                Ok(part)
+            })
+        })
+    }
+
+    /// For each batch of a shard: whether a row of it may match.
+    fn batches_to_read(&self, shard: &Shard) -> Vec<bool> {
+        let may_match = || {
+            let predicate = snapshot_physical_expr(self.predicate.clone()?).ok()?;
+            let predicate = PruningPredicateBuilder::new()
+                .with_file_schema(shard.schema().clone())
+                .try_build(predicate)
+                .ok()?;
+            let statistics = PrunableStatistics::new(shard.statistics().to_vec(), shard.schema().clone());
+            predicate.prune(&statistics).ok()
+        };
+        // Statistics that cannot be used are no reason to fail: everything is read.
+        may_match().unwrap_or_else(|| vec![true; shard.batches().len()])
+    }
+
+    /// The read as a request to the executor that holds the shard.
+    ///
+    /// # Errors
+    /// A predicate that cannot be sent.
+    pub fn ticket(&self, shard: ShardId, codec: &dyn PhysicalExtensionCodec) -> Result<ShardTicket> {
+        let predicate = match &self.predicate {
+            Some(predicate) => {
+                serialize_physical_expr(&snapshot_physical_expr(predicate.clone())?, codec)?.encode_to_vec()
+            }
+            None => Vec::new(),
+        };
+        Ok(ShardTicket {
+            shard: shard.to_string(),
+            columns: self
+                .columns
+                .iter()
+                .map(|column| u32::try_from(*column).unwrap_or(u32::MAX))
+                .collect(),
+            predicate,
+            limit: self.limit.map(|limit| limit as u64),
+        })
+    }
+
+    /// Reads a request for a shard of these columns.
+    ///
+    /// # Errors
+    /// A request of another version.
+    pub fn of_ticket(
+        ticket: &ShardTicket,
+        schema: &SchemaRef,
+        context: &TaskContext,
+        codec: &dyn PhysicalExtensionCodec,
+    ) -> Result<Self> {
+        let predicate = if ticket.predicate.is_empty() {
+            None
+        } else {
+            let node = PhysicalExprNode::decode(ticket.predicate.as_slice())
+                .map_err(|error| internal_datafusion_err!("a predicate of another version: {error}"))?;
+            Some(parse_physical_expr(&node, context, schema, codec)?)
+        };
+        Ok(Self {
+            columns: ticket.columns.iter().map(|column| *column as usize).collect(),
+            predicate,
+            limit: ticket.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        })
+    }
+}
+
+/// Points the columns of a predicate to their places among the columns that are read, adding those that are not yet.
+fn over_read_columns(predicate: Arc<dyn PhysicalExpr>, read: &mut Vec<usize>) -> Arc<dyn PhysicalExpr> {
+    let moved = predicate.clone().transform(|expr| {
+        let Some(column) = expr.downcast_ref::<Column>() else {
+            return Ok(Transformed::no(expr));
+        };
+        let place = match read.iter().position(|known| *known == column.index()) {
+            Some(place) => place,
+            None => {
+                read.push(column.index());
+                read.len() - 1
+            }
+        };
+        Ok(Transformed::yes(
+            Arc::new(Column::new(column.name(), place)) as Arc<dyn PhysicalExpr>
+        ))
+    });
+    moved.map_or(predicate, |moved| moved.data)
+}
+
+/// Rows that pass the predicate, without the columns that only it needs.
+fn select(
+    batch: &RecordBatch,
+    predicate: Option<&Arc<dyn PhysicalExpr>>,
+    kept: usize,
+) -> Result<RecordBatch> {
+    let columns: Vec<usize> = (0..kept).collect();
+    let Some(predicate) = predicate else {
+        return Ok(batch.project(&columns)?);
+    };
+    let passed = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
+    let passed = passed
+        .as_any()
+        .downcast_ref::<BooleanArray>()
+        .ok_or_else(|| internal_datafusion_err!("a predicate that is not boolean"))?;
+    Ok(filter_record_batch(&batch.project(&columns)?, passed)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+    use crate::shards::ShardStore;
+    use datafusion::arrow::array::{AsArray, Int64Array};
+    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use datafusion::execution::memory_pool::UnboundedMemoryPool;
+    use datafusion::logical_expr::Operator;
+    use datafusion::physical_expr::expressions::{binary, col, lit};
+
+    /// Columns `a` = 0..rows and `b` = a % 10, in stored batches of 65,536 rows.
+    fn shard(rows: i64) -> Arc<Shard> {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("a", DataType::Int64, false),
+            Field::new("b", DataType::Int64, false),
+        ]));
+        let store = ShardStore::new(Arc::new(UnboundedMemoryPool::default()), usize::MAX);
+        let mut writer = store.start("t", "w", schema.clone());
+        let numbers: Vec<i64> = (0..rows).collect();
+        for part in numbers.chunks(65_536) {
+            let a = Int64Array::from(part.to_vec());
+            let b = Int64Array::from_iter_values(part.iter().map(|number| number % 10));
+            writer
+                .push(RecordBatch::try_new(schema.clone(), vec![Arc::new(a), Arc::new(b)]).unwrap())
+                .unwrap();
+        }
+        writer.finish().unwrap().unwrap()
+    }
+
+    fn at_least(schema: &Schema, least: i64) -> Arc<dyn PhysicalExpr> {
+        binary(col("a", schema).unwrap(), Operator::GtEq, lit(least), schema).unwrap()
+    }
+
+    fn read(shard: &Arc<Shard>, read: &ShardRead) -> (Vec<i64>, usize) {
+        let pruned = Count::new();
+        let rows = read.rows(shard.clone(), &pruned);
+        let values = rows
+            .flat_map(|batch| {
+                let batch = batch.unwrap();
+                batch.column(0).as_primitive::<Int64Type>().values().to_vec()
+            })
+            .collect();
+        (values, pruned.value())
+    }
+
+    #[test]
+    fn batches_without_a_match_are_passed_over_and_columns_of_the_predicate_left_out() {
+        let shard = shard(200_000);
+        let wanted = ShardRead {
+            columns: vec![1],
+            predicate: Some(at_least(shard.schema(), 199_998)),
+            limit: None,
+        };
+        assert_eq!(read(&shard, &wanted), (vec![8, 9], 3));
+    }
+
+    #[test]
+    fn the_limit_counts_rows_that_match() {
+        let shard = shard(100_000);
+        let wanted = ShardRead {
+            columns: vec![0],
+            predicate: Some(at_least(shard.schema(), 70_000)),
+            limit: Some(3),
+        };
+        assert_eq!(read(&shard, &wanted).0, [70_000, 70_001, 70_002]);
+    }
+
+    #[test]
+    fn a_read_is_the_same_after_being_sent() {
+        let shard = shard(100_000);
+        let wanted = ShardRead {
+            columns: vec![1, 0],
+            predicate: Some(at_least(shard.schema(), 99_990)),
+            limit: Some(5),
+        };
+        let codec = codec::physical_codec(None);
+        let ticket = wanted.ticket(shard.id(), codec.as_ref()).unwrap();
+        let context = TaskContext::default();
+        let received = ShardRead::of_ticket(&ticket, shard.schema(), &context, codec.as_ref()).unwrap();
+        assert_eq!(read(&shard, &received), read(&shard, &wanted));
+    }
+}

@@ -1,0 +1,328 @@
+//! Queries that run as a whole on one executor.
+//!
+//! A query is planned as for one process, and its leaves tell how much it would read and where that lies. If that is
+//! little, or most of it is in the memory of one executor, the plan goes there ([`millpond_engine::direct`]) and no job
+//! is made. `millpond.execution_mode` forces either way. The rows are not stored anywhere: they flow through the
+//! scheduler to the client as fast as it reads. The first of them are held back until there are enough, so that the
+//! loss of the executor up to then is mended by running the query again.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ballista_core::serde::scheduler::ExecutorMetadata;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use futures::{StreamExt, stream};
+use millpond_engine::direct;
+use millpond_engine::error::{Code, Error};
+use millpond_engine::files::file_scan;
+use millpond_engine::memory::Bytes;
+use millpond_engine::session::{ExecutionMode, MillpondOptions, session_config};
+use millpond_engine::shards::ShardSource;
+
+use super::frontend::Services;
+use super::registry::Statement;
+use super::result::{ResultSet, Rows};
+use super::run::Planned;
+use super::{constants, job};
+use crate::cluster::{data_address, wait_for_executors};
+
+/// What an executor reads from its own memory counts this part of what comes from elsewhere.
+const HELD_SHARE: u64 = 16;
+/// Bytes of a result that are held back, for the query to be run again if its executor is lost.
+const HEAD_BYTES: usize = 1 << 20;
+/// Width that columns of no fixed width are taken to have.
+const TEXT_WIDTH: usize = 24;
+
+/// How a query is run.
+pub(super) enum Way {
+    /// On one executor.
+    Direct(Box<Route>),
+    /// As a job, and why.
+    Staged(String),
+}
+
+/// A plan and the executor it goes to.
+pub(super) struct Route {
+    plan: Arc<dyn ExecutionPlan>,
+    config: SessionConfig,
+    executor: ExecutorMetadata,
+    input: Option<Input>,
+}
+
+impl Route {
+    pub(super) fn plan(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.plan
+    }
+
+    fn address(&self) -> String {
+        data_address(&self.executor.host, self.executor.port)
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "direct on {}", self.executor.id)?;
+        match &self.input {
+            Some(input) => {
+                let held = input.held_by(&self.address());
+                let other = input.total() - held;
+                write!(f, ", reads {} from its memory and {} from elsewhere", Bytes(held), Bytes(other))
+            }
+            None => f.write_str(", reads an unknown number of bytes"),
+        }
+    }
+}
+
+/// Runs a query on one executor, if that is its way.
+pub(super) async fn query(
+    services: &Services,
+    statement: &Arc<Statement>,
+    planned: &Planned,
+) -> Result<Option<ResultSet>, Error> {
+    let schema = Arc::new(planned.plan.schema().as_arrow().clone());
+    let rows = job::rerun_after_loss(services, || async {
+        match choose(services, &planned.state, &planned.plan).await? {
+            Way::Staged(_) => Ok(None),
+            Way::Direct(route) => run(services, statement, &route, false).await.map(Some),
+        }
+    })
+    .await?;
+    Ok(rows.map(|rows| ResultSet::stream(schema, rows)))
+}
+
+/// Runs a query as [`query`] does and answers its plan with the metrics of the operators.
+pub(super) async fn analyze(
+    services: &Services,
+    statement: &Arc<Statement>,
+    route: &Route,
+) -> Result<Vec<RecordBatch>, Error> {
+    let rows = run(services, statement, route, true).await?;
+    let batches: Vec<Result<RecordBatch, DataFusionError>> = rows.collect().await;
+    batches
+        .into_iter()
+        .map(|batch| batch.map_err(Error::from_datafusion))
+        .collect()
+}
+
+async fn run(
+    services: &Services,
+    statement: &Arc<Statement>,
+    route: &Route,
+    analyze: bool,
+) -> Result<Rows, Error> {
+    let _permit = services.admission.admit().await?;
+    statement.start_running();
+    let ticket = direct::encode(route.plan.clone(), &route.config, &statement.id, analyze)
+        .map_err(Error::from_datafusion)?;
+    let mut rows = services.connections.run(&route.address(), &ticket).await?;
+    let (mut head, mut bytes) = (Vec::new(), 0);
+    while bytes < HEAD_BYTES
+        && let Some(batch) = rows.next().await
+    {
+        let batch = batch?;
+        bytes += batch.get_array_memory_size();
+        head.push(Ok(batch));
+    }
+    let rest = rows.map(|batch| batch.map_err(DataFusionError::from));
+    Ok(stream::iter(head).chain(rest).boxed())
+}
+
+/// Plans a query for one process and decides which way it goes.
+///
+/// # Errors
+/// What cannot be planned, or no executor.
+pub(super) async fn choose(
+    services: &Services,
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<Way, Error> {
+    let options = MillpondOptions::of(state.config());
+    if options.execution_mode == ExecutionMode::Staged {
+        return Ok(Way::Staged("millpond.execution_mode is staged".to_string()));
+    }
+    wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
+    let executors = services.cluster.executors().await;
+    let vcores = executors.iter().map(|executor| executor.specification.vcores).max();
+    let config = config_for(services, state, vcores.unwrap_or(1) as usize)?;
+    let mut state = state.clone();
+    *state.config_mut() = config.clone();
+    let plan = constants::for_cluster(plan.clone())?;
+    let plan = state
+        .create_physical_plan(&plan)
+        .await
+        .map_err(Error::from_datafusion)?;
+    let input = input_of(&plan);
+    let executor = nearest(executors, input.as_ref())?;
+    let route = Route {
+        plan,
+        config,
+        executor,
+        input,
+    };
+    let limit = options.direct_input_limit.as_u64();
+    Ok(match (options.execution_mode, &route.input) {
+        (ExecutionMode::Direct, _) => Way::Direct(Box::new(route)),
+        (_, Some(input)) if input.cost_at(&route.address()) <= limit => Way::Direct(Box::new(route)),
+        (_, Some(input)) => Way::Staged(format!(
+            "reads {}, of which {} are in the memory of one executor; millpond.direct_input_limit is {}",
+            Bytes(input.total()),
+            Bytes(input.held_by(&route.address())),
+            Bytes(limit),
+        )),
+        (_, None) => Way::Staged("reads an unknown number of bytes".to_string()),
+    })
+}
+
+/// The settings of the session for one process. The user's number of output partitions, if there is one, stays.
+fn config_for(services: &Services, state: &SessionState, vcores: usize) -> Result<SessionConfig, Error> {
+    let wanted = state.config().target_partitions();
+    let of_cluster = services.target_partitions.is_none() && wanted != session_config().target_partitions();
+    let partitions = if of_cluster { vcores.min(wanted) } else { wanted };
+    direct::single_process(state.config(), partitions).map_err(Error::from_datafusion)
+}
+
+/// The executor that holds most of the input; one after the other if several hold as much.
+fn nearest(executors: Vec<ExecutorMetadata>, input: Option<&Input>) -> Result<ExecutorMetadata, Error> {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let held = |executor: &ExecutorMetadata| {
+        input.map_or(0, |input| input.held_by(&data_address(&executor.host, executor.port)))
+    };
+    let most = executors.iter().map(held).max().unwrap_or(0);
+    let mut best: Vec<ExecutorMetadata> = executors
+        .into_iter()
+        .filter(|executor| held(executor) == most)
+        .collect();
+    if best.is_empty() {
+        return Err(Error::new(Code::NO_EXECUTORS, "there is no executor"));
+    }
+    let turn = TURN.fetch_add(1, Ordering::Relaxed) % best.len();
+    Ok(best.swap_remove(turn))
+}
+
+/// Bytes that a plan reads, by where they are.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Input {
+    /// By the data address of the executor in whose memory they are.
+    held: HashMap<String, u64>,
+    /// In files, or in the plan itself.
+    elsewhere: u64,
+}
+
+impl Input {
+    fn total(&self) -> u64 {
+        self.held.values().sum::<u64>() + self.elsewhere
+    }
+
+    fn held_by(&self, address: &str) -> u64 {
+        self.held.get(address).copied().unwrap_or(0)
+    }
+
+    /// What reading all of it costs an executor, as a number of bytes from elsewhere.
+    fn cost_at(&self, address: &str) -> u64 {
+        let held = self.held_by(address);
+        self.total() - held + held / HELD_SHARE
+    }
+}
+
+/// What a plan reads; `None` if a leaf does not tell.
+fn input_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Input> {
+    let mut input = Input::default();
+    let mut waiting = vec![plan];
+    while let Some(node) = waiting.pop() {
+        let children = node.children();
+        if children.is_empty() {
+            add_leaf(&mut input, node)?;
+        }
+        waiting.extend(children);
+    }
+    Some(input)
+}
+
+fn add_leaf(input: &mut Input, leaf: &Arc<dyn ExecutionPlan>) -> Option<()> {
+    if let Some((scan, source)) = ShardSource::scanned_by(leaf) {
+        let share = share_of_columns(scan);
+        for file in scan.file_groups.iter().flat_map(|group| group.files()) {
+            let bytes = (file.object_meta.size as f64 * share) as u64;
+            *input.held.entry(source.holder_of(file)?.to_string()).or_default() += bytes;
+        }
+    } else if let Some(scan) = file_scan(leaf) {
+        let files = scan.file_groups.iter().flat_map(|group| group.files());
+        input.elsewhere += files
+            .map(|file| match &file.range {
+                Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
+                None => file.object_meta.size,
+            })
+            .sum::<u64>();
+    } else if is_in_plan(leaf) {
+        let statistics = StatisticsContext::new()
+            .compute(leaf.as_ref(), &StatisticsArgs::new())
+            .ok()?;
+        input.elsewhere += *statistics.total_byte_size.get_value().unwrap_or(&0) as u64;
+    } else {
+        return None;
+    }
+    Some(())
+}
+
+/// True for leaves whose rows travel with the plan.
+fn is_in_plan(leaf: &Arc<dyn ExecutionPlan>) -> bool {
+    let in_memory = leaf
+        .downcast_ref::<DataSourceExec>()
+        .is_some_and(|exec| exec.data_source().downcast_ref::<MemorySourceConfig>().is_some());
+    in_memory || leaf.downcast_ref::<EmptyExec>().is_some() || leaf.downcast_ref::<PlaceholderRowExec>().is_some()
+}
+
+/// The part of a row's bytes that the columns of a scan take, judged by their types.
+fn share_of_columns(scan: &FileScanConfig) -> f64 {
+    let whole = width(scan.file_schema());
+    let read = scan.projected_schema().map_or(whole, |schema| width(&schema));
+    (read as f64 / whole.max(1) as f64).min(1.0)
+}
+
+fn width(schema: &Schema) -> usize {
+    let width_of = |data_type: &DataType| data_type.primitive_width().unwrap_or(TEXT_WIDTH);
+    schema.fields().iter().map(|field| width_of(field.data_type())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::prelude::SessionContext;
+
+    #[test]
+    fn bytes_in_the_memory_of_the_executor_count_less() {
+        let input = Input {
+            held: HashMap::from([("a:1".to_string(), 1600), ("b:1".to_string(), 160)]),
+            elsewhere: 40,
+        };
+        assert_eq!(input.total(), 1800);
+        assert_eq!(input.cost_at("a:1"), 100 + 200);
+        assert_eq!(input.cost_at("b:1"), 10 + 1640);
+        assert_eq!(input.cost_at("c:1"), 1800);
+    }
+
+    #[tokio::test]
+    async fn a_leaf_that_does_not_tell_its_size_makes_it_unknown() {
+        let context = SessionContext::new();
+        let plan = async |sql: &str| {
+            let frame = context.sql(sql).await.unwrap();
+            frame.create_physical_plan().await.unwrap()
+        };
+        assert!(input_of(&plan("SELECT * FROM (VALUES (1), (2)) AS t(n)").await).is_some());
+        assert!(input_of(&plan("SELECT * FROM generate_series(1, 10)").await).is_none());
+    }
+}
