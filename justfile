@@ -19,6 +19,10 @@ test:
 slt:
     cargo test --workspace --test slt
 
+# The SQL behaviour files in every combination of cluster, way of execution and kind of table.
+full:
+    cargo test --workspace --test slt -- --ignored
+
 # TPC-H on a cluster of processes, compared with DataFusion in one process.
 cluster:
     cargo test --workspace --test tpch

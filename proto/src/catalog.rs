@@ -40,7 +40,7 @@ pub struct Entry {
 #[derive(Clone, PartialEq, Message)]
 pub struct Change {
     /// What changes. Empty means: written by a newer version, refuse.
-    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub kind: Option<ChangeKind>,
 }
 
@@ -68,6 +68,9 @@ pub enum ChangeKind {
     /// Rows are added to a table in memory, or taken away.
     #[prost(message, tag = "7")]
     CommitShards(CommitShards),
+    /// Rows of a table or view are kept in memory, or are not any more.
+    #[prost(message, tag = "8")]
+    SetCache(SetCache),
 }
 
 /// Names a schema of the cluster's one catalog.
@@ -107,6 +110,9 @@ pub struct Relation {
     /// What it is.
     #[prost(oneof = "RelationKind", tags = "5, 6, 7")]
     pub kind: Option<RelationKind>,
+    /// Its rows in memory, if they are kept there too. Only for files and views.
+    #[prost(message, optional, tag = "8")]
+    pub cache: Option<Cache>,
 }
 
 /// The kinds of relation.
@@ -141,6 +147,46 @@ pub struct MemoryTable {
     /// The statement that created it.
     #[prost(string, tag = "5")]
     pub definition: String,
+}
+
+/// Rows of a relation that are kept in memory beside their source.
+#[derive(Clone, PartialEq, Message)]
+pub struct Cache {
+    /// The rows; absent if they have not been read yet.
+    #[prost(message, optional, tag = "1")]
+    pub rows: Option<MemoryTable>,
+    /// Options of `CACHE TABLE` that were given.
+    #[prost(map = "string, string", tag = "2")]
+    pub settings: std::collections::HashMap<String, String>,
+    /// SHA-256 of definitions and files when the rows were read; others than today's mean that they are out of date.
+    #[prost(bytes = "vec", tag = "3")]
+    pub source: Vec<u8>,
+    /// All files of the source are on local disks.
+    #[prost(bool, tag = "4")]
+    pub local: bool,
+    /// Milliseconds since the Unix epoch when the rows were read.
+    #[prost(uint64, tag = "5")]
+    pub filled_at_ms: u64,
+}
+
+/// A change of a relation's cache.
+#[derive(Clone, PartialEq, Message)]
+pub struct SetCache {
+    /// Schema of the relation.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// When the relation was created; refused if another one has the name now.
+    #[prost(uint64, tag = "3")]
+    pub created_at_ms: u64,
+    /// The cache; absent: there is none any more.
+    #[prost(message, optional, tag = "4")]
+    pub cache: Option<Cache>,
+    /// Refused if there is no cache now.
+    #[prost(bool, tag = "5")]
+    pub only_if_cached: bool,
 }
 
 /// A shard of a table.

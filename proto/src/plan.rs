@@ -145,6 +145,12 @@ pub struct ShardTicket {
     /// Most rows wanted.
     #[prost(uint64, optional, tag = "4")]
     pub limit: Option<u64>,
+    /// First row wanted.
+    #[prost(uint64, tag = "5")]
+    pub start: u64,
+    /// Row after the last one wanted.
+    #[prost(uint64, optional, tag = "6")]
+    pub end: Option<u64>,
 }
 
 /// What an executor holds.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 
-use crate::catalog::SessionFactory;
+use crate::catalog::{Caches, SessionFactory};
 use crate::catalog::system::SystemTables;
 use crate::cluster::{Cluster, wait_for_executors};
 use crate::flight_sql::{FlightSql, PublicService};
@@ -90,12 +90,13 @@ impl Scheduler {
         };
         let catalog = Arc::new(open_catalog(&options).await?);
         let cluster = Cluster::start(&options).await?;
-        let frontend = make_frontend(&options, cluster.clone(), catalog.clone())?;
+        let (caches, refreshes) = Caches::new();
+        let frontend = make_frontend(&options, cluster.clone(), catalog.clone(), Arc::new(caches))?;
         let flight_sql = FlightSql::new(frontend.clone(), options.token.clone())?;
 
         let stop = CancellationToken::new();
         let lost = CancellationToken::new();
-        frontend.start_housekeeping(stop.clone());
+        frontend.start_housekeeping(refreshes, stop.clone());
         tokio::spawn(watch_lease(catalog, stop.clone(), lost.clone()));
         let mut servers = vec![
             serve_internal(internal, &cluster, stop.clone()),
@@ -193,7 +194,12 @@ async fn open_catalog(options: &Options) -> Result<CatalogLog, Error> {
     Ok(CatalogLog::open(store, &uuid::Uuid::new_v4().to_string()).await?)
 }
 
-fn make_frontend(options: &Options, cluster: Cluster, catalog: Arc<CatalogLog>) -> Result<Frontend, Error> {
+fn make_frontend(
+    options: &Options,
+    cluster: Cluster,
+    catalog: Arc<CatalogLog>,
+    caches: Arc<Caches>,
+) -> Result<Frontend, Error> {
     let runtime = ObjectStores::new(options.buckets.clone())
         .runtime_builder()
         .with_memory_limit(LOCAL_QUERY_BYTES, 1.0)
@@ -207,6 +213,7 @@ fn make_frontend(options: &Options, cluster: Cluster, catalog: Arc<CatalogLog>) 
     let system = Arc::new(SystemTables {
         cluster: cluster.clone(),
         shards: shards.clone(),
+        caches: caches.clone(),
         sessions: sessions.clone(),
         statements: statements.clone(),
         node_settings: options.shown_settings.clone(),
@@ -215,6 +222,7 @@ fn make_frontend(options: &Options, cluster: Cluster, catalog: Arc<CatalogLog>) 
         cluster,
         catalog,
         shards,
+        caches,
         connections,
         factory,
         system,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use millpond_engine::connections::Connections;
 use millpond_engine::error::Error;
 use millpond_engine::shards::{ShardId, Stored};
-use millpond_proto::catalog::RelationKind;
+use millpond_proto::catalog::{MemoryTable, Relation, RelationKind};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -144,14 +144,19 @@ impl Shards {
     }
 }
 
+/// Rows of a relation that are in memory: its own, or those of its cache.
+pub(crate) fn rows_of(relation: &Relation) -> Option<&MemoryTable> {
+    match &relation.kind {
+        Some(RelationKind::Memory(table)) => Some(table),
+        _ => relation.cache.as_ref()?.rows.as_ref(),
+    }
+}
+
 fn shards_of(version: &CatalogState) -> Vec<ShardId> {
     version
         .relations
         .values()
-        .filter_map(|relation| match &relation.kind {
-            Some(RelationKind::Memory(table)) => Some(table),
-            _ => None,
-        })
+        .flat_map(|relation| rows_of(relation))
         .flat_map(|table| table.shards.iter().filter_map(|shard| shard.shard.parse().ok()))
         .collect()
 }

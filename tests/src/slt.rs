@@ -1,4 +1,4 @@
-//! Runs sqllogictest files through Flight SQL. The same files run on every kind of cluster.
+//! Runs sqllogictest files through Flight SQL. The same files run on every kind of cluster and in every [`Suite`].
 
 use std::path::{Path, PathBuf};
 
@@ -21,17 +21,92 @@ impl std::fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-struct Database(Client);
+/// Where the tables of the files are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// As the files say.
+    AsWritten,
+    /// Every table over files is cached as soon as it is made.
+    Cached,
+    /// Every table over files is replaced by one in memory with the same rows.
+    Created,
+}
+
+/// How the files are run. The answers are the same.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// Value of `millpond.execution_mode`.
+    pub mode: &'static str,
+    /// Where rows come from.
+    pub tables: Tables,
+    /// Names of files to leave out.
+    pub left_out: Vec<&'static str>,
+}
+
+impl Suite {
+    /// All files as they are written.
+    pub fn new(mode: &'static str) -> Self {
+        Self {
+            mode,
+            tables: Tables::AsWritten,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// With other tables. Files about tables over files themselves are left out.
+    #[must_use]
+    pub fn with_tables(mut self, tables: Tables) -> Self {
+        self.tables = tables;
+        if tables != Tables::AsWritten {
+            self.left_out.extend(["catalog.slt", "files.slt", "cache.slt"]);
+        }
+        self
+    }
+
+    /// Without some files.
+    #[must_use]
+    pub fn without(mut self, files: &[&'static str]) -> Self {
+        self.left_out.extend(files);
+        self
+    }
+
+    /// The statement that follows one that was carried out, if any.
+    fn after(&self, sql: &str) -> Option<String> {
+        let mut words = sql.split_whitespace().skip_while(|word| *word != "EXTERNAL");
+        let name = words.nth(2).filter(|_| sql.trim_start().starts_with("CREATE EXTERNAL"))?;
+        match self.tables {
+            Tables::AsWritten => None,
+            Tables::Cached => Some(format!("CACHE TABLE {name}")),
+            Tables::Created => Some(format!("CREATE OR REPLACE TABLE {name} AS SELECT * FROM {name}")),
+        }
+    }
+}
+
+struct Database {
+    client: Client,
+    suite: Suite,
+}
 
 impl Database {
+    async fn open(url: &str, suite: Suite) -> Result<Self> {
+        let client = Client::open(url).await?;
+        let mode = suite.mode;
+        client.run(&format!("SET millpond.execution_mode = '{mode}'")).await?;
+        Ok(Self { client, suite })
+    }
+
     /// Runs a statement, and a query once more if its result was lost with an executor before it was read, which the
     /// cluster tells its clients with `MP0024`.
     async fn answer(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         let is_query = sql.trim_start().starts_with("SELECT");
-        match self.0.query(sql).await {
-            Err(error) if is_query && format!("{error:#}").contains("MP0024") => self.0.query(sql).await,
+        let answered = match self.client.query(sql).await {
+            Err(error) if is_query && format!("{error:#}").contains("MP0024") => self.client.query(sql).await,
             answered => answered,
+        }?;
+        if let Some(next) = self.suite.after(sql) {
+            self.client.run(&next).await?;
         }
+        Ok(answered)
     }
 }
 
@@ -73,34 +148,25 @@ impl AsyncDB for Database {
     }
 }
 
-/// Runs every file of `tests/slt` against a cluster. `folder` is where the files' `$FOLDER` may be written; `$DATA` is
+/// Runs the files of `tests/slt` against a cluster. `folder` is where the files' `$FOLDER` may be written; `$DATA` is
 /// `tests/data`, whose files are only read.
 ///
 /// # Errors
 /// All failures of all files, each with file and line.
-pub async fn run_all(url: &str, folder: &Path) -> Result<usize> {
-    run_all_but(url, folder, &[]).await
-}
-
-/// The same without the files of the given names.
-///
-/// # Errors
-/// All failures of all files, each with file and line.
-pub async fn run_all_but(url: &str, folder: &Path, left_out: &[&str]) -> Result<usize> {
+pub async fn run(url: &str, folder: &Path, suite: &Suite) -> Result<usize> {
     let mut failures = Vec::new();
     let mut files = files()?;
-    files.retain(|file| !left_out.iter().any(|name| file.ends_with(name)));
+    files.retain(|file| !suite.left_out.iter().any(|name| file.ends_with(name)));
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
     for file in &files {
         let own = folder.join(file.file_stem().context("file name")?);
         std::fs::create_dir_all(&own)?;
-        let url = url.to_string();
+        let (url, of_runner) = (url.to_string(), suite.clone());
         let mut runner = Runner::new(move || {
-            let url = url.clone();
+            let (url, suite) = (url.clone(), of_runner.clone());
             async move {
-                Client::open(&url)
+                Database::open(&url, suite)
                     .await
-                    .map(Database)
                     .map_err(|error| Failed(error.to_string()))
             }
         });
@@ -108,7 +174,7 @@ pub async fn run_all_but(url: &str, folder: &Path, left_out: &[&str]) -> Result<
         runner.set_var("DATA".to_string(), data.display().to_string());
         runner.with_hash_threshold(0);
         if let Err(error) = runner.run_file_async(file).await {
-            failures.push(error.display(false).to_string());
+            failures.push(format!("{suite:?}: {}", error.display(false)));
         }
     }
     if failures.is_empty() {

@@ -38,10 +38,21 @@ async fn works(client: &Client) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_survives_the_loss_of_an_executor() -> Result<()> {
+async fn a_job_survives_the_loss_of_an_executor() -> Result<()> {
+    survives_the_loss("staged", &[0]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_query_survives_the_loss_of_executors() -> Result<()> {
+    // Two of three, so that the one that runs it is most likely among them.
+    survives_the_loss("direct", &[0, 1]).await
+}
+
+async fn survives_the_loss(mode: &str, killed: &[usize]) -> Result<()> {
     let mut cluster = Cluster::start(3).await?;
     let client = cluster.connect().await?;
     make_numbers(&cluster, &client).await?;
+    client.run(&format!("SET millpond.execution_mode = '{mode}'")).await?;
     let running = client.start(SLOW).await?;
     wait_for(
         &client,
@@ -49,7 +60,9 @@ async fn a_query_survives_the_loss_of_an_executor() -> Result<()> {
         1,
     )
     .await?;
-    cluster.executors[0].kill()?;
+    for executor in killed {
+        cluster.executors[*executor].kill()?;
+    }
     let answered = finish(running).await?;
     let count = answered[0]
         .column(0)
@@ -61,7 +74,7 @@ async fn a_query_survives_the_loss_of_an_executor() -> Result<()> {
         Some(720_000_000 - 3),
         "all pairs of equal groups but (0,0), (1,1) and (2,2)"
     );
-    let noticed = cluster.wait_for_executors(2).await?;
+    let noticed = cluster.wait_for_executors(3 - killed.len()).await?;
     assert!(
         noticed < Duration::from_secs(10),
         "the loss was noticed after {noticed:?}"
@@ -74,6 +87,7 @@ async fn rows_that_were_not_read_yet_are_made_again() -> Result<()> {
     let mut cluster = Cluster::start(2).await?;
     let client = cluster.connect().await?;
     make_numbers(&cluster, &client).await?;
+    client.run("SET millpond.execution_mode = 'staged'").await?;
     let mut running = client
         .start("SELECT g, sum(n) AS s FROM numbers GROUP BY g")
         .await?;
@@ -200,10 +214,20 @@ async fn tables_survive_the_kill_of_the_scheduler() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_statement_ends_on_the_cluster() -> Result<()> {
+async fn a_cancelled_job_ends_on_the_cluster() -> Result<()> {
+    cancelled_ends("staged").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_direct_query_ends_on_the_cluster() -> Result<()> {
+    cancelled_ends("direct").await
+}
+
+async fn cancelled_ends(mode: &str) -> Result<()> {
     let cluster = Cluster::start(1).await?;
     let client = cluster.connect().await?;
     make_numbers(&cluster, &client).await?;
+    client.run(&format!("SET millpond.execution_mode = '{mode}'")).await?;
     let running = client.start(SLOW).await?;
     wait_for(
         &client,

@@ -3,6 +3,7 @@
 //! The same [`ShardRead`] serves a scan in the process that holds the shard and, sent as a ticket, a scan elsewhere:
 //! projection, predicate and limit are applied before rows travel.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{BooleanArray, RecordBatch};
@@ -33,6 +34,8 @@ const BATCH_ROWS: usize = 8_192;
 /// What is wanted of a shard.
 #[derive(Debug, Clone)]
 pub struct ShardRead {
+    /// Rows to look at, by their place in the shard.
+    pub range: Range<usize>,
     /// Columns of the result, by their place in the table.
     pub columns: Vec<usize>,
     /// Rows wanted, as a predicate over the table's columns.
@@ -49,7 +52,7 @@ impl ShardRead {
         pruned: &Count,
     ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
         let keep = self.batches_to_read(&shard);
-        pruned.add(keep.iter().filter(|keep| !**keep).count());
+        let parts = self.parts(&shard, &keep, pruned);
         let mut read = self.columns.clone();
         let kept = read.len();
         let predicate = self
@@ -57,28 +60,36 @@ impl ShardRead {
             .clone()
             .map(|predicate| over_read_columns(predicate, &mut read));
         let mut left = self.limit.unwrap_or(usize::MAX);
-        let parts = keep
-            .into_iter()
-            .enumerate()
-            .filter(|(_, keep)| *keep)
-            .flat_map({
-                let shard = shard.clone();
-                move |(batch, _)| {
-                    let rows = shard.batches()[batch].num_rows();
-                    (0..rows)
-                        .step_by(BATCH_ROWS)
-                        .map(move |start| (batch, start, BATCH_ROWS.min(rows - start)))
-                }
-            });
-        parts.map_while(move |(batch, start, rows)| {
+        parts.into_iter().map_while(move |(batch, rows)| {
             (left > 0).then(|| {
-                let part = shard.batches()[batch].project(&read)?.slice(start, rows);
+                let part = shard.batches()[batch].project(&read)?;
+                let part = part.slice(rows.start, rows.len());
                 let part = select(&part, predicate.as_ref(), kept)?;
                 let part = part.slice(0, part.num_rows().min(left));
                 left -= part.num_rows();
                 Ok(part)
             })
         })
+    }
+
+    /// The rows to read: pieces of the batches that are kept, within the range.
+    fn parts(&self, shard: &Shard, keep: &[bool], pruned: &Count) -> Vec<(usize, Range<usize>)> {
+        let (mut parts, mut first) = (Vec::new(), 0);
+        for (index, batch) in shard.batches().iter().enumerate() {
+            let start = self.range.start.max(first) - first;
+            let end = self.range.end.min(first + batch.num_rows()).saturating_sub(first);
+            first += batch.num_rows();
+            if start >= end {
+                continue;
+            }
+            if !keep[index] {
+                pruned.add(1);
+                continue;
+            }
+            let pieces = (start..end).step_by(BATCH_ROWS);
+            parts.extend(pieces.map(|piece| (index, piece..end.min(piece + BATCH_ROWS))));
+        }
+        parts
     }
 
     /// For each batch of a shard: whether a row of it may match.
@@ -116,6 +127,8 @@ impl ShardRead {
                 .collect(),
             predicate,
             limit: self.limit.map(|limit| limit as u64),
+            start: self.range.start as u64,
+            end: u64::try_from(self.range.end).ok(),
         })
     }
 
@@ -136,10 +149,12 @@ impl ShardRead {
                 .map_err(|error| internal_datafusion_err!("a predicate of another version: {error}"))?;
             Some(parse_physical_expr(&node, context, schema, codec)?)
         };
+        let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Ok(Self {
+            range: to_usize(ticket.start)..ticket.end.map_or(usize::MAX, to_usize),
             columns: ticket.columns.iter().map(|column| *column as usize).collect(),
             predicate,
-            limit: ticket.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            limit: ticket.limit.map(to_usize),
         })
     }
 }
@@ -232,6 +247,7 @@ mod tests {
     fn batches_without_a_match_are_passed_over_and_columns_of_the_predicate_left_out() {
         let shard = shard(200_000);
         let wanted = ShardRead {
+            range: 0..usize::MAX,
             columns: vec![1],
             predicate: Some(at_least(shard.schema(), 199_998)),
             limit: None,
@@ -243,6 +259,7 @@ mod tests {
     fn the_limit_counts_rows_that_match() {
         let shard = shard(100_000);
         let wanted = ShardRead {
+            range: 0..usize::MAX,
             columns: vec![0],
             predicate: Some(at_least(shard.schema(), 70_000)),
             limit: Some(3),
@@ -251,9 +268,30 @@ mod tests {
     }
 
     #[test]
+    fn ranges_that_cover_a_shard_give_every_row_once() {
+        let shard = shard(150_000);
+        let of = |range| {
+            let wanted = ShardRead {
+                range,
+                columns: vec![0],
+                predicate: None,
+                limit: None,
+            };
+            read(&shard, &wanted).0
+        };
+        let rows: Vec<i64> = [0..1, 1..70_000, 70_000..131_072, 131_072..usize::MAX]
+            .into_iter()
+            .flat_map(of)
+            .collect();
+        assert_eq!(rows, (0..150_000).collect::<Vec<i64>>());
+        assert!(of(200_000..300_000).is_empty());
+    }
+
+    #[test]
     fn a_read_is_the_same_after_being_sent() {
         let shard = shard(100_000);
         let wanted = ShardRead {
+            range: 5..99_999,
             columns: vec![1, 0],
             predicate: Some(at_least(shard.schema(), 99_990)),
             limit: Some(5),

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -90,10 +91,11 @@ impl ShardSource {
         Some((scan, scan.file_source.downcast_ref::<Self>()?))
     }
 
-    /// A file that stands for a shard of `bytes` bytes.
-    pub fn file_of(shard: ShardId, bytes: u64) -> PartitionedFile {
+    /// A file that stands for some rows of a shard, which have `bytes` bytes.
+    pub fn file_of(shard: ShardId, rows: Range<u64>, bytes: u64) -> PartitionedFile {
+        let place = |row: u64| i64::try_from(row).unwrap_or(i64::MAX);
         // A size of zero would let DataFusion pass the file over.
-        PartitionedFile::new(shard.to_string(), bytes.max(1))
+        PartitionedFile::new(shard.to_string(), bytes.max(1)).with_range(place(rows.start), place(rows.end))
     }
 
     /// `HOST:PORT` of the data port of the executor that holds a file's shard.
@@ -114,6 +116,14 @@ impl ShardSource {
                 Some((shard, self.holders.get(&shard)?.clone()))
             })
             .collect()
+    }
+}
+
+fn rows_of(file: &PartitionedFile) -> Range<usize> {
+    let place = |row: i64| usize::try_from(row).unwrap_or(0);
+    match &file.range {
+        Some(range) => place(range.start)..place(range.end),
+        None => 0..usize::MAX,
     }
 }
 
@@ -232,6 +242,7 @@ impl ShardOpener {
             reader,
             holders: source.holders.clone(),
             read: ShardRead {
+                range: 0..usize::MAX,
                 columns: source.projection.file_indices.clone(),
                 predicate: source.predicate.clone(),
                 limit,
@@ -243,13 +254,13 @@ impl ShardOpener {
     }
 
     /// Rows of a shard that another executor holds.
-    fn remote_rows(&self, id: ShardId) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    fn remote_rows(&self, id: ShardId, read: &ShardRead) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let holder = self
             .holders
             .get(&id)
             .cloned()
             .ok_or_else(|| internal_datafusion_err!("shard {id} without a place"))?;
-        let ticket = self.read.ticket(id, codec::physical_codec(None).as_ref())?;
+        let ticket = read.ticket(id, codec::physical_codec(None).as_ref())?;
         let connections = self.reader.connections.clone();
         let opened = async move {
             let rows = connections.read(&holder, &ticket).await?;
@@ -262,14 +273,18 @@ impl ShardOpener {
 impl FileOpener for ShardOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let id = shard_of(&file)?;
+        let read = ShardRead {
+            range: rows_of(&file),
+            ..self.read.clone()
+        };
         let rows = match self.reader.store.read(id) {
             Some(shard) => {
                 self.local.add(1);
-                stream::iter(self.read.rows(shard, &self.pruned)).boxed()
+                stream::iter(read.rows(shard, &self.pruned)).boxed()
             }
             None => {
                 self.remote.add(1);
-                self.remote_rows(id)?
+                self.remote_rows(id, &read)?
             }
         };
         Ok(Box::pin(async move { Ok(rows) }))

@@ -244,6 +244,7 @@ fn put(
         created_at_ms: now_ms(),
         owner: context.principal.to_string(),
         kind: Some(kind),
+        cache: None,
     };
     if or_replace {
         ChangeKind::PutRelation(relation)

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,6 +28,9 @@ use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
 use millpond_engine::shards::{Holders, ShardId, ShardSource, statistics};
 use millpond_proto::catalog::{MemoryTable as Stored, TableShard};
+
+/// Rows of a shard that a task of its own is worth.
+const PART_ROWS_MIN: u64 = 65_536;
 
 /// A table in memory at one version.
 pub(crate) struct MemoryTable {
@@ -123,21 +127,21 @@ impl MemoryTable {
 
     /// Shards as files, in about `wanted` groups, each of one executor.
     fn groups(&self, shards: &[usize], wanted: usize) -> Result<Vec<FileGroup>> {
-        let mut by_holder: BTreeMap<&str, Vec<&TableShard>> = BTreeMap::new();
+        let mut by_holder: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
         for shard in shards.iter().map(|index| &self.shards[*index]) {
-            by_holder.entry(shard.holder.as_str()).or_default().push(shard);
+            by_holder.entry(shard.holder.as_str()).or_default().push(Part::whole(shard));
         }
         let each = (wanted / by_holder.len().max(1)).max(1);
         let mut groups = Vec::new();
-        for mut shards in by_holder.into_values() {
+        for mut parts in by_holder.into_values() {
+            split(&mut parts, each);
             // The largest first, each to the group that has least: groups of about one size.
-            shards.sort_by_key(|shard| std::cmp::Reverse(shard.rows));
-            let mut filled: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); each.min(shards.len())];
-            for shard in shards {
-                let file = ShardSource::file_of(shard.shard.parse::<ShardId>()?, shard.bytes);
+            parts.sort_by_key(|part| std::cmp::Reverse(part.rows()));
+            let mut filled: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); each.min(parts.len())];
+            for part in parts {
                 if let Some(least) = filled.iter_mut().min_by_key(|group| group.0) {
-                    least.0 += shard.rows;
-                    least.1.push(file);
+                    least.0 += part.rows();
+                    least.1.push(part.file()?);
                 }
             }
             groups.extend(filled.into_iter().map(|(_, files)| FileGroup::new(files)));
@@ -147,6 +151,48 @@ impl MemoryTable {
             groups.push(FileGroup::new(Vec::new()));
         }
         Ok(groups)
+    }
+}
+
+/// Rows of a shard that one task reads.
+struct Part<'a> {
+    shard: &'a TableShard,
+    range: Range<u64>,
+}
+
+impl<'a> Part<'a> {
+    fn whole(shard: &'a TableShard) -> Self {
+        Self {
+            shard,
+            range: 0..shard.rows,
+        }
+    }
+
+    fn rows(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    fn file(&self) -> Result<PartitionedFile> {
+        let share = self.rows() as f64 / self.shard.rows.max(1) as f64;
+        let bytes = (self.shard.bytes as f64 * share) as u64;
+        let shard = self.shard.shard.parse::<ShardId>()?;
+        Ok(ShardSource::file_of(shard, self.range.clone(), bytes))
+    }
+}
+
+/// Halves the largest parts until there are `wanted`, or none is worth it.
+fn split(parts: &mut Vec<Part<'_>>, wanted: usize) {
+    while parts.len() < wanted
+        && let Some(largest) = parts.iter_mut().max_by_key(|part| part.rows())
+        && largest.rows() >= 2 * PART_ROWS_MIN
+    {
+        let middle = largest.range.start + largest.rows() / 2;
+        let upper = Part {
+            shard: largest.shard,
+            range: middle..largest.range.end,
+        };
+        largest.range.end = middle;
+        parts.push(upper);
     }
 }
 
@@ -252,6 +298,20 @@ mod tests {
             assert_eq!(files, 5);
             assert!(groups.len() <= wanted.max(2), "{} for {wanted}", groups.len());
         }
+    }
+
+    #[test]
+    fn a_large_shard_is_read_by_several_tasks() {
+        let stored = stored(&[("a:1", 1_000_000), ("a:1", 10)]);
+        let table = MemoryTable::open("t", &stored, present(&["a:1"])).unwrap();
+        let groups = table.groups(&[0, 1], 4).unwrap();
+        assert_eq!(groups.len(), 4);
+        let rows: i64 = groups
+            .iter()
+            .flat_map(|group| group.files())
+            .map(|file| file.range.as_ref().map_or(0, |range| range.end - range.start))
+            .sum();
+        assert_eq!(rows, 1_000_010);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@
 //!                                           └─────────► metadata: information_schema, system
 //! ```
 
+pub(crate) mod cached;
 pub(crate) mod ddl;
 mod location;
 mod memory_table;
@@ -21,4 +22,5 @@ pub(crate) mod system;
 
 pub(crate) use location::resolve_location;
 pub(crate) use metadata::{Reads, what_is_read};
-pub(crate) use statement_catalog::{SessionFactory, StatementCatalog};
+pub(crate) use cached::Caches;
+pub(crate) use statement_catalog::{RelationKey, SessionFactory, StatementCatalog};

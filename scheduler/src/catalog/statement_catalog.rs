@@ -4,7 +4,7 @@
 //! that occurs twice, or once directly and once in a view, is the same table. Nothing can be registered here: what
 //! exists is changed through the log only.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
@@ -36,7 +36,8 @@ pub(crate) const INFORMATION_SCHEMA: &str = "information_schema";
 /// Schema with the state of the cluster.
 pub(crate) const SYSTEM_SCHEMA: &str = "system";
 
-type RelationKey = (String, String);
+/// Schema and name of a table or view.
+pub(crate) type RelationKey = (String, String);
 
 /// Makes session states that see the cluster's catalog. Made once; the functions and rules in it are shared.
 #[derive(Debug)]
@@ -84,6 +85,8 @@ pub(crate) struct StatementCatalog {
     factory: Arc<SessionFactory>,
     config: SessionConfig,
     system: Arc<SystemTables>,
+    /// Relations that are read from their source although they are cached.
+    from_source: HashSet<RelationKey>,
     pins: Mutex<HashMap<RelationKey, Pin>>,
     this: Weak<StatementCatalog>,
 }
@@ -104,11 +107,35 @@ impl StatementCatalog {
         config: SessionConfig,
         system: Arc<SystemTables>,
     ) -> Arc<Self> {
+        Self::with(version, factory, config, system, HashSet::new())
+    }
+
+    /// The same version, but `key` is read from its source. No table is open yet.
+    pub(crate) fn reading_source_of(&self, key: RelationKey) -> Arc<Self> {
+        let mut from_source = self.from_source.clone();
+        from_source.insert(key);
+        Self::with(
+            self.version.clone(),
+            self.factory.clone(),
+            self.config.clone(),
+            self.system.clone(),
+            from_source,
+        )
+    }
+
+    fn with(
+        version: Arc<CatalogState>,
+        factory: Arc<SessionFactory>,
+        config: SessionConfig,
+        system: Arc<SystemTables>,
+        from_source: HashSet<RelationKey>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             version,
             factory,
             config,
             system,
+            from_source,
             pins: Mutex::default(),
             this: this.clone(),
         })
@@ -124,13 +151,30 @@ impl StatementCatalog {
         Ok(self.factory.state(self.config.clone(), self.strong()?))
     }
 
+    /// Schema of names that have none.
+    pub(crate) fn default_schema(&self) -> String {
+        self.config.options().catalog.default_schema.clone()
+    }
+
+    /// Tables and views that were opened, in order of name.
+    pub(super) fn opened(&self) -> Vec<(RelationKey, Arc<dyn TableProvider>)> {
+        let pins = self.pins.lock();
+        let open = pins.iter().filter_map(|(key, pin)| match pin {
+            Pin::Open(table) => Some((key.clone(), table.clone())),
+            Pin::Opening => None,
+        });
+        let mut open: Vec<_> = open.collect();
+        open.sort_by(|a, b| a.0.cmp(&b.0));
+        open
+    }
+
     fn strong(&self) -> Result<Arc<Self>> {
         self.this
             .upgrade()
             .ok_or_else(|| DataFusionError::from(Error::bug("the statement has ended")))
     }
 
-    async fn open(&self, key: RelationKey) -> Result<Option<Arc<dyn TableProvider>>> {
+    pub(super) async fn open(&self, key: RelationKey) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(relation) = self.version.relations.get(&key) else {
             return Ok(None);
         };
@@ -147,12 +191,41 @@ impl StatementCatalog {
             None => {}
         }
         self.pins.lock().insert(key.clone(), Pin::Opening);
-        let opened = self.open_relation(relation).await;
+        let opened = match self.open_cached(&key, relation).await {
+            Ok(None) => self.open_relation(relation).await,
+            Ok(Some(cached)) => Ok(cached),
+            Err(error) => Err(error),
+        };
         match &opened {
             Ok(table) => self.pins.lock().insert(key, Pin::Open(table.clone())),
             Err(_) => self.pins.lock().remove(&key),
         };
         opened.map(Some)
+    }
+
+    /// The rows of a relation that are kept in memory, if they may be read.
+    async fn open_cached(
+        &self,
+        key: &RelationKey,
+        relation: &Relation,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(cache) = relation.cache.as_ref().filter(|_| !self.from_source.contains(key)) else {
+            return Ok(None);
+        };
+        let present = self.present_executors().await;
+        let caches = &self.system.caches;
+        // The source of a cached view is planned in here, which may open the next cached view.
+        let readable = Box::pin(caches.is_readable(self, key, cache, &present)).await?;
+        let Some(rows) = cache.rows.as_ref().filter(|_| readable) else {
+            return Ok(None);
+        };
+        let name = format!("{}.{}", relation.schema, relation.name);
+        Ok(Some(Arc::new(MemoryTable::open(&name, rows, present)?)))
+    }
+
+    /// Data addresses of the executors there are now.
+    async fn present_executors(&self) -> HashSet<String> {
+        self.system.cluster.data_addresses().await.into_iter().collect()
     }
 
     async fn open_relation(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>> {
@@ -161,7 +234,7 @@ impl StatementCatalog {
             Some(RelationKind::Files(table)) => open_files(&self.session_state()?, name, table).await,
             Some(RelationKind::View(view)) => self.open_view(view).await,
             Some(RelationKind::Memory(table)) => {
-                let present = self.system.cluster.data_addresses().await.into_iter().collect();
+                let present = self.present_executors().await;
                 let name = format!("{}.{}", relation.schema, relation.name);
                 Ok(Arc::new(MemoryTable::open(&name, table, present)?))
             }

@@ -9,12 +9,13 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMill
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
-use millpond_proto::catalog::RelationKind;
+use millpond_proto::catalog::{RelationKind, TableShard};
 
+use super::cached::Caches;
 use super::metadata::{MetadataTable, rows_fn};
 use crate::cluster::{Cluster, data_address};
 use crate::session::Sessions;
-use crate::shards::Shards;
+use crate::shards::{Shards, rows_of};
 use crate::state::CatalogState;
 use crate::statement::Registry;
 
@@ -22,6 +23,7 @@ use crate::statement::Registry;
 pub(crate) struct SystemTables {
     pub(crate) cluster: Cluster,
     pub(crate) shards: Shards,
+    pub(crate) caches: Arc<Caches>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) statements: Arc<Registry>,
     /// Node settings: key, value (secrets hidden), description.
@@ -120,6 +122,9 @@ const TABLES: Columns = &[
     ("version", Kind::Number),
     ("rows", Kind::Number),
     ("bytes", Kind::Number),
+    ("cache", Kind::Text),
+    ("cached_at", Kind::Time),
+    ("source_checked_at", Kind::Time),
 ];
 const SHARDS: Columns = &[
     ("table_schema", Kind::Text),
@@ -190,7 +195,7 @@ impl SystemTables {
                     "settings" => this.settings(settings),
                     "shards" => this.shards(&version).await,
                     "stages" => this.stages().await,
-                    _ => tables(&version),
+                    _ => this.tables(&version),
                 };
                 Ok(vec![batch_of(columns, rows)?])
             })
@@ -232,10 +237,11 @@ impl SystemTables {
             executors.insert(holder, executor.id);
         }
         let mut rows = Vec::new();
-        for relation in version.relations.values() {
-            let Some(RelationKind::Memory(table)) = &relation.kind else {
-                continue;
-            };
+        for (relation, table) in version
+            .relations
+            .values()
+            .filter_map(|relation| Some((relation, rows_of(relation)?)))
+        {
             for shard in &table.shards {
                 rows.push(vec![
                     relation.schema.clone().into(),
@@ -343,43 +349,48 @@ impl SystemTables {
         });
         node.chain(session).collect()
     }
-}
 
-fn tables(version: &CatalogState) -> Vec<Vec<Cell>> {
-    version
-        .relations
-        .values()
-        .map(|relation| {
-            let (kind, format, location, definition) = match &relation.kind {
-                Some(RelationKind::Files(files)) => (
-                    "files",
-                    Some(files.format.clone()),
-                    Some(files.location.clone()),
-                    Some(files.definition.clone()),
-                ),
-                Some(RelationKind::View(view)) => ("view", None, None, Some(view.definition.clone())),
-                Some(RelationKind::Memory(table)) => ("memory", None, None, Some(table.definition.clone())),
-                None => ("unknown", None, None, None),
-            };
-            let memory = match &relation.kind {
-                Some(RelationKind::Memory(table)) => Some(table),
-                _ => None,
-            };
-            vec![
-                relation.schema.clone().into(),
-                relation.name.clone().into(),
-                kind.to_string().into(),
-                format.into(),
-                location.into(),
-                relation.owner.clone().into(),
-                Cell::Time(Some(relation.created_at_ms)),
-                definition.into(),
-                Cell::Number(memory.map(|table| table.version)),
-                Cell::Number(memory.map(|table| table.shards.iter().map(|shard| shard.rows).sum())),
-                Cell::Number(memory.map(|table| table.shards.iter().map(|shard| shard.bytes).sum())),
-            ]
-        })
-        .collect()
+    fn tables(&self, version: &CatalogState) -> Vec<Vec<Cell>> {
+        let relations = version.relations.iter();
+        relations
+            .map(|(key, relation)| {
+                let (kind, format, location, definition) = match &relation.kind {
+                    Some(RelationKind::Files(files)) => (
+                        "files",
+                        Some(files.format.clone()),
+                        Some(files.location.clone()),
+                        Some(files.definition.clone()),
+                    ),
+                    Some(RelationKind::View(view)) => ("view", None, None, Some(view.definition.clone())),
+                    Some(RelationKind::Memory(table)) => {
+                        ("memory", None, None, Some(table.definition.clone()))
+                    }
+                    None => ("unknown", None, None, None),
+                };
+                let rows = rows_of(relation);
+                let sum = |of: fn(&TableShard) -> u64| rows.map(|rows| rows.shards.iter().map(of).sum());
+                let cache = relation.cache.as_ref();
+                let state = cache.map(|cache| if cache.rows.is_some() { "filled" } else { "lazy" });
+                let filled_at = cache.filter(|cache| cache.rows.is_some()).map(|cache| cache.filled_at_ms);
+                vec![
+                    relation.schema.clone().into(),
+                    relation.name.clone().into(),
+                    kind.to_string().into(),
+                    format.into(),
+                    location.into(),
+                    relation.owner.clone().into(),
+                    Cell::Time(Some(relation.created_at_ms)),
+                    definition.into(),
+                    Cell::Number(rows.map(|rows| rows.version)),
+                    Cell::Number(sum(|shard| shard.rows)),
+                    Cell::Number(sum(|shard| shard.bytes)),
+                    Cell::Text(state.map(str::to_string)),
+                    Cell::Time(filled_at),
+                    Cell::Time(cache.and_then(|_| self.caches.looked_at_ms(key))),
+                ]
+            })
+            .collect()
+    }
 }
 
 fn schema_of(columns: Columns) -> Arc<Schema> {

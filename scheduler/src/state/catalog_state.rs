@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millpond_engine::session::DEFAULT_SCHEMA;
 use millpond_proto::catalog::{
-    Change, ChangeKind, CommitShards, Entry, FORMAT, Relation, RelationKind, SchemaRef, Snapshot,
+    Change, ChangeKind, CommitShards, Entry, FORMAT, Relation, RelationKind, SchemaRef, SetCache, Snapshot,
 };
 
 use super::Error;
@@ -50,6 +50,7 @@ impl CatalogState {
             Some(ChangeKind::CreateRelation(relation)) => self.create_relation(relation),
             Some(ChangeKind::DropRelation(relation)) => self.drop_relation(&relation.schema, &relation.name),
             Some(ChangeKind::CommitShards(commit)) => self.commit_shards(commit),
+            Some(ChangeKind::SetCache(set)) => self.set_cache(set),
             None => Err(self.unknown_change()),
         }
     }
@@ -152,6 +153,27 @@ impl CatalogState {
         table.version += 1;
         let changed = Relation {
             kind: Some(RelationKind::Memory(table)),
+            ..relation.as_ref().clone()
+        };
+        self.relations.insert(key, Arc::new(changed));
+        Ok(())
+    }
+
+    fn set_cache(&mut self, set: &SetCache) -> Result<(), Error> {
+        let key = (set.schema.clone(), set.name.clone());
+        let relation = self
+            .relations
+            .get(&key)
+            .filter(|relation| relation.created_at_ms == set.created_at_ms)
+            .filter(|relation| relation.cache.is_some() || !set.only_if_cached);
+        let Some(relation) = relation else {
+            return Err(Error::UnknownRelation {
+                schema: key.0,
+                name: key.1,
+            });
+        };
+        let changed = Relation {
+            cache: set.cache.clone(),
             ..relation.as_ref().clone()
         };
         self.relations.insert(key, Arc::new(changed));

@@ -126,6 +126,7 @@ async fn run(
 ) -> Result<Rows, Error> {
     let _permit = services.admission.admit().await?;
     statement.start_running();
+    statement.update(|status| (status.stages_total, status.tasks_total) = (1, 1));
     let ticket = direct::encode(route.plan.clone(), &route.config, &statement.id, analyze)
         .map_err(Error::from_datafusion)?;
     let mut rows = services.connections.run(&route.address(), &ticket).await?;
@@ -137,6 +138,7 @@ async fn run(
         bytes += batch.get_array_memory_size();
         head.push(Ok(batch));
     }
+    statement.update(|status| (status.stages_done, status.tasks_done) = (1, 1));
     let rest = rows.map(|batch| batch.map_err(DataFusionError::from));
     Ok(stream::iter(head).chain(rest).boxed())
 }
@@ -256,6 +258,7 @@ fn add_leaf(input: &mut Input, leaf: &Arc<dyn ExecutionPlan>) -> Option<()> {
     if let Some((scan, source)) = ShardSource::scanned_by(leaf) {
         let share = share_of_columns(scan);
         for file in scan.file_groups.iter().flat_map(|group| group.files()) {
+            // The size is that of the rows in the file's range.
             let bytes = (file.object_meta.size as f64 * share) as u64;
             *input.held.entry(source.holder_of(file)?.to_string()).or_default() += bytes;
         }

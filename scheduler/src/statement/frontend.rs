@@ -6,13 +6,14 @@ use std::time::Duration;
 use datafusion::common::ParamValues;
 use millpond_engine::connections::Connections;
 use millpond_engine::error::{Code, Error};
+use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::admission::Admission;
 use super::registry::{Registry, Statement};
-use super::run;
+use super::{cache, run};
 use crate::catalog::system::SystemTables;
-use crate::catalog::{SessionFactory, StatementCatalog};
+use crate::catalog::{Caches, RelationKey, SessionFactory, StatementCatalog};
 use crate::cluster::Cluster;
 use crate::options::LocalPaths;
 use crate::session::{Session, Sessions};
@@ -37,6 +38,7 @@ pub(crate) struct Services {
     pub(crate) cluster: Cluster,
     pub(crate) catalog: Arc<CatalogLog>,
     pub(crate) shards: Shards,
+    pub(crate) caches: Arc<Caches>,
     pub(crate) connections: Connections,
     pub(crate) factory: Arc<SessionFactory>,
     pub(crate) system: Arc<SystemTables>,
@@ -88,8 +90,14 @@ impl Frontend {
         run::statement_catalog(&self.services, session).await
     }
 
-    /// Starts the periodic work: expiring results, sessions and statements that nobody watches.
-    pub(crate) fn start_housekeeping(&self, stop: tokio_util::sync::CancellationToken) {
+    /// Starts the work in the background: dropping shards, refreshing caches, and expiring results, sessions and
+    /// statements that nobody watches.
+    pub(crate) fn start_housekeeping(
+        &self,
+        refreshes: mpsc::UnboundedReceiver<RelationKey>,
+        stop: tokio_util::sync::CancellationToken,
+    ) {
+        tokio::spawn(cache::refresh(self.clone(), refreshes, stop.clone()));
         let services = self.services.clone();
         let (cluster, log) = (services.cluster.clone(), services.catalog.clone());
         tokio::spawn(services.shards.clone().sweep(cluster, log, stop.clone()));

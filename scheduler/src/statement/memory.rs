@@ -107,7 +107,7 @@ pub(super) async fn create(
 }
 
 /// Columns without the metadata of where they came from.
-fn stored_schema(schema: &Schema, nullable: bool) -> Schema {
+pub(super) fn stored_schema(schema: &Schema, nullable: bool) -> Schema {
     let fields = schema.fields().iter().map(|field| {
         let nullable = nullable || field.is_nullable();
         field
@@ -217,14 +217,14 @@ fn sink_plan(
 }
 
 /// Shards that wait for their commit; they stay while `write` is held.
-struct StoredShards {
-    shards: Vec<TableShard>,
-    job: JobId,
-    write: RunningWrite,
+pub(super) struct StoredShards {
+    pub(super) shards: Vec<TableShard>,
+    pub(super) job: JobId,
+    pub(super) write: RunningWrite,
 }
 
 /// Runs a query and leaves its rows in memory.
-async fn store(
+pub(super) async fn store(
     services: &Services,
     statement: &Arc<Statement>,
     state: &SessionState,

@@ -12,6 +12,7 @@
 //! ```
 
 mod admission;
+mod cache;
 mod constants;
 mod direct;
 mod explain;
@@ -23,6 +24,7 @@ mod memory;
 mod registry;
 mod result;
 mod run;
+mod syntax;
 mod write;
 
 pub(crate) use admission::Admission;

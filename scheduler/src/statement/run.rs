@@ -15,7 +15,7 @@ use super::frontend::{Request, Services};
 use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::{direct, explain, job, limits, memory, write};
+use super::{cache, direct, explain, job, limits, memory, syntax, write};
 use crate::catalog::{Reads, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 
@@ -35,6 +35,10 @@ pub(super) async fn run(
     limits::check_text(&request.sql)?;
     let session = &statement.session;
     let catalog = statement_catalog(services, session).await;
+    if let Some(own) = syntax::parse(&request.sql).map_err(|error| error.with_sql(&request.sql))? {
+        statement.update(|status| status.verb = own.verb().to_string());
+        return Box::pin(cache::run(services, statement, &catalog, own)).await;
+    }
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let parsed = parse(&state, &request.sql)?;
     statement.update(|status| status.verb = verb_of(&parsed));

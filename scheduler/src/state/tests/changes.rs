@@ -49,5 +49,6 @@ pub(in crate::state) fn view(schema: &str, name: &str, definition: &str) -> Rela
             default_schema: "public".to_string(),
             definition: definition.to_string(),
         })),
+        cache: None,
     }
 }

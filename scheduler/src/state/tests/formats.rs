@@ -45,6 +45,7 @@ fn campaign(owner: &str) -> Relation {
             partition_columns: vec!["day".into()],
             definition: "CREATE EXTERNAL TABLE campaign STORED AS CSV LOCATION '/data/campaign.csv'".into(),
         })),
+        cache: None,
     }
 }
 
@@ -58,6 +59,7 @@ fn spenders(owner: &str) -> Relation {
             default_schema: "public".into(),
             definition: "CREATE VIEW sales.spenders AS SELECT * FROM campaign".into(),
         })),
+        cache: None,
     }
 }
 

@@ -1,0 +1,336 @@
+//! `CACHE TABLE`, `UNCACHE TABLE`, `CLEAR CACHE` and `REFRESH TABLE`.
+//!
+//! The rows of a table over files, or of a view, are computed by a job that leaves them in memory, as `CREATE TABLE AS`
+//! does, and a change of the catalog attaches them to the relation. Whether they may be read is decided anew by every
+//! statement ([`crate::catalog::cached`]); one that may not reads the source and has `REFRESH TABLE` run for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::common::TableReference;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use millpond_engine::error::{Code, Error};
+use millpond_engine::schema::encode_schema;
+use millpond_engine::session::CATALOG;
+use millpond_proto::catalog::{Cache, Change, ChangeKind, MemoryTable, Relation, RelationRef, SetCache};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::frontend::{Frontend, Request, Services};
+use super::memory;
+use super::registry::{Phase, Statement};
+use super::result::ResultSet;
+use super::run;
+use super::syntax::{CacheTable, OwnStatement};
+use super::write::count_result;
+use crate::catalog::cached::{self, SourceState, Validate};
+use crate::catalog::{RelationKey, StatementCatalog, ddl};
+use crate::clock::now_ms;
+
+/// Who refreshes in the background.
+const PRINCIPAL: &str = "millpond";
+const SESSION: &str = "refresh";
+
+/// Runs a statement about caches.
+pub(super) async fn run(
+    services: &Services,
+    statement: &Arc<Statement>,
+    catalog: &StatementCatalog,
+    own: OwnStatement,
+) -> Result<ResultSet, Error> {
+    let default_schema = catalog.default_schema();
+    let found = |name: &TableReference| find(catalog, &key_of(name, &default_schema)?);
+    match own {
+        OwnStatement::Cache(command) => return cache(services, statement, command, &default_schema).await,
+        OwnStatement::Uncache { name, if_exists } => match found(&name) {
+            Ok(relation) => set(services, &relation, None, false).await?,
+            Err(error) if if_exists && error.code == Code::UNKNOWN_RELATION => {}
+            Err(error) => return Err(error),
+        },
+        OwnStatement::ClearCache => {
+            let cached = catalog.version().relations.values();
+            for relation in cached.filter(|relation| relation.cache.is_some()) {
+                set(services, relation, None, false).await?;
+            }
+        }
+        OwnStatement::Refresh(name) => {
+            let relation = found(&name)?;
+            if let Some(cache) = &relation.cache {
+                let rows = fill(services, statement, &relation, cache.settings.clone(), true).await?;
+                return count_result(rows);
+            }
+        }
+    }
+    Ok(ResultSet::nothing())
+}
+
+async fn cache(
+    services: &Services,
+    statement: &Arc<Statement>,
+    command: CacheTable,
+    default_schema: &str,
+) -> Result<ResultSet, Error> {
+    let settings = settings_of(&command.options)?;
+    let key = key_of(&command.name, default_schema)?;
+    let made = match &command.query {
+        Some(query) => {
+            create_view(services, statement, &command.name, query).await?;
+            true
+        }
+        None => false,
+    };
+    // The view that was just made is in a newer version of the catalog.
+    let cached = async {
+        let catalog = run::statement_catalog(services, &statement.session).await;
+        let relation = find(&catalog, &key)?;
+        if !cached::can_be_cached(&relation) {
+            return Err(
+                Error::user(Code::NOT_SUPPORTED, format!("{} is in memory already", command.name))
+                    .with_hint("CACHE TABLE is for tables over files and for views"),
+            );
+        }
+        if !command.lazy {
+            return fill(services, statement, &relation, settings, false).await;
+        }
+        let state = catalog.session_state().map_err(Error::from_datafusion)?;
+        cached::check_lasting(&source_plan(&state, &relation).await?)?;
+        let source = source_state(&catalog, &key).await?;
+        let empty = Cache {
+            settings,
+            local: source.is_local(),
+            ..Default::default()
+        };
+        set(services, &relation, Some(empty), false).await?;
+        Ok(0)
+    }
+    .await;
+    match cached {
+        Ok(rows) if !command.lazy => count_result(rows),
+        Ok(_) => Ok(ResultSet::nothing()),
+        Err(error) if made => {
+            let (schema, name) = key;
+            let drop = ChangeKind::DropRelation(RelationRef { schema, name });
+            services.catalog.commit(vec![Change { kind: Some(drop) }]).await?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Computes the rows of a relation and attaches them to it. `only_if_cached`: not if it has been uncached meanwhile.
+async fn fill(
+    services: &Services,
+    statement: &Arc<Statement>,
+    relation: &Relation,
+    settings: HashMap<String, String>,
+    only_if_cached: bool,
+) -> Result<u64, Error> {
+    let key = (relation.schema.clone(), relation.name.clone());
+    let catalog = run::statement_catalog(services, &statement.session).await;
+    let source_catalog = catalog.reading_source_of(key.clone());
+    let state = source_catalog.session_state().map_err(Error::from_datafusion)?;
+    let plan = source_plan(&state, relation).await?;
+    cached::check_lasting(&plan)?;
+    // Taken before the rows: if the source changes meanwhile, the next look notices.
+    let source = source_state(&catalog, &key).await?;
+    if let Some(file) = &source.unverifiable
+        && settings.get("validate").and_then(|word| Validate::parse(word)) != Some(Validate::Never)
+    {
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            format!("{} cannot be verified: {file} has neither a time nor an entity tag", relation.name),
+        )
+        .with_hint("CACHE TABLE ... OPTIONS ('validate' 'never'), and REFRESH TABLE when the file has changed"));
+    }
+    let schema = Arc::new(memory::stored_schema(plan.schema().as_arrow(), true));
+    let stored = memory::store(services, statement, &state, plan, &relation.name, &schema).await?;
+    let rows = stored.shards.iter().map(|shard| shard.rows).sum();
+    let cache = Cache {
+        rows: Some(MemoryTable {
+            table_id: uuid::Uuid::new_v4().simple().to_string(),
+            arrow_schema: encode_schema(&schema).map_err(Error::from_datafusion)?,
+            version: 1,
+            shards: stored.shards,
+            definition: String::new(),
+        }),
+        settings,
+        source: source.digest.clone(),
+        local: source.is_local(),
+        filled_at_ms: now_ms(),
+    };
+    set(services, relation, Some(cache), only_if_cached).await?;
+    drop(stored.write);
+    services.caches.note(&key, &source);
+    statement.update(|status| status.affected_rows = Some(rows));
+    Ok(rows)
+}
+
+/// A query for all rows of a relation.
+async fn source_plan(state: &SessionState, relation: &Relation) -> Result<LogicalPlan, Error> {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let sql = format!(
+        "SELECT * FROM {}.{}.{}",
+        quoted(CATALOG),
+        quoted(&relation.schema),
+        quoted(&relation.name)
+    );
+    state.create_logical_plan(&sql).await.map_err(Error::from_datafusion)
+}
+
+async fn source_state(catalog: &StatementCatalog, key: &RelationKey) -> Result<SourceState, Error> {
+    SourceState::of(catalog, key).await.map_err(Error::from_datafusion)
+}
+
+async fn set(
+    services: &Services,
+    relation: &Relation,
+    cache: Option<Cache>,
+    only_if_cached: bool,
+) -> Result<(), Error> {
+    let change = ChangeKind::SetCache(SetCache {
+        schema: relation.schema.clone(),
+        name: relation.name.clone(),
+        created_at_ms: relation.created_at_ms,
+        cache,
+        only_if_cached,
+    });
+    services.catalog.commit(vec![Change { kind: Some(change) }]).await?;
+    Ok(())
+}
+
+async fn create_view(
+    services: &Services,
+    statement: &Arc<Statement>,
+    name: &TableReference,
+    query: &str,
+) -> Result<(), Error> {
+    let catalog = run::statement_catalog(services, &statement.session).await;
+    let state = catalog.session_state().map_err(Error::from_datafusion)?;
+    let sql = format!("CREATE VIEW {} AS {query}", name.to_quoted_string());
+    let plan = state.create_logical_plan(&sql).await.map_err(Error::from_datafusion)?;
+    let LogicalPlan::Ddl(command @ DdlStatement::CreateView(_)) = plan else {
+        return Err(Error::bug("a CREATE VIEW that is none"));
+    };
+    let context = ddl::Context {
+        log: &services.catalog,
+        catalog: &catalog,
+        state: &state,
+        local_paths: &services.local_paths,
+        principal: &statement.session.principal,
+        sql: &sql,
+    };
+    ddl::apply(&context, &command).await
+}
+
+fn key_of(name: &TableReference, default_schema: &str) -> Result<RelationKey, Error> {
+    if let Some(catalog) = name.catalog()
+        && catalog != CATALOG
+    {
+        return Err(Error::user(
+            Code::UNKNOWN_RELATION,
+            format!("there is no catalog '{catalog}'"),
+        )
+        .with_hint(format!("the cluster has one catalog, '{CATALOG}'")));
+    }
+    let schema = name.schema().unwrap_or(default_schema);
+    Ok((schema.to_string(), name.table().to_string()))
+}
+
+fn find(catalog: &StatementCatalog, key: &RelationKey) -> Result<Arc<Relation>, Error> {
+    catalog.version().relations.get(key).cloned().ok_or_else(|| {
+        Error::user(
+            Code::UNKNOWN_RELATION,
+            format!("there is no table or view '{}.{}'", key.0, key.1),
+        )
+        .with_hint("SHOW TABLES lists what there is")
+    })
+}
+
+/// The options of a `CACHE TABLE`, checked.
+fn settings_of(options: &[(String, String)]) -> Result<HashMap<String, String>, Error> {
+    let mut settings = HashMap::new();
+    for (key, value) in options {
+        let wrong = |hint: &str| {
+            Err(Error::user(
+                Code::INVALID_SETTING,
+                format!("'{value}' is no value for '{key}'"),
+            )
+            .with_hint(hint))
+        };
+        match key.as_str() {
+            "validate" | "cache.validate" => {
+                if Validate::parse(value).is_none() {
+                    return wrong("write always, never, interval (10 s), or a duration such as 30s");
+                }
+                settings.insert("validate".to_string(), value.clone());
+            }
+            "storage_level" | "storagelevel" => {
+                if !value.eq_ignore_ascii_case("memory") {
+                    return wrong("tables are kept in memory only");
+                }
+                settings.insert("storage_level".to_string(), "memory".to_string());
+            }
+            _ => {
+                return Err(Error::user(
+                    Code::UNKNOWN_SETTING,
+                    format!("there is no option '{key}' of CACHE TABLE"),
+                )
+                .with_hint("the options are validate and storage_level"));
+            }
+        }
+    }
+    Ok(settings)
+}
+
+/// Refreshes what statements have found to be out of date, one after the other, until `stop`.
+pub(super) async fn refresh(
+    frontend: Frontend,
+    mut wanted: mpsc::UnboundedReceiver<RelationKey>,
+    stop: CancellationToken,
+) {
+    while let Some(Some(key)) = stop.run_until_cancelled(wanted.recv()).await {
+        let name = TableReference::full(CATALOG, key.0.clone(), key.1.clone());
+        let request = Request {
+            sql: format!("REFRESH TABLE {}", name.to_quoted_string()),
+            detached: true,
+            ..Default::default()
+        };
+        let outcome = match frontend.services.sessions.open(PRINCIPAL, SESSION) {
+            Ok(session) => frontend.start(session, request).ended().await.phase,
+            Err(error) => Phase::Failed(Arc::new(error)),
+        };
+        let failed = match &outcome {
+            Phase::Failed(error) => {
+                tracing::warn!(table = %name, %error, "refresh a cached table");
+                true
+            }
+            _ => false,
+        };
+        frontend.services.caches.refreshed(&key, !failed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_engine::session::DEFAULT_SCHEMA;
+
+    #[test]
+    fn options_are_checked() {
+        let of = |key: &str, value: &str| settings_of(&[(key.to_string(), value.to_string())]);
+        assert_eq!(of("cache.validate", "never").unwrap()["validate"], "never");
+        assert_eq!(of("storageLevel".to_lowercase().as_str(), "MEMORY").unwrap()["storage_level"], "memory");
+        assert_eq!(of("validate", "perhaps").unwrap_err().code, Code::INVALID_SETTING);
+        assert_eq!(of("colour", "red").unwrap_err().code, Code::UNKNOWN_SETTING);
+    }
+
+    #[test]
+    fn names_belong_to_the_one_catalog() {
+        let key = |schema: &str, name: &str| (schema.to_string(), name.to_string());
+        assert_eq!(key_of(&"t".into(), DEFAULT_SCHEMA).unwrap(), key("public", "t"));
+        assert_eq!(key_of(&"s.t".into(), DEFAULT_SCHEMA).unwrap(), key("s", "t"));
+        assert_eq!(key_of(&"millpond.s.t".into(), DEFAULT_SCHEMA).unwrap(), key("s", "t"));
+        assert!(key_of(&"other.s.t".into(), DEFAULT_SCHEMA).is_err());
+    }
+}

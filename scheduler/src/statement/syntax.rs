@@ -1,0 +1,245 @@
+//! Statements that are ours and not DataFusion's: `CACHE TABLE` and what belongs to it.
+//!
+//! ```text
+//! CACHE [LAZY] TABLE name [OPTIONS ('key' 'value', ...)] [[AS] query]
+//! UNCACHE TABLE [IF EXISTS] name      CLEAR CACHE      REFRESH [TABLE] name
+//! ```
+
+use datafusion::common::TableReference;
+use datafusion::sql::planner::object_name_to_table_reference;
+use datafusion::sql::sqlparser::ast::ObjectName;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
+use millpond_engine::error::{Code, Error};
+
+/// A statement of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum OwnStatement {
+    /// Keep the rows of a table or view in memory.
+    Cache(CacheTable),
+    /// Do not any more.
+    Uncache {
+        /// The table or view.
+        name: TableReference,
+        /// It need not exist.
+        if_exists: bool,
+    },
+    /// Keep no table's rows any more.
+    ClearCache,
+    /// Make the rows anew.
+    Refresh(TableReference),
+}
+
+/// `CACHE TABLE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CacheTable {
+    pub(super) name: TableReference,
+    /// Fill it when it is first read.
+    pub(super) lazy: bool,
+    /// As they were written, in order.
+    pub(super) options: Vec<(String, String)>,
+    /// Query of the view that is made first.
+    pub(super) query: Option<String>,
+}
+
+impl OwnStatement {
+    /// First words, for `system.jobs`.
+    pub(super) fn verb(&self) -> &'static str {
+        match self {
+            Self::Cache(_) => "CACHE TABLE",
+            Self::Uncache { .. } => "UNCACHE TABLE",
+            Self::ClearCache => "CLEAR CACHE",
+            Self::Refresh(_) => "REFRESH TABLE",
+        }
+    }
+}
+
+/// Reads a statement; `None` if it is none of ours.
+///
+/// # Errors
+/// One of ours that is not complete.
+pub(super) fn parse(sql: &str) -> Result<Option<OwnStatement>, Error> {
+    let Ok(parser) = Parser::new(&GenericDialect {}).try_with_sql(sql) else {
+        // DataFusion's parser says it better.
+        return Ok(None);
+    };
+    let mut words = Words { parser };
+    let read = if words.take("CACHE") {
+        words.cache().map(OwnStatement::Cache)
+    } else if words.take("UNCACHE") {
+        words.uncache()
+    } else if words.take("CLEAR") {
+        words.expect("CACHE").map(|()| OwnStatement::ClearCache)
+    } else if words.take("REFRESH") {
+        words.refresh()
+    } else {
+        return Ok(None);
+    };
+    let read = read.and_then(|statement| words.end().map(|()| statement));
+    let wrong = |error: ParserError| {
+        let text = match error {
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+            ParserError::RecursionLimitExceeded => "it is nested too deeply".to_string(),
+        };
+        Error::user(Code::SYNTAX, text)
+    };
+    read.map(Some).map_err(wrong)
+}
+
+struct Words<'a> {
+    parser: Parser<'a>,
+}
+
+impl Words<'_> {
+    /// Takes the next word if it is this one.
+    fn take(&mut self, word: &str) -> bool {
+        let found = matches!(&self.parser.peek_token().token, Token::Word(next) if next.value.eq_ignore_ascii_case(word));
+        if found {
+            self.parser.next_token();
+        }
+        found
+    }
+
+    fn expect(&mut self, word: &str) -> Result<(), ParserError> {
+        if self.take(word) {
+            return Ok(());
+        }
+        self.parser.expected(word, self.parser.peek_token())
+    }
+
+    fn name(&mut self) -> Result<TableReference, ParserError> {
+        let name: ObjectName = self.parser.parse_object_name(false)?;
+        object_name_to_table_reference(name, true)
+            .map_err(|error| ParserError::ParserError(error.strip_backtrace()))
+    }
+
+    fn cache(&mut self) -> Result<CacheTable, ParserError> {
+        let lazy = self.take("LAZY");
+        self.expect("TABLE")?;
+        let name = self.name()?;
+        let options = if self.take("OPTIONS") {
+            self.options()?
+        } else {
+            Vec::new()
+        };
+        let has_query = self.take("AS") || matches!(self.parser.peek_token().token, Token::Word(_) | Token::LParen);
+        let query = if has_query {
+            Some(self.parser.parse_query()?.to_string())
+        } else {
+            None
+        };
+        Ok(CacheTable {
+            name,
+            lazy,
+            options,
+            query,
+        })
+    }
+
+    /// `('key' 'value', 'key' = 'value', ...)`.
+    fn options(&mut self) -> Result<Vec<(String, String)>, ParserError> {
+        self.parser.expect_token(&Token::LParen)?;
+        let mut options = Vec::new();
+        while !self.parser.consume_token(&Token::RParen) {
+            let key = self.word_or_text()?;
+            let _ = self.parser.consume_token(&Token::Eq);
+            options.push((key.to_ascii_lowercase(), self.word_or_text()?));
+            if !self.parser.consume_token(&Token::Comma) {
+                self.parser.expect_token(&Token::RParen)?;
+                break;
+            }
+        }
+        Ok(options)
+    }
+
+    fn word_or_text(&mut self) -> Result<String, ParserError> {
+        let token = self.parser.next_token();
+        match token.token {
+            Token::SingleQuotedString(text) | Token::Number(text, _) => Ok(text),
+            Token::Word(word) => Ok(word.value),
+            _ => self.parser.expected("a key or a value", token),
+        }
+    }
+
+    fn uncache(&mut self) -> Result<OwnStatement, ParserError> {
+        self.expect("TABLE")?;
+        let if_exists = self.take("IF");
+        if if_exists {
+            self.expect("EXISTS")?;
+        }
+        let name = self.name()?;
+        Ok(OwnStatement::Uncache { name, if_exists })
+    }
+
+    fn refresh(&mut self) -> Result<OwnStatement, ParserError> {
+        let _ = self.take("TABLE");
+        Ok(OwnStatement::Refresh(self.name()?))
+    }
+
+    fn end(&mut self) -> Result<(), ParserError> {
+        while self.parser.consume_token(&Token::SemiColon) {}
+        match self.parser.peek_token() {
+            token if token.token == Token::EOF => Ok(()),
+            token => self.parser.expected("the end of the statement", token),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(sql: &str) -> OwnStatement {
+        parse(sql).unwrap().unwrap()
+    }
+
+    #[test]
+    fn cache_with_options_and_query() {
+        let cache = |lazy, options: &[(&str, &str)], query: Option<&str>| {
+            OwnStatement::Cache(CacheTable {
+                name: "s.t".into(),
+                lazy,
+                options: options
+                    .iter()
+                    .map(|(key, value)| (key.to_string(), value.to_string()))
+                    .collect(),
+                query: query.map(ToString::to_string),
+            })
+        };
+        assert_eq!(read("cache table s.t;"), cache(false, &[], None));
+        assert_eq!(
+            read("CACHE LAZY TABLE s.t OPTIONS ('Replicas' '2', sort_by = 'a, b')"),
+            cache(true, &[("replicas", "2"), ("sort_by", "a, b")], None)
+        );
+        assert_eq!(
+            read("CACHE TABLE s.t OPTIONS () AS SELECT 1"),
+            cache(false, &[], Some("SELECT 1"))
+        );
+        assert_eq!(read("CACHE TABLE s.t SELECT 1"), cache(false, &[], Some("SELECT 1")));
+    }
+
+    #[test]
+    fn the_others() {
+        let name = TableReference::from("t");
+        let uncache = |if_exists| OwnStatement::Uncache {
+            name: name.clone(),
+            if_exists,
+        };
+        assert_eq!(read("UNCACHE TABLE t"), uncache(false));
+        assert_eq!(read("UNCACHE TABLE IF EXISTS t"), uncache(true));
+        assert_eq!(read("clear cache"), OwnStatement::ClearCache);
+        assert_eq!(read("REFRESH TABLE t"), OwnStatement::Refresh(name.clone()));
+        assert_eq!(read("REFRESH t"), OwnStatement::Refresh(name));
+    }
+
+    #[test]
+    fn other_statements_are_not_ours_and_half_ones_are_errors() {
+        for sql in ["SELECT 1", "", "CREATE TABLE cache (a INT)", "'"] {
+            assert_eq!(parse(sql).unwrap(), None, "{sql}");
+        }
+        for sql in ["CACHE t", "CACHE TABLE", "UNCACHE TABLE IF t", "CLEAR", "REFRESH TABLE t u", "CACHE TABLE t OPTIONS ('a'"] {
+            assert_eq!(parse(sql).unwrap_err().code, Code::SYNTAX, "{sql}");
+        }
+    }
+}
