@@ -69,7 +69,11 @@ impl Connections {
     /// # Errors
     /// What the executor refuses with [`tonic::Code::Aborted`] is an error of its own, in words of ours; anything
     /// else is [`Code::EXECUTOR_LOST`].
-    pub(crate) async fn get(&self, executor: &str, ticket: Vec<u8>) -> Result<FlightRecordBatchStream, Error> {
+    pub(crate) async fn get(
+        &self,
+        executor: &str,
+        ticket: Vec<u8>,
+    ) -> Result<FlightRecordBatchStream, Error> {
         let answer = self.client(executor).await?.do_get(Ticket::new(ticket)).await;
         let data = answer
             .map_err(|status| self.failed(executor, &status))?

@@ -13,12 +13,13 @@
 //! makes them must be the one that fills and reads them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ballista_core::registry::BallistaFunctionRegistry;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::internal_datafusion_err;
+use datafusion::config::ConfigEntry;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -80,12 +81,8 @@ pub fn encode(
 ) -> Result<DirectTicket> {
     let codec = codec::physical_codec(None);
     let node = PhysicalPlanNode::try_from_physical_plan(plan, codec.as_ref())?;
-    let new_session = session::session_config();
-    let entries = |config: &SessionConfig| config.options().entries().into_iter();
-    let of_new_session: HashMap<String, Option<String>> =
-        entries(&new_session).map(|entry| (entry.key, entry.value)).collect();
     let settings = entries(config)
-        .filter(|entry| of_new_session.get(&entry.key) != Some(&entry.value))
+        .filter(|entry| OF_NEW_SESSION.get(&entry.key) != Some(&entry.value))
         .filter_map(|entry| Some((entry.key, entry.value?)))
         .collect();
     Ok(DirectTicket {
@@ -113,6 +110,17 @@ pub fn task_context(
         functions.window_functions.clone(),
         runtime,
     )
+}
+
+/// Settings of a new session.
+static OF_NEW_SESSION: LazyLock<HashMap<String, Option<String>>> = LazyLock::new(|| {
+    entries(&session::session_config())
+        .map(|entry| (entry.key, entry.value))
+        .collect()
+});
+
+fn entries(config: &SessionConfig) -> impl Iterator<Item = ConfigEntry> + use<> {
+    config.options().entries().into_iter()
 }
 
 /// A direct plan on the executor that runs it.

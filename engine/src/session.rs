@@ -6,7 +6,7 @@
 //! [`protected_reason`] and cannot be changed by `SET`.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ballista_core::ConfigProducer;
 use ballista_core::extension::SessionConfigExt;
@@ -85,7 +85,12 @@ impl Default for MillpondOptions {
 impl MillpondOptions {
     /// Those of a session.
     pub fn of(config: &SessionConfig) -> Self {
-        config.options().extensions.get::<Self>().cloned().unwrap_or_default()
+        config
+            .options()
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -153,6 +158,11 @@ impl ExtensionOptions for MillpondOptions {
 /// `information_schema` is off for DataFusion because the cluster's catalog answers it with tables that a cluster
 /// job can read; the default catalog is not created because every session shares one.
 pub fn session_config() -> SessionConfig {
+    static NEW: LazyLock<SessionConfig> = LazyLock::new(new_session_config);
+    NEW.clone()
+}
+
+fn new_session_config() -> SessionConfig {
     SessionConfig::new_with_ballista()
         .with_option_extension(MillpondOptions::default())
         .with_create_default_catalog_and_schema(false)

@@ -3,10 +3,11 @@
 //! They take their memory from the same budget as tasks. A few run side by side, the others wait for their turn.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use arrow_flight::FlightData;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
-use arrow_flight::FlightData;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::runtime_cache::SessionRuntimeCache;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -56,12 +57,17 @@ impl Plans {
     }
 
     /// Runs the plan of a ticket. It ends when the stream is dropped.
-    pub(crate) async fn run(&self, ticket: &[u8]) -> Result<BoxStream<'static, Result<FlightData, Status>>, Status> {
+    pub(crate) async fn run(
+        &self,
+        ticket: &[u8],
+    ) -> Result<BoxStream<'static, Result<FlightData, Status>>, Status> {
         let ticket =
             DirectTicket::decode(ticket).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let start = Instant::now();
         let turn = self.turns.clone().acquire_owned().await;
         let turn = turn.map_err(|_| Status::unavailable("this executor is about to end"))?;
         let rows = self.start(&ticket).await.map_err(|error| refused(&error))?;
+        tracing::debug!(statement = ticket.statement, elapsed = ?start.elapsed(), "started a direct plan");
         let schema = rows.schema();
         let rows = rows
             .map_err(|error| FlightError::Tonic(Box::new(refused(&Error::from_datafusion(error)))))
@@ -84,7 +90,12 @@ impl Plans {
         ticket: &ShardTicket,
         schema: &SchemaRef,
     ) -> datafusion::error::Result<ShardRead> {
-        let context = direct::task_context("", session::session_config(), &self.functions, self.runtimes.base());
+        let context = direct::task_context(
+            "",
+            session::session_config(),
+            &self.functions,
+            self.runtimes.base(),
+        );
         ShardRead::of_ticket(ticket, schema, &context, self.codec.as_ref())
     }
 

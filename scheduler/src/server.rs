@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 
-use crate::catalog::{Caches, SessionFactory};
 use crate::catalog::system::SystemTables;
+use crate::catalog::{Caches, SessionFactory};
 use crate::cluster::{Cluster, wait_for_executors};
 use crate::flight_sql::{FlightSql, PublicService};
 use crate::http;

@@ -73,7 +73,9 @@ impl Suite {
     /// The statement that follows one that was carried out, if any.
     fn after(&self, sql: &str) -> Option<String> {
         let mut words = sql.split_whitespace().skip_while(|word| *word != "EXTERNAL");
-        let name = words.nth(2).filter(|_| sql.trim_start().starts_with("CREATE EXTERNAL"))?;
+        let name = words
+            .nth(2)
+            .filter(|_| sql.trim_start().starts_with("CREATE EXTERNAL"))?;
         match self.tables {
             Tables::AsWritten => None,
             Tables::Cached => Some(format!("CACHE TABLE {name}")),
@@ -91,7 +93,9 @@ impl Database {
     async fn open(url: &str, suite: Suite) -> Result<Self> {
         let client = Client::open(url).await?;
         let mode = suite.mode;
-        client.run(&format!("SET millpond.execution_mode = '{mode}'")).await?;
+        client
+            .run(&format!("SET millpond.execution_mode = '{mode}'"))
+            .await?;
         Ok(Self { client, suite })
     }
 

@@ -4,8 +4,6 @@
 //! A few combinations run always, a sample of the others in each run (`MILLPOND_SEED` repeats one), and all of them
 //! with `just full`.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::Duration;
 
 use anyhow::{Context, Result};

@@ -3,7 +3,7 @@
 //! On the scheduler a [`ShardSource`] knows where each shard is; on an executor the codec gives it the store of the
 //! process and connections to the others. What is read of a shard is in [`ShardRead`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::internal_datafusion_err;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
@@ -22,6 +22,7 @@ use datafusion::object_store::ObjectStore;
 use datafusion::physical_expr::conjunction;
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr};
@@ -102,6 +103,15 @@ impl ShardSource {
     pub fn holder_of(&self, file: &PartitionedFile) -> Option<&str> {
         let shard = shard_of(file).ok()?;
         self.holders.get(&shard).map(String::as_str)
+    }
+
+    /// Columns that are read, by their place in the table: those of the result and those of the predicate.
+    pub fn columns_read(&self) -> BTreeSet<usize> {
+        let of_predicate = self.predicate.iter().flat_map(collect_columns);
+        let of_result = self.projection.file_indices.iter().copied();
+        of_result
+            .chain(of_predicate.map(|column| column.index()))
+            .collect()
     }
 
     /// Where the shards of some files are.

@@ -155,7 +155,7 @@ pub fn encode(statistics: &Statistics) -> Vec<u8> {
 pub fn decode(bytes: &[u8]) -> Result<Statistics> {
     let message = protobuf_common::Statistics::decode(bytes)
         .map_err(|error| internal_datafusion_err!("statistics of another version: {error}"))?;
-    Ok(Statistics::try_from(&message)?)
+    Statistics::try_from(&message)
 }
 
 #[cfg(test)]

@@ -226,7 +226,10 @@ impl Caches {
     }
 
     async fn is_current(&self, catalog: &StatementCatalog, key: &RelationKey, cache: &Cache) -> Result<bool> {
-        let validate = cache.settings.get("validate").and_then(|word| Validate::parse(word));
+        let validate = cache
+            .settings
+            .get("validate")
+            .and_then(|word| Validate::parse(word));
         let default = if cache.local {
             Validate::Always
         } else {
@@ -311,8 +314,14 @@ mod tests {
     fn words_of_validate() {
         assert_eq!(Validate::parse("ALWAYS"), Some(Validate::Always));
         assert_eq!(Validate::parse("never"), Some(Validate::Never));
-        assert_eq!(Validate::parse("interval"), Some(Validate::Every(REMOTE_INTERVAL)));
-        assert_eq!(Validate::parse("3s"), Some(Validate::Every(Duration::from_secs(3))));
+        assert_eq!(
+            Validate::parse("interval"),
+            Some(Validate::Every(REMOTE_INTERVAL))
+        );
+        assert_eq!(
+            Validate::parse("3s"),
+            Some(Validate::Every(Duration::from_secs(3)))
+        );
         assert_eq!(Validate::parse("sometimes"), None);
     }
 
@@ -335,14 +344,14 @@ mod tests {
     #[tokio::test]
     async fn queries_of_the_moment_are_refused() {
         let context = SessionContext::new();
-        context
-            .sql("CREATE TABLE t AS VALUES (1), (2)")
-            .await
-            .unwrap();
+        context.sql("CREATE TABLE t AS VALUES (1), (2)").await.unwrap();
         for (sql, refused) in [
             ("SELECT now() AS n, * FROM t", true),
             ("SELECT * FROM t WHERE random() < 0.5", true),
-            ("SELECT * FROM t WHERE column1 IN (SELECT column1 FROM t WHERE now() IS NULL)", true),
+            (
+                "SELECT * FROM t WHERE column1 IN (SELECT column1 FROM t WHERE now() IS NULL)",
+                true,
+            ),
             ("SELECT 1", true),
             ("SELECT upper('a') AS u, * FROM t", false),
         ] {

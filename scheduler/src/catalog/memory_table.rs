@@ -129,7 +129,10 @@ impl MemoryTable {
     fn groups(&self, shards: &[usize], wanted: usize) -> Result<Vec<FileGroup>> {
         let mut by_holder: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
         for shard in shards.iter().map(|index| &self.shards[*index]) {
-            by_holder.entry(shard.holder.as_str()).or_default().push(Part::whole(shard));
+            by_holder
+                .entry(shard.holder.as_str())
+                .or_default()
+                .push(Part::whole(shard));
         }
         let each = (wanted / by_holder.len().max(1)).max(1);
         let mut groups = Vec::new();

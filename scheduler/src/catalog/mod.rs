@@ -20,7 +20,7 @@ mod relation;
 mod statement_catalog;
 pub(crate) mod system;
 
+pub(crate) use cached::Caches;
 pub(crate) use location::resolve_location;
 pub(crate) use metadata::{Reads, what_is_read};
-pub(crate) use cached::Caches;
 pub(crate) use statement_catalog::{RelationKey, SessionFactory, StatementCatalog};

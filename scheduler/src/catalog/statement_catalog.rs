@@ -18,7 +18,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, TableType};
 use datafusion::physical_plan::collect;
-use datafusion::prelude::SessionConfig;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::CATALOG;
 use millpond_proto::catalog::{Relation, RelationKind, View};
@@ -58,17 +58,26 @@ impl SessionFactory {
         })
     }
 
-    /// A session state with the given settings and catalog.
+    /// A session state with the given settings and catalog. All states have one session id; see
+    /// [`SessionFactory::of_job`].
     pub(crate) fn state(
         &self,
         config: SessionConfig,
         catalogs: Arc<dyn CatalogProviderList>,
     ) -> SessionState {
-        SessionStateBuilder::new_from_existing(self.base.clone())
+        // Building a state anew takes longer than many a query.
+        let mut state = self.base.clone();
+        *state.config_mut() = config;
+        state.register_catalog_list(catalogs);
+        state
+    }
+
+    /// The same state with a session id of its own, as Ballista wants it for each job.
+    pub(crate) fn of_job(state: &SessionState) -> Arc<SessionContext> {
+        let state = SessionStateBuilder::new_from_existing(state.clone())
             .with_session_id(uuid::Uuid::new_v4().to_string())
-            .with_config(config)
-            .with_catalog_list(catalogs)
-            .build()
+            .build();
+        Arc::new(SessionContext::new_with_state(state))
     }
 }
 
@@ -209,7 +218,11 @@ impl StatementCatalog {
         key: &RelationKey,
         relation: &Relation,
     ) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Some(cache) = relation.cache.as_ref().filter(|_| !self.from_source.contains(key)) else {
+        let Some(cache) = relation
+            .cache
+            .as_ref()
+            .filter(|_| !self.from_source.contains(key))
+        else {
             return Ok(None);
         };
         let present = self.present_executors().await;

@@ -371,7 +371,9 @@ impl SystemTables {
                 let sum = |of: fn(&TableShard) -> u64| rows.map(|rows| rows.shards.iter().map(of).sum());
                 let cache = relation.cache.as_ref();
                 let state = cache.map(|cache| if cache.rows.is_some() { "filled" } else { "lazy" });
-                let filled_at = cache.filter(|cache| cache.rows.is_some()).map(|cache| cache.filled_at_ms);
+                let filled_at = cache
+                    .filter(|cache| cache.rows.is_some())
+                    .map(|cache| cache.filled_at_ms);
                 vec![
                     relation.schema.clone().into(),
                     relation.name.clone().into(),

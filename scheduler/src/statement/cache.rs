@@ -85,10 +85,11 @@ async fn cache(
         let catalog = run::statement_catalog(services, &statement.session).await;
         let relation = find(&catalog, &key)?;
         if !cached::can_be_cached(&relation) {
-            return Err(
-                Error::user(Code::NOT_SUPPORTED, format!("{} is in memory already", command.name))
-                    .with_hint("CACHE TABLE is for tables over files and for views"),
-            );
+            return Err(Error::user(
+                Code::NOT_SUPPORTED,
+                format!("{} is in memory already", command.name),
+            )
+            .with_hint("CACHE TABLE is for tables over files and for views"));
         }
         if !command.lazy {
             return fill(services, statement, &relation, settings, false).await;
@@ -139,9 +140,14 @@ async fn fill(
     {
         return Err(Error::user(
             Code::NOT_SUPPORTED,
-            format!("{} cannot be verified: {file} has neither a time nor an entity tag", relation.name),
+            format!(
+                "{} cannot be verified: {file} has neither a time nor an entity tag",
+                relation.name
+            ),
         )
-        .with_hint("CACHE TABLE ... OPTIONS ('validate' 'never'), and REFRESH TABLE when the file has changed"));
+        .with_hint(
+            "CACHE TABLE ... OPTIONS ('validate' 'never'), and REFRESH TABLE when the file has changed",
+        ));
     }
     let schema = Arc::new(memory::stored_schema(plan.schema().as_arrow(), true));
     let stored = memory::store(services, statement, &state, plan, &relation.name, &schema).await?;
@@ -175,11 +181,16 @@ async fn source_plan(state: &SessionState, relation: &Relation) -> Result<Logica
         quoted(&relation.schema),
         quoted(&relation.name)
     );
-    state.create_logical_plan(&sql).await.map_err(Error::from_datafusion)
+    state
+        .create_logical_plan(&sql)
+        .await
+        .map_err(Error::from_datafusion)
 }
 
 async fn source_state(catalog: &StatementCatalog, key: &RelationKey) -> Result<SourceState, Error> {
-    SourceState::of(catalog, key).await.map_err(Error::from_datafusion)
+    SourceState::of(catalog, key)
+        .await
+        .map_err(Error::from_datafusion)
 }
 
 async fn set(
@@ -195,7 +206,10 @@ async fn set(
         cache,
         only_if_cached,
     });
-    services.catalog.commit(vec![Change { kind: Some(change) }]).await?;
+    services
+        .catalog
+        .commit(vec![Change { kind: Some(change) }])
+        .await?;
     Ok(())
 }
 
@@ -208,7 +222,10 @@ async fn create_view(
     let catalog = run::statement_catalog(services, &statement.session).await;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let sql = format!("CREATE VIEW {} AS {query}", name.to_quoted_string());
-    let plan = state.create_logical_plan(&sql).await.map_err(Error::from_datafusion)?;
+    let plan = state
+        .create_logical_plan(&sql)
+        .await
+        .map_err(Error::from_datafusion)?;
     let LogicalPlan::Ddl(command @ DdlStatement::CreateView(_)) = plan else {
         return Err(Error::bug("a CREATE VIEW that is none"));
     };
@@ -227,11 +244,10 @@ fn key_of(name: &TableReference, default_schema: &str) -> Result<RelationKey, Er
     if let Some(catalog) = name.catalog()
         && catalog != CATALOG
     {
-        return Err(Error::user(
-            Code::UNKNOWN_RELATION,
-            format!("there is no catalog '{catalog}'"),
-        )
-        .with_hint(format!("the cluster has one catalog, '{CATALOG}'")));
+        return Err(
+            Error::user(Code::UNKNOWN_RELATION, format!("there is no catalog '{catalog}'"))
+                .with_hint(format!("the cluster has one catalog, '{CATALOG}'")),
+        );
     }
     let schema = name.schema().unwrap_or(default_schema);
     Ok((schema.to_string(), name.table().to_string()))
@@ -320,7 +336,10 @@ mod tests {
     fn options_are_checked() {
         let of = |key: &str, value: &str| settings_of(&[(key.to_string(), value.to_string())]);
         assert_eq!(of("cache.validate", "never").unwrap()["validate"], "never");
-        assert_eq!(of("storageLevel".to_lowercase().as_str(), "MEMORY").unwrap()["storage_level"], "memory");
+        assert_eq!(
+            of("storageLevel".to_lowercase().as_str(), "MEMORY").unwrap()["storage_level"],
+            "memory"
+        );
         assert_eq!(of("validate", "perhaps").unwrap_err().code, Code::INVALID_SETTING);
         assert_eq!(of("colour", "red").unwrap_err().code, Code::UNKNOWN_SETTING);
     }
@@ -330,7 +349,10 @@ mod tests {
         let key = |schema: &str, name: &str| (schema.to_string(), name.to_string());
         assert_eq!(key_of(&"t".into(), DEFAULT_SCHEMA).unwrap(), key("public", "t"));
         assert_eq!(key_of(&"s.t".into(), DEFAULT_SCHEMA).unwrap(), key("s", "t"));
-        assert_eq!(key_of(&"millpond.s.t".into(), DEFAULT_SCHEMA).unwrap(), key("s", "t"));
+        assert_eq!(
+            key_of(&"millpond.s.t".into(), DEFAULT_SCHEMA).unwrap(),
+            key("s", "t")
+        );
         assert!(key_of(&"other.s.t".into(), DEFAULT_SCHEMA).is_err());
     }
 }

@@ -10,40 +10,42 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use ballista_core::serde::scheduler::ExecutorMetadata;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::FileSource;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, stream};
 use millpond_engine::direct;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::files::file_scan;
 use millpond_engine::memory::Bytes;
-use millpond_engine::session::{ExecutionMode, MillpondOptions, session_config};
+use millpond_engine::session::{ExecutionMode, MillpondOptions};
 use millpond_engine::shards::ShardSource;
 
 use super::frontend::Services;
 use super::registry::Statement;
 use super::result::{ResultSet, Rows};
 use super::run::Planned;
-use super::{constants, job};
+use super::{constants, job, run};
 use crate::cluster::{data_address, wait_for_executors};
 
 /// What an executor reads from its own memory counts this part of what comes from elsewhere.
 const HELD_SHARE: u64 = 16;
 /// Bytes of a result that are held back, for the query to be run again if its executor is lost.
 const HEAD_BYTES: usize = 1 << 20;
+/// Tasks of a plan that run side by side, at least: an executor with one vcore is seldom alone on a machine with one.
+const PARTITIONS_MIN: usize = 2;
 /// Width that columns of no fixed width are taken to have.
 const TEXT_WIDTH: usize = 24;
 
@@ -80,7 +82,12 @@ impl fmt::Display for Route {
             Some(input) => {
                 let held = input.held_by(&self.address());
                 let other = input.total() - held;
-                write!(f, ", reads {} from its memory and {} from elsewhere", Bytes(held), Bytes(other))
+                write!(
+                    f,
+                    ", reads {} from its memory and {} from elsewhere",
+                    Bytes(held),
+                    Bytes(other)
+                )
             }
             None => f.write_str(", reads an unknown number of bytes"),
         }
@@ -97,7 +104,7 @@ pub(super) async fn query(
     let rows = job::rerun_after_loss(services, || async {
         match choose(services, &planned.state, &planned.plan).await? {
             Way::Staged(_) => Ok(None),
-            Way::Direct(route) => run(services, statement, &route, false).await.map(Some),
+            Way::Direct(route) => send(services, statement, &route, false).await.map(Some),
         }
     })
     .await?;
@@ -110,7 +117,7 @@ pub(super) async fn analyze(
     statement: &Arc<Statement>,
     route: &Route,
 ) -> Result<Vec<RecordBatch>, Error> {
-    let rows = run(services, statement, route, true).await?;
+    let rows = send(services, statement, route, true).await?;
     let batches: Vec<Result<RecordBatch, DataFusionError>> = rows.collect().await;
     batches
         .into_iter()
@@ -118,7 +125,7 @@ pub(super) async fn analyze(
         .collect()
 }
 
-async fn run(
+async fn send(
     services: &Services,
     statement: &Arc<Statement>,
     route: &Route,
@@ -127,9 +134,11 @@ async fn run(
     let _permit = services.admission.admit().await?;
     statement.start_running();
     statement.update(|status| (status.stages_total, status.tasks_total) = (1, 1));
+    let start = Instant::now();
     let ticket = direct::encode(route.plan.clone(), &route.config, &statement.id, analyze)
         .map_err(Error::from_datafusion)?;
     let mut rows = services.connections.run(&route.address(), &ticket).await?;
+    tracing::debug!(elapsed = ?start.elapsed(), executor = route.executor.id, "sent a direct plan");
     let (mut head, mut bytes) = (Vec::new(), 0);
     while bytes < HEAD_BYTES
         && let Some(batch) = rows.next().await
@@ -138,6 +147,7 @@ async fn run(
         bytes += batch.get_array_memory_size();
         head.push(Ok(batch));
     }
+    tracing::debug!(elapsed = ?start.elapsed(), bytes, "has the first rows");
     statement.update(|status| (status.stages_done, status.tasks_done) = (1, 1));
     let rest = rows.map(|batch| batch.map_err(DataFusionError::from));
     Ok(stream::iter(head).chain(rest).boxed())
@@ -152,14 +162,19 @@ pub(super) async fn choose(
     state: &SessionState,
     plan: &LogicalPlan,
 ) -> Result<Way, Error> {
+    let start = Instant::now();
     let options = MillpondOptions::of(state.config());
     if options.execution_mode == ExecutionMode::Staged {
         return Ok(Way::Staged("millpond.execution_mode is staged".to_string()));
     }
     wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
     let executors = services.cluster.executors().await;
-    let vcores = executors.iter().map(|executor| executor.specification.vcores).max();
-    let config = config_for(services, state, vcores.unwrap_or(1) as usize)?;
+    let vcores = executors
+        .iter()
+        .map(|executor| executor.specification.vcores)
+        .max();
+    let vcores = vcores.map_or(PARTITIONS_MIN, |vcores| vcores as usize);
+    let config = config_for(services, state, vcores).await?;
     let mut state = state.clone();
     *state.config_mut() = config.clone();
     let plan = constants::for_cluster(plan.clone())?;
@@ -167,6 +182,7 @@ pub(super) async fn choose(
         .create_physical_plan(&plan)
         .await
         .map_err(Error::from_datafusion)?;
+    tracing::debug!(elapsed = ?start.elapsed(), "planned for one process");
     let input = input_of(&plan);
     let executor = nearest(executors, input.as_ref())?;
     let route = Route {
@@ -190,10 +206,18 @@ pub(super) async fn choose(
 }
 
 /// The settings of the session for one process. The user's number of output partitions, if there is one, stays.
-fn config_for(services: &Services, state: &SessionState, vcores: usize) -> Result<SessionConfig, Error> {
+async fn config_for(
+    services: &Services,
+    state: &SessionState,
+    vcores: usize,
+) -> Result<SessionConfig, Error> {
     let wanted = state.config().target_partitions();
-    let of_cluster = services.target_partitions.is_none() && wanted != session_config().target_partitions();
-    let partitions = if of_cluster { vcores.min(wanted) } else { wanted };
+    let of_cluster = wanted == run::partitions_of_cluster(services).await;
+    let partitions = if of_cluster {
+        vcores.max(PARTITIONS_MIN)
+    } else {
+        wanted
+    };
     direct::single_process(state.config(), partitions).map_err(Error::from_datafusion)
 }
 
@@ -201,7 +225,9 @@ fn config_for(services: &Services, state: &SessionState, vcores: usize) -> Resul
 fn nearest(executors: Vec<ExecutorMetadata>, input: Option<&Input>) -> Result<ExecutorMetadata, Error> {
     static TURN: AtomicUsize = AtomicUsize::new(0);
     let held = |executor: &ExecutorMetadata| {
-        input.map_or(0, |input| input.held_by(&data_address(&executor.host, executor.port)))
+        input.map_or(0, |input| {
+            input.held_by(&data_address(&executor.host, executor.port))
+        })
     };
     let most = executors.iter().map(held).max().unwrap_or(0);
     let mut best: Vec<ExecutorMetadata> = executors
@@ -256,10 +282,10 @@ fn input_of(plan: &Arc<dyn ExecutionPlan>) -> Option<Input> {
 
 fn add_leaf(input: &mut Input, leaf: &Arc<dyn ExecutionPlan>) -> Option<()> {
     if let Some((scan, source)) = ShardSource::scanned_by(leaf) {
-        let share = share_of_columns(scan);
+        let share = share_of_columns(source);
         for file in scan.file_groups.iter().flat_map(|group| group.files()) {
             // The size is that of the rows in the file's range.
-            let bytes = (file.object_meta.size as f64 * share) as u64;
+            let bytes = (file.object_meta.size as f64 * share).ceil() as u64;
             *input.held.entry(source.holder_of(file)?.to_string()).or_default() += bytes;
         }
     } else if let Some(scan) = file_scan(leaf) {
@@ -286,19 +312,22 @@ fn is_in_plan(leaf: &Arc<dyn ExecutionPlan>) -> bool {
     let in_memory = leaf
         .downcast_ref::<DataSourceExec>()
         .is_some_and(|exec| exec.data_source().downcast_ref::<MemorySourceConfig>().is_some());
-    in_memory || leaf.downcast_ref::<EmptyExec>().is_some() || leaf.downcast_ref::<PlaceholderRowExec>().is_some()
+    in_memory
+        || leaf.downcast_ref::<EmptyExec>().is_some()
+        || leaf.downcast_ref::<PlaceholderRowExec>().is_some()
 }
 
-/// The part of a row's bytes that the columns of a scan take, judged by their types.
-fn share_of_columns(scan: &FileScanConfig) -> f64 {
-    let whole = width(scan.file_schema());
-    let read = scan.projected_schema().map_or(whole, |schema| width(&schema));
-    (read as f64 / whole.max(1) as f64).min(1.0)
-}
-
-fn width(schema: &Schema) -> usize {
-    let width_of = |data_type: &DataType| data_type.primitive_width().unwrap_or(TEXT_WIDTH);
-    schema.fields().iter().map(|field| width_of(field.data_type())).sum()
+/// The part of a row's bytes that the columns of a scan take, judged by their types. Rows without columns count a
+/// little, so that a scan is nearest to where its rows are.
+fn share_of_columns(source: &ShardSource) -> f64 {
+    let schema = source.table_schema().file_schema();
+    let width = |index: usize| {
+        let data_type = schema.field(index).data_type();
+        data_type.primitive_width().unwrap_or(TEXT_WIDTH)
+    };
+    let whole: usize = (0..schema.fields().len()).map(width).sum();
+    let read: usize = source.columns_read().into_iter().map(width).sum();
+    (read.max(1) as f64 / whole.max(1) as f64).min(1.0)
 }
 
 #[cfg(test)]

@@ -10,16 +10,15 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::displayable;
-use datafusion::prelude::SessionContext;
 use millpond_engine::error::Error;
 
+use super::direct::{self, Route, Way};
 use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::run::Planned;
-use super::direct::{self, Route, Way};
 use super::{job, memory, write};
-use crate::catalog::{Reads, what_is_read};
+use crate::catalog::{Reads, SessionFactory, what_is_read};
 use crate::cluster::StageReport;
 
 /// Plans the statement and shows logical, physical and distributed plan, an operator a line.
@@ -122,9 +121,14 @@ pub(super) async fn analyze(
         write::execute(services, statement, planned).await?.job
     } else if let Way::Direct(route) = direct::choose(services, &state, &plan).await? {
         let plans = direct::analyze(services, statement, &route).await?;
-        return table(plans.iter().flat_map(|batch| direct_rows(&route, batch)).collect());
+        return table(
+            plans
+                .iter()
+                .flat_map(|batch| direct_rows(&route, batch))
+                .collect(),
+        );
     } else {
-        let context = Arc::new(SessionContext::new_with_state(state));
+        let context = SessionFactory::of_job(&state);
         let run = || job::run(services, statement, context.clone(), &plan, job::Watched::Yes);
         job::rerun_after_loss(services, run).await?.id
     };
@@ -139,7 +143,10 @@ pub(super) async fn analyze(
 
 /// Rows of `EXPLAIN ANALYZE` from the one column of a direct plan's answer.
 fn direct_rows(route: &Route, batch: &RecordBatch) -> Vec<(String, String)> {
-    let texts = batch.columns().first().and_then(|column| column.as_string_opt::<i32>());
+    let texts = batch
+        .columns()
+        .first()
+        .and_then(|column| column.as_string_opt::<i32>());
     let texts = texts.into_iter().flat_map(|texts| texts.iter().flatten());
     texts.map(|text| (route.to_string(), text.to_string())).collect()
 }

@@ -22,7 +22,6 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{
     CreateMemoryTable, DmlStatement, EmptyRelation, Extension, LogicalPlan, LogicalPlanBuilder, WriteOp,
 };
-use datafusion::prelude::SessionContext;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{decode_schema, encode_schema};
 use millpond_engine::session::{CATALOG, DEFAULT_SCHEMA};
@@ -33,7 +32,7 @@ use millpond_proto::plan::ShardSink;
 use super::frontend::Services;
 use super::job::{self, Watched};
 use super::registry::Statement;
-use crate::catalog::{StatementCatalog, ddl};
+use crate::catalog::{SessionFactory, StatementCatalog, ddl};
 use crate::cluster::data_address;
 use crate::shards::RunningWrite;
 
@@ -233,7 +232,7 @@ pub(super) async fn store(
     schema: &SchemaRef,
 ) -> Result<StoredShards, Error> {
     let plan = Arc::new(plan);
-    let context = Arc::new(SessionContext::new_with_state(state.clone()));
+    let context = SessionFactory::of_job(state);
     job::rerun_after_loss(services, || async {
         let write = services.shards.start_write();
         let plan = sink_plan(plan.clone(), table, write.id(), schema)?;
@@ -278,7 +277,7 @@ async fn counted(
     state: &SessionState,
     plan: LogicalPlan,
 ) -> Result<u64, Error> {
-    let context = Arc::new(SessionContext::new_with_state(state.clone()));
+    let context = SessionFactory::of_job(state);
     let run = || job::run(services, statement, context.clone(), &plan, Watched::No);
     let finished = job::rerun_after_loss(services, run).await?;
     let mut count = 0;

@@ -16,7 +16,7 @@ use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::{cache, direct, explain, job, limits, memory, syntax, write};
-use crate::catalog::{Reads, StatementCatalog, ddl, what_is_read};
+use crate::catalog::{Reads, SessionFactory, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 
 /// A statement that has been planned.
@@ -63,11 +63,7 @@ pub(super) async fn statement_catalog(services: &Services, session: &Session) ->
     let defaults = millpond_engine::session::session_config();
     // A user who set the number of output partitions keeps it; else it follows the size of the cluster.
     if config.target_partitions() == defaults.target_partitions() {
-        let partitions = match services.target_partitions {
-            None => services.cluster.vcores().await.max(2),
-            Some(fixed) => fixed,
-        };
-        config = config.with_target_partitions(partitions);
+        config = config.with_target_partitions(partitions_of_cluster(services).await);
     }
     StatementCatalog::new(
         services.shards.pin(&services.catalog),
@@ -75,6 +71,14 @@ pub(super) async fn statement_catalog(services: &Services, session: &Session) ->
         config,
         services.system.clone(),
     )
+}
+
+/// Output partitions of an exchange if the user does not say: as configured, else the cores of the cluster.
+pub(super) async fn partitions_of_cluster(services: &Services) -> usize {
+    match services.target_partitions {
+        None => services.cluster.vcores().await.max(2),
+        Some(fixed) => fixed,
+    }
 }
 
 /// Plans a statement without running it, for prepared statements and schemas.
@@ -295,7 +299,7 @@ async fn on_cluster(
     if let Some(result) = direct::query(services, statement, &planned).await? {
         return Ok(result);
     }
-    let context = Arc::new(SessionContext::new_with_state(planned.state));
+    let context = SessionFactory::of_job(&planned.state);
     let run = || job::run(services, statement, context.clone(), &planned.plan, Watched::Yes);
     let finished = job::rerun_after_loss(services, run).await?;
     Ok(ResultSet::of_job(context, planned.plan, finished))

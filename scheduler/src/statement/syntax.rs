@@ -123,7 +123,8 @@ impl Words<'_> {
         } else {
             Vec::new()
         };
-        let has_query = self.take("AS") || matches!(self.parser.peek_token().token, Token::Word(_) | Token::LParen);
+        let has_query =
+            self.take("AS") || matches!(self.parser.peek_token().token, Token::Word(_) | Token::LParen);
         let query = if has_query {
             Some(self.parser.parse_query()?.to_string())
         } else {
@@ -216,7 +217,10 @@ mod tests {
             read("CACHE TABLE s.t OPTIONS () AS SELECT 1"),
             cache(false, &[], Some("SELECT 1"))
         );
-        assert_eq!(read("CACHE TABLE s.t SELECT 1"), cache(false, &[], Some("SELECT 1")));
+        assert_eq!(
+            read("CACHE TABLE s.t SELECT 1"),
+            cache(false, &[], Some("SELECT 1"))
+        );
     }
 
     #[test]
@@ -238,7 +242,14 @@ mod tests {
         for sql in ["SELECT 1", "", "CREATE TABLE cache (a INT)", "'"] {
             assert_eq!(parse(sql).unwrap(), None, "{sql}");
         }
-        for sql in ["CACHE t", "CACHE TABLE", "UNCACHE TABLE IF t", "CLEAR", "REFRESH TABLE t u", "CACHE TABLE t OPTIONS ('a'"] {
+        for sql in [
+            "CACHE t",
+            "CACHE TABLE",
+            "UNCACHE TABLE IF t",
+            "CLEAR",
+            "REFRESH TABLE t u",
+            "CACHE TABLE t OPTIONS ('a'",
+        ] {
             assert_eq!(parse(sql).unwrap_err().code, Code::SYNTAX, "{sql}");
         }
     }

@@ -20,7 +20,6 @@ use datafusion::arrow::array::{RecordBatch, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Extension, LogicalPlan};
-use datafusion::prelude::SessionContext;
 use millpond_engine::error::Error;
 use millpond_engine::files::{FileConcatNode, FileSinkNode, SinkRow};
 use millpond_proto::plan::{FileConcat, FileSink};
@@ -31,7 +30,7 @@ use super::memory;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::run::Planned;
-use crate::catalog::StatementCatalog;
+use crate::catalog::{SessionFactory, StatementCatalog};
 use staging::Staging;
 use target::Write;
 
@@ -98,7 +97,7 @@ async fn attempt(
     write: &Write,
 ) -> Result<Written, Error> {
     let staging = Staging::new(state, &write.target)?;
-    let context = Arc::new(SessionContext::new_with_state(state.clone()));
+    let context = SessionFactory::of_job(state);
     let plan = sink_plan(write, staging.url().to_string())?;
     let finished = match job::run(services, statement, context.clone(), &plan, Watched::Yes).await {
         Ok(finished) => finished,
