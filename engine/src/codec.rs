@@ -133,9 +133,10 @@ impl Codec {
         let shards = source
             .places(files)
             .into_iter()
-            .map(|(shard, holder)| ShardPlace {
+            .map(|(shard, mut holders)| ShardPlace {
                 shard: shard.to_string(),
-                holder,
+                replicas: holders.split_off(holders.len().min(1)),
+                holder: holders.pop().unwrap_or_default(),
             })
             .collect();
         let predicate = match source.filter() {
@@ -163,7 +164,11 @@ impl Codec {
         let holders = message
             .shards
             .iter()
-            .map(|place| Ok((place.shard.parse()?, place.holder.clone())))
+            .map(|place| {
+                let replicas = place.replicas.iter().cloned();
+                let holders = std::iter::once(place.holder.clone()).chain(replicas);
+                Ok((place.shard.parse()?, holders.collect()))
+            })
             .collect::<Result<_>>()?;
         let context = PhysicalPlanDecodeContext::new(context, self);
         let predicate = if message.predicate.is_empty() {

@@ -40,7 +40,7 @@ pub struct Entry {
 #[derive(Clone, PartialEq, Message)]
 pub struct Change {
     /// What changes. Empty means: written by a newer version, refuse.
-    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub kind: Option<ChangeKind>,
 }
 
@@ -71,6 +71,9 @@ pub enum ChangeKind {
     /// Rows of a table or view are kept in memory, or are not any more.
     #[prost(message, tag = "8")]
     SetCache(SetCache),
+    /// Shards are at other places than before; the rows are the same.
+    #[prost(message, tag = "9")]
+    PlaceShards(PlaceShards),
 }
 
 /// Names a schema of the cluster's one catalog.
@@ -147,6 +150,26 @@ pub struct MemoryTable {
     /// The statement that created it.
     #[prost(string, tag = "5")]
     pub definition: String,
+    /// Options it was created with, checked.
+    #[prost(map = "string, string", tag = "6")]
+    pub settings: std::collections::HashMap<String, String>,
+    /// How its rows can be computed again; absent if they cannot.
+    #[prost(message, optional, tag = "7")]
+    pub lineage: Option<Lineage>,
+}
+
+/// How the rows of a table's first version can be computed again, from its definition.
+#[derive(Clone, PartialEq, Message)]
+pub struct Lineage {
+    /// SHA-256 of the definitions and files that were read; others than today's mean that it cannot be done any more.
+    #[prost(bytes = "vec", tag = "1")]
+    pub source: Vec<u8>,
+    /// Schema that names without one belong to, in the definition.
+    #[prost(string, tag = "2")]
+    pub default_schema: String,
+    /// Settings of the session that differed from those of a new one.
+    #[prost(map = "string, string", tag = "3")]
+    pub settings: std::collections::HashMap<String, String>,
 }
 
 /// Rows of a relation that are kept in memory beside their source.
@@ -207,6 +230,46 @@ pub struct TableShard {
     /// What is known of its columns: a `Statistics` message of DataFusion.
     #[prost(bytes = "vec", tag = "5")]
     pub statistics: Vec<u8>,
+    /// `HOST:PORT` of further executors that hold it.
+    #[prost(string, repeated, tag = "6")]
+    pub replicas: Vec<String>,
+    /// Path of its snapshot in the state store, below `tables/`; empty if it has none.
+    #[prost(string, tag = "7")]
+    pub snapshot: String,
+    /// Hash class of its rows, from 0, if the table is partitioned by columns.
+    #[prost(uint32, optional, tag = "8")]
+    pub bucket: Option<u32>,
+}
+
+/// New places of shards of one table.
+#[derive(Clone, PartialEq, Message)]
+pub struct PlaceShards {
+    /// Schema of the table, or of the relation whose cache it is.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The table; refused if another one has the name now.
+    #[prost(string, tag = "3")]
+    pub table_id: String,
+    /// The shards. One that the table does not have any more is passed over.
+    #[prost(message, repeated, tag = "4")]
+    pub places: Vec<ShardPlaces>,
+}
+
+/// Where a shard is now.
+#[derive(Clone, PartialEq, Message)]
+pub struct ShardPlaces {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub shard: String,
+    /// `HOST:PORT` of the executors that hold it, at least one.
+    #[prost(string, repeated, tag = "2")]
+    pub holders: Vec<String>,
+    /// Path of its snapshot, as in [`TableShard`].
+    #[prost(string, tag = "3")]
+    pub snapshot: String,
 }
 
 /// A commit of rows.

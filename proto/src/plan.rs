@@ -103,6 +103,18 @@ pub struct ShardSink {
     /// Columns of the table: an Arrow schema as an encapsulated IPC message.
     #[prost(bytes = "vec", tag = "3")]
     pub arrow_schema: Vec<u8>,
+    /// URL of the folder for snapshots of the shards; empty if there are to be none.
+    #[prost(string, tag = "4")]
+    pub snapshots: String,
+    /// Where the rows are kept: `memory`, `memory_and_disk` or `disk`. Empty is the second.
+    #[prost(string, tag = "5")]
+    pub storage_level: String,
+    /// Columns by whose hash the rows are distributed, by their place in the table.
+    #[prost(uint32, repeated, tag = "6")]
+    pub partition_by: Vec<u32>,
+    /// Columns by which the rows of each task are sorted, by their place in the table.
+    #[prost(uint32, repeated, tag = "7")]
+    pub sort_by: Vec<u32>,
 }
 
 /// A scan of shards.
@@ -128,6 +140,9 @@ pub struct ShardPlace {
     /// `HOST:PORT` of the data port of the executor that holds it.
     #[prost(string, tag = "2")]
     pub holder: String,
+    /// The same of further executors that hold it.
+    #[prost(string, repeated, tag = "3")]
+    pub replicas: Vec<String>,
 }
 
 /// Asks an executor for the rows of a shard.
@@ -182,6 +197,57 @@ pub struct StoredShard {
     /// Milliseconds since it was stored.
     #[prost(uint64, tag = "6")]
     pub age_ms: u64,
+    /// Bytes of its file on the executor's disk; 0 if it is in memory.
+    #[prost(uint64, tag = "7")]
+    pub disk_bytes: u64,
+}
+
+/// Asks an executor to hold shards that are elsewhere.
+#[derive(Clone, PartialEq, Message)]
+pub struct CopyShards {
+    /// Table, for messages.
+    #[prost(string, tag = "1")]
+    pub table: String,
+    /// Identifier of the write that they belong to until a commit names their place.
+    #[prost(string, tag = "2")]
+    pub write: String,
+    /// Columns of the table: an Arrow schema as an encapsulated IPC message.
+    #[prost(bytes = "vec", tag = "3")]
+    pub arrow_schema: Vec<u8>,
+    /// URL of the folder of snapshots.
+    #[prost(string, tag = "4")]
+    pub snapshots: String,
+    /// The shards.
+    #[prost(message, repeated, tag = "5")]
+    pub shards: Vec<ShardCopy>,
+    /// As in [`ShardSink`].
+    #[prost(string, tag = "6")]
+    pub storage_level: String,
+}
+
+/// A shard and where it can be read.
+#[derive(Clone, PartialEq, Message)]
+pub struct ShardCopy {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub shard: String,
+    /// `HOST:PORT` of executors that hold it, best first.
+    #[prost(string, repeated, tag = "2")]
+    pub holders: Vec<String>,
+    /// Path of its snapshot below the folder of snapshots; empty if it has none.
+    #[prost(string, tag = "3")]
+    pub snapshot: String,
+}
+
+/// Asks an executor to write snapshots of shards that it holds.
+#[derive(Clone, PartialEq, Message)]
+pub struct SaveShards {
+    /// URL of the folder of snapshots.
+    #[prost(string, tag = "1")]
+    pub snapshots: String,
+    /// The shards, each with the path that its snapshot is to have.
+    #[prost(message, repeated, tag = "2")]
+    pub shards: Vec<ShardCopy>,
 }
 
 /// A whole plan that one executor runs at once, without a job.

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 
 use super::code::Code;
 use super::find::{find, inner_of};
+use super::from_text::lost;
 use super::position::Position;
 use super::typed::Error;
 use super::wording::{cut, word};
@@ -262,7 +263,8 @@ fn of_arrow(error: &ArrowError) -> Error {
         ArrowError::CsvError(text) => of_csv(text),
         ArrowError::JsonError(text) => bad_data("JSON", text),
         ArrowError::AvroError(text) => bad_data("Avro", text),
-        ArrowError::IpcError(text) => bad_data("Arrow", text),
+        // Ballista hands on the end of a connection as if it were bad data.
+        ArrowError::IpcError(text) => lost(text).unwrap_or_else(|| bad_data("Arrow", text)),
         ArrowError::ParquetError(text) => bad_data("Parquet", text),
         ArrowError::ParseError(text) if text.contains("at line") => of_csv(text),
         ArrowError::ParseError(text)

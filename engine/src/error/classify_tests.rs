@@ -251,3 +251,12 @@ fn ballista_errors_keep_their_meaning() {
         "the statement was cancelled",
     );
 }
+
+#[test]
+fn end_of_a_connection_in_the_middle_of_rows_is_a_lost_executor() {
+    let text = "code: 'Unknown error', message: \"h2 protocol error: error reading a body from connection\"";
+    let error = datafusion::arrow::error::ArrowError::IpcError(text.to_owned());
+    assert_eq!(Error::from_datafusion(error.into()).code, Code::EXECUTOR_LOST);
+    let error = datafusion::arrow::error::ArrowError::IpcError("a message is cut".to_owned());
+    assert_eq!(Error::from_datafusion(error.into()).code, Code::BAD_DATA);
+}

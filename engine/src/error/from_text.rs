@@ -109,7 +109,7 @@ fn shown(text: &str) -> Option<Error> {
 }
 
 /// The loss of an executor, as Ballista words it.
-fn lost(text: &str) -> Option<Error> {
+pub(super) fn lost(text: &str) -> Option<Error> {
     if let Some((_, after)) = text.split_once("fetch partition error from Executor ") {
         let executor = after.split(',').next().unwrap_or(after);
         return Some(executor_lost(executor, after));
@@ -119,6 +119,8 @@ fn lost(text: &str) -> Option<Error> {
         "FetchFailed(",
         "Grpc connection error",
         "transport error",
+        "h2 protocol error",
+        "error reading a body from connection",
         "Executor lost",
     ];
     words.iter().any(|word| text.contains(word)).then(|| {

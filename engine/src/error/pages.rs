@@ -132,6 +132,11 @@ pages! {
         why: "The rows of a table in memory are with the executors only; this version keeps no second copy of them.",
         remedy: "Make the table again with `CREATE OR REPLACE TABLE ... AS SELECT ...`, or drop it. Keep what must not be lost in files as well.",
     }
+    SHARD_MOVED = 26, Resource, Retry, "a part of a table in memory is not where it was" {
+        happened: "The executors that held a part of a table in memory could not be read, and the statement could not be planned again by itself.",
+        why: "An executor was lost or drained while a part of the result had already been sent, or recovery took longer than `recovery.timeout`.",
+        remedy: "Run the statement again. `SELECT * FROM system.shards` shows where the parts are now.",
+    }
     FILE_MISSING = 30, External, Never, "no such file" {
         happened: "A file or folder that the statement reads is not there.",
         why: "The path is misspelt, the file was moved after the table was created, or it is on another machine: every executor must see it under the same path.",

@@ -35,8 +35,8 @@ use crate::codec;
 use crate::connections::Connections;
 use crate::files::file_scan;
 
-/// Shards by name, and the `HOST:PORT` of the data port of the executor that holds each.
-pub type Holders = Arc<HashMap<ShardId, String>>;
+/// Shards by name, and the `HOST:PORT` of the data ports of the executors that hold each, at least one, best first.
+pub type Holders = Arc<HashMap<ShardId, Vec<String>>>;
 
 /// What an executor reads shards with.
 #[derive(Debug, Clone)]
@@ -99,10 +99,10 @@ impl ShardSource {
         PartitionedFile::new(shard.to_string(), bytes.max(1)).with_range(place(rows.start), place(rows.end))
     }
 
-    /// `HOST:PORT` of the data port of the executor that holds a file's shard.
+    /// `HOST:PORT` of the data port of the executor where a file's shard is best read.
     pub fn holder_of(&self, file: &PartitionedFile) -> Option<&str> {
         let shard = shard_of(file).ok()?;
-        self.holders.get(&shard).map(String::as_str)
+        self.holders.get(&shard)?.first().map(String::as_str)
     }
 
     /// Columns that are read, by their place in the table: those of the result and those of the predicate.
@@ -118,7 +118,7 @@ impl ShardSource {
     pub fn places<'a>(
         &'a self,
         files: impl IntoIterator<Item = &'a PartitionedFile>,
-    ) -> Vec<(ShardId, String)> {
+    ) -> Vec<(ShardId, Vec<String>)> {
         files
             .into_iter()
             .filter_map(|file| {
@@ -263,9 +263,9 @@ impl ShardOpener {
         }
     }
 
-    /// Rows of a shard that another executor holds.
+    /// Rows of a shard that other executors hold, from the first of them that has it.
     fn remote_rows(&self, id: ShardId, read: &ShardRead) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let holder = self
+        let holders = self
             .holders
             .get(&id)
             .cloned()
@@ -273,7 +273,7 @@ impl ShardOpener {
         let ticket = read.ticket(id, codec::physical_codec(None).as_ref())?;
         let connections = self.reader.connections.clone();
         let opened = async move {
-            let rows = connections.read(&holder, &ticket).await?;
+            let rows = connections.read_any(&holders, &ticket).await?;
             Ok::<_, DataFusionError>(rows.map_err(DataFusionError::from))
         };
         Ok(stream::once(opened).try_flatten().boxed())

@@ -128,6 +128,8 @@ pub struct Stored {
     pub hits: u64,
     /// Milliseconds since it was stored.
     pub age_ms: u64,
+    /// Bytes of its file on disk; 0 if it is in memory.
+    pub disk_bytes: usize,
 }
 
 /// All shards of a process. Reads take no lock that a write holds for long.
@@ -157,8 +159,14 @@ impl ShardStore {
 
     /// Starts a shard of a table; `table` names it in errors.
     pub fn start(&self, table: &str, write: &str, schema: SchemaRef) -> Writer<'_> {
+        self.start_copy(ShardId::random(), table, write, schema)
+    }
+
+    /// Starts a shard that is elsewhere too.
+    pub fn start_copy(&self, id: ShardId, table: &str, write: &str, schema: SchemaRef) -> Writer<'_> {
         Writer {
             store: self,
+            id,
             table: table.to_string(),
             write: write.to_string(),
             schema,
@@ -196,6 +204,7 @@ impl ShardStore {
                     bytes: shard.bytes(),
                     hits: shard.hits.load(Ordering::Relaxed),
                     age_ms: u64::try_from(shard.stored_at.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    disk_bytes: 0,
                 }
             })
             .collect()
@@ -230,6 +239,7 @@ impl ShardStore {
 /// A shard that is being written. Dropped before [`Writer::finish`], it leaves nothing.
 pub struct Writer<'a> {
     store: &'a ShardStore,
+    id: ShardId,
     table: String,
     write: String,
     schema: SchemaRef,
@@ -307,7 +317,7 @@ impl Writer<'_> {
             .map(|batch| Arc::new(statistics::of_batch(batch)))
             .collect();
         let shard = Arc::new(Shard {
-            id: ShardId::random(),
+            id: self.id,
             write: self.write,
             summary: statistics::of_shard(&self.schema, &self.batches, &of_batches)?,
             statistics: of_batches,

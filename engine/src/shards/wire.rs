@@ -11,7 +11,7 @@ use millpond_proto::plan::{ShardList, ShardTicket, StoredShard};
 
 use super::store::{ShardId, Stored};
 use crate::connections::Connections;
-use crate::error::Error;
+use crate::error::{Code, Error};
 
 /// Start of a ticket for a shard. Ballista's tickets are protobuf messages, which do not start with a zero byte.
 pub const TICKET_MARK: &[u8] = b"\0shard";
@@ -21,11 +21,36 @@ pub const LIST: &str = "millpond.shards.list";
 pub const DROP: &str = "millpond.shards.drop";
 
 impl Connections {
-    /// Streams rows of a shard.
+    /// Streams rows of a shard from the first of its holders that has it.
     ///
     /// # Errors
-    /// [`Code::EXECUTOR_LOST`] if the executor or the shard is gone.
-    pub async fn read(
+    /// [`Code::SHARD_MOVED`] if none has it, or the one that is read is lost on the way: the statement must be planned
+    /// again, for the shard may be elsewhere by then.
+    pub async fn read_any(
+        &self,
+        holders: &[String],
+        ticket: &ShardTicket,
+    ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+        let moved = |error: &Error| error.code == Code::EXECUTOR_LOST;
+        let mut reasons = Vec::new();
+        for holder in holders {
+            match self.read(holder, ticket).await {
+                Ok(rows) => {
+                    let shard = ticket.shard.clone();
+                    let broken = move |error: Error| match moved(&error) {
+                        true => shard_moved(&shard, &error.message),
+                        false => error,
+                    };
+                    return Ok(rows.map_err(broken).boxed());
+                }
+                Err(error) if moved(&error) => reasons.push(error.message),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(shard_moved(&ticket.shard, &reasons.join("; ")))
+    }
+
+    async fn read(
         &self,
         holder: &str,
         ticket: &ShardTicket,
@@ -69,6 +94,15 @@ impl Connections {
     }
 }
 
+fn shard_moved(shard: &str, reason: &str) -> Error {
+    Error::new(
+        Code::SHARD_MOVED,
+        format!("shard {shard} cannot be read from its holders"),
+    )
+    .with_detail(reason)
+    .with_hint("run the statement again")
+}
+
 /// A list as it is sent.
 pub fn list_message(stored: &[Stored]) -> ShardList {
     ShardList {
@@ -81,6 +115,7 @@ pub fn list_message(stored: &[Stored]) -> ShardList {
                 bytes: stored.bytes as u64,
                 hits: stored.hits,
                 age_ms: stored.age_ms,
+                disk_bytes: stored.disk_bytes as u64,
             })
             .collect(),
     }
@@ -94,5 +129,6 @@ fn read_stored(message: &StoredShard) -> Result<Stored, Error> {
         bytes: usize::try_from(message.bytes).unwrap_or(usize::MAX),
         hits: message.hits,
         age_ms: message.age_ms,
+        disk_bytes: usize::try_from(message.disk_bytes).unwrap_or(usize::MAX),
     })
 }

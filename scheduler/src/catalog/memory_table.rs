@@ -62,7 +62,7 @@ impl MemoryTable {
         let holders = stored
             .shards
             .iter()
-            .map(|shard| Ok((shard.shard.parse()?, shard.holder.clone())))
+            .map(|shard| Ok((shard.shard.parse()?, vec![shard.holder.clone()])))
             .collect::<Result<_, Error>>()?;
         let schema = decode_schema(&stored.arrow_schema).map_err(Error::from_datafusion)?;
         Ok(Self {
@@ -274,7 +274,7 @@ mod tests {
                     holder: holder.to_string(),
                     rows: *rows,
                     bytes: rows * 8,
-                    statistics: Vec::new(),
+                    ..Default::default()
                 })
                 .collect(),
             ..Default::default()

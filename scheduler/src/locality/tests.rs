@@ -40,7 +40,7 @@ pub(super) fn shard_scan(groups: &[&[(&str, u64)]]) -> Arc<dyn ExecutionPlan> {
         .map(|shards| {
             let files = shards.iter().map(|(holder, bytes)| {
                 let shard = ShardId::random();
-                holders.insert(shard, holder.to_string());
+                holders.insert(shard, vec![holder.to_string()]);
                 ShardSource::file_of(shard, 0..*bytes, *bytes)
             });
             FileGroup::new(files.collect())

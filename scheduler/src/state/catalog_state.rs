@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use millpond_engine::session::DEFAULT_SCHEMA;
 use millpond_proto::catalog::{
-    Change, ChangeKind, CommitShards, Entry, FORMAT, Relation, RelationKind, SchemaRef, SetCache, Snapshot,
+    Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, PlaceShards, Relation, RelationKind, SchemaRef,
+    SetCache, Snapshot,
 };
 
 use super::Error;
@@ -51,6 +52,7 @@ impl CatalogState {
             Some(ChangeKind::DropRelation(relation)) => self.drop_relation(&relation.schema, &relation.name),
             Some(ChangeKind::CommitShards(commit)) => self.commit_shards(commit),
             Some(ChangeKind::SetCache(set)) => self.set_cache(set),
+            Some(ChangeKind::PlaceShards(placed)) => self.place_shards(placed),
             None => Err(self.unknown_change()),
         }
     }
@@ -180,6 +182,29 @@ impl CatalogState {
         Ok(())
     }
 
+    fn place_shards(&mut self, placed: &PlaceShards) -> Result<(), Error> {
+        let key = (placed.schema.clone(), placed.name.clone());
+        let found = self.relations.get(&key).map(|relation| relation.as_ref().clone());
+        let mut relation = found.unwrap_or_default();
+        let table = rows_of(&mut relation).filter(|table| table.table_id == placed.table_id);
+        let Some(table) = table else {
+            return Err(Error::UnknownRelation {
+                schema: key.0,
+                name: key.1,
+            });
+        };
+        for place in &placed.places {
+            let shard = table.shards.iter_mut().find(|shard| shard.shard == place.shard);
+            if let (Some(shard), [first, others @ ..]) = (shard, place.holders.as_slice()) {
+                shard.holder = first.clone();
+                shard.replicas = others.to_vec();
+                shard.snapshot = place.snapshot.clone();
+            }
+        }
+        self.relations.insert(key, Arc::new(relation));
+        Ok(())
+    }
+
     fn check_schema(&self, schema: &str) -> Result<(), Error> {
         match self.schemas.contains_key(schema) {
             true => Ok(()),
@@ -247,6 +272,14 @@ impl CatalogState {
     }
 }
 
+/// The rows of a relation that are in memory.
+fn rows_of(relation: &mut Relation) -> Option<&mut MemoryTable> {
+    match &mut relation.kind {
+        Some(RelationKind::Memory(table)) => Some(table),
+        _ => relation.cache.as_mut()?.rows.as_mut(),
+    }
+}
+
 fn key_of(relation: &Relation) -> (String, String) {
     (relation.schema.clone(), relation.name.clone())
 }
@@ -257,7 +290,7 @@ mod tests {
         create_schema, create_view, drop_empty_schema, drop_schema, drop_view, put_view, view,
     };
     use super::*;
-    use millpond_proto::catalog::{MemoryTable, TableShard};
+    use millpond_proto::catalog::{ShardPlaces, TableShard};
 
     /// Applies changes to the empty catalog; gives the last refusal and the names that there are in the end.
     fn check(changes: &[Change], expect_refusal: &str, expect_names: &[&str]) {
@@ -425,6 +458,35 @@ mod tests {
         let replaced = state.apply(&commit("second", &["d"], &[])).unwrap_err();
         assert!(matches!(replaced, Error::UnknownRelation { .. }), "{replaced}");
         assert_eq!(state, before);
+    }
+
+    #[test]
+    fn shards_move_without_a_new_version_and_those_that_are_gone_are_passed_over() {
+        let mut state = with_table(&["a", "b"]);
+        let place = |shard: &str| ShardPlaces {
+            shard: shard.to_string(),
+            holders: ["x:1", "y:1"].map(String::from).to_vec(),
+            snapshot: "w/a".to_string(),
+        };
+        let placed = |table_id: &str| Change {
+            kind: Some(ChangeKind::PlaceShards(PlaceShards {
+                schema: "public".to_string(),
+                name: "t".to_string(),
+                table_id: table_id.to_string(),
+                places: vec![place("a"), place("gone")],
+            })),
+        };
+        state.apply(&placed("first")).unwrap();
+        assert_eq!(shards_of(&state), (1, ["a", "b"].map(String::from).to_vec()));
+        let relation = &state.relations[&("public".to_string(), "t".to_string())];
+        let Some(RelationKind::Memory(table)) = &relation.kind else {
+            panic!("t is no table in memory");
+        };
+        let moved = &table.shards[0];
+        assert_eq!((moved.holder.as_str(), moved.replicas.as_slice()), ("x:1", ["y:1".to_string()].as_slice()));
+        assert_eq!(table.shards[1], shard("b"));
+        let replaced = state.apply(&placed("second")).unwrap_err();
+        assert!(matches!(replaced, Error::UnknownRelation { .. }), "{replaced}");
     }
 
     #[test]

@@ -158,7 +158,7 @@ async fn fill(
             arrow_schema: encode_schema(&schema).map_err(Error::from_datafusion)?,
             version: 1,
             shards: stored.shards,
-            definition: String::new(),
+            ..Default::default()
         }),
         settings,
         source: source.digest.clone(),

@@ -99,6 +99,7 @@ pub(super) async fn create(
         version: 1,
         shards,
         definition: context.sql.trim().trim_end_matches(';').to_string(),
+        ..Default::default()
     };
     ddl::commit_relation(context, place, RelationKind::Memory(table), command).await?;
     statement.update(|status| status.affected_rows = Some(rows));
@@ -209,6 +210,7 @@ fn sink_plan(
         table: table.to_string(),
         write: write.to_string(),
         arrow_schema: encode_schema(schema).map_err(Error::from_datafusion)?,
+        ..Default::default()
     };
     let node =
         ShardSinkNode::try_new(input, Arc::new(sink), schema.clone()).map_err(Error::from_datafusion)?;
@@ -265,6 +267,7 @@ async fn stored_in(services: &Services, partition: PartitionLocation) -> Result<
             rows: row.rows,
             bytes: row.bytes,
             statistics: row.statistics,
+            ..Default::default()
         }));
     }
     Ok(shards)

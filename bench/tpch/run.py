@@ -1,0 +1,101 @@
+"""Measures the 22 queries of TPC-H on Millpond, DataFusion, DuckDB and PySpark, tables in memory, in one run.
+
+MILLPOND_BIN names the binary. See README.md for the method.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import latency
+from check import Checksum, differences
+from cluster import binary_of_environment
+from engines import DEFAULT_ENGINES, ENGINES, MILLPOND_MODES
+from machine import describe_machine
+from report import Results, table
+from tables import QUERIES, generate, read_once
+
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "preprocess"))
+
+from measured import run_measured  # noqa: E402
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1, metavar="SF", help="scale factor: 1 is about 1 GB")
+    parser.add_argument("--repeat", type=int, default=3, metavar="R")
+    parser.add_argument("--work", type=Path, help="folder for files, kept; default is a temporary one")
+    parser.add_argument("--only", nargs="+", choices=ENGINES, default=DEFAULT_ENGINES, metavar="ENGINE")
+    parser.add_argument("--queries", nargs="+", type=int, choices=QUERIES, default=list(QUERIES), metavar="Q")
+    parser.add_argument("--no-latency", action="store_true", help="leave out latency.py")
+    return parser.parse_args()
+
+
+def run_engine(name: str, plan: dict, work: Path) -> dict:
+    """Measures one engine in a process of its own, with what it starts."""
+    folder = work / name.replace(" ", "_")
+    folder.mkdir(parents=True, exist_ok=True)
+    plan_file, result_file = folder / "plan.json", folder / "result.json"
+    plan_file.write_text(json.dumps(plan))
+    command = [sys.executable, str(HERE / "measure.py"), name, str(plan_file), str(result_file)]
+    process = run_measured(command, folder / "log")
+    return json.loads(result_file.read_text()) | {"peak_bytes": process.peak_bytes}
+
+
+def failures(results: Results, numbers: list[int]) -> list[str]:
+    """What makes the figures worthless: queries that failed, and answers that are not equal."""
+    lines = []
+    for number in numbers:
+        queries = {name: result["queries"][str(number)] for name, result in results.items()}
+        lines += [f"query {number}: {name}: {query['error']}" for name, query in queries.items() if "error" in query]
+        lines += differences(number, checksums(queries))
+    return lines
+
+
+def checksums(queries: dict[str, dict]) -> dict[str, Checksum]:
+    """Those of every run. The first of each engine comes under its name alone."""
+    return {
+        f"{name}, run {run}" if run else name: Checksum(**found)
+        for name, query in queries.items()
+        for run, found in enumerate(query.get("checksums", []))
+    }
+
+
+def main() -> None:
+    options = arguments()
+    binary = binary_of_environment() if set(options.only) & set(MILLPOND_MODES) or not options.no_latency else None
+    machine = describe_machine(binary)
+    print(f"{machine['cores']} cores, {machine['cpu']}, scale factor {options.scale:g}; {machine['versions']}\n")
+    with tempfile.TemporaryDirectory(prefix="tpch-") as temporary:
+        work = (options.work or Path(temporary)).resolve()
+        files = generate(work / f"data-{options.scale:g}", options.scale)
+        read_once(files)
+        plan = {
+            "binary": str(binary) if binary else None,
+            "files": {name: str(file) for name, file in files.items()},
+            "queries": options.queries,
+            "scale": options.scale,
+            "repeat": options.repeat,
+        }
+        results = {name: run_engine(name, plan, work) for name in options.only}
+        measurements = {"machine": machine, "plan": plan, "engines": results}
+        keep(work, measurements)
+        print(table(results, options.queries))
+        if wrong := failures(results, options.queries):
+            raise SystemExit("\n".join(wrong))
+        if not options.no_latency:
+            latencies = latency.measure_latencies(binary, work / "latency")
+            keep(work, measurements | {"latency_milliseconds": latencies})
+            print(f"\n{latency.table(latencies)}")
+
+
+def keep(work: Path, measurements: dict) -> None:
+    """Writes before anything is judged, so that a run that fails can be looked at."""
+    (work / "measurements.json").write_text(json.dumps(measurements, indent=1))
+
+
+if __name__ == "__main__":
+    main()
