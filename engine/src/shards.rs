@@ -11,12 +11,15 @@
 //!               └─ (shard, rows, bytes) ─► catalog: table = list of shards and their holders
 //! ```
 //!
+//! A table that must outlive its executors has a [`Snapshots`] file for each shard as well, written before the commit.
+//!
 //! Nothing here decides what is kept: the scheduler says which shards to drop, and a staged shard that no commit
 //! names is one of them.
 
 mod read;
 mod sink_exec;
 mod sink_node;
+mod snapshot;
 mod source;
 pub mod statistics;
 mod store;
@@ -25,5 +28,6 @@ pub mod wire;
 pub use read::ShardRead;
 pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;
+pub use snapshot::Snapshots;
 pub use source::{Holders, Reader, ShardSource};
 pub use store::{Shard, ShardId, ShardStore, Stored, Writer};

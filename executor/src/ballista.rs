@@ -53,6 +53,7 @@ use crate::direct::Plans;
 use crate::error::Error;
 use crate::metrics;
 use crate::ports::HeldPort;
+use crate::shard_copies::ShardCopies;
 use crate::stoppable::StoppableEngine;
 
 /// Longest wait for a TCP connection to the scheduler.
@@ -502,7 +503,9 @@ pub(crate) fn serve_flight(
         parts.vcores,
     );
     let stages = BallistaFlightService::new(parts.jobs.clone());
-    let service = FlightServiceServer::new(DataPort::new(stages, parts.shards.store.clone(), direct))
+    let copies = ShardCopies::new(parts.shards.clone(), parts.runtimes.base());
+    let port = DataPort::new(stages, parts.shards.store.clone(), copies, direct);
+    let service = FlightServiceServer::new(port)
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(max_message_bytes);
     create_grpc_server(&GrpcServerConfig::default())

@@ -18,13 +18,14 @@ use datafusion::physical_plan::metrics::Count;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use millpond_engine::direct;
-use millpond_engine::shards::wire::{self, DROP, LIST};
+use millpond_engine::shards::wire::{self, COPY, DROP, LIST, SAVE};
 use millpond_engine::shards::{ShardId, ShardStore};
 use millpond_proto::Message;
 use millpond_proto::plan::{ShardList, ShardTicket};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::direct::Plans;
+use crate::direct::{Plans, refused};
+use crate::shard_copies::ShardCopies;
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -32,15 +33,22 @@ type Answers<T> = BoxStream<'static, Result<T, Status>>;
 pub(crate) struct DataPort {
     ballista: BallistaFlightService,
     store: Arc<ShardStore>,
+    copies: ShardCopies,
     plans: Plans,
 }
 
 impl DataPort {
     /// Puts all behind one door.
-    pub(crate) fn new(ballista: BallistaFlightService, store: Arc<ShardStore>, plans: Plans) -> Self {
+    pub(crate) fn new(
+        ballista: BallistaFlightService,
+        store: Arc<ShardStore>,
+        copies: ShardCopies,
+        plans: Plans,
+    ) -> Self {
         Self {
             ballista,
             store,
+            copies,
             plans,
         }
     }
@@ -89,6 +97,10 @@ impl DataPort {
     }
 }
 
+fn decoded<M: Message + Default>(request: &Request<Action>) -> Result<M, Status> {
+    M::decode(request.get_ref().body.clone()).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
 #[tonic::async_trait]
 impl FlightService for DataPort {
     type HandshakeStream = Answers<HandshakeResponse>;
@@ -115,6 +127,16 @@ impl FlightService for DataPort {
             LIST => Ok(Response::new(stream::iter([Ok(self.list())]).boxed())),
             DROP => {
                 self.forget(&request.get_ref().body)?;
+                Ok(Response::new(stream::empty().boxed()))
+            }
+            COPY => {
+                let copied = self.copies.copy(&decoded(&request)?).await;
+                copied.map_err(|error| refused(&error))?;
+                Ok(Response::new(stream::empty().boxed()))
+            }
+            SAVE => {
+                let saved = self.copies.save(&decoded(&request)?).await;
+                saved.map_err(|error| refused(&error))?;
                 Ok(Response::new(stream::empty().boxed()))
             }
             _ => Ok(self.ballista.do_action(request).await?.map(StreamExt::boxed)),

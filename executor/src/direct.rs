@@ -120,7 +120,7 @@ impl Plans {
     }
 }
 
-/// The status by which the scheduler knows an error of the query from one of the connection.
-fn refused(error: &Error) -> Status {
+/// The status by which the scheduler knows an error of what it asked for from one of the connection.
+pub(crate) fn refused(error: &Error) -> Status {
     Status::aborted(error.user_text_within(TEXT_BYTES_MAX))
 }

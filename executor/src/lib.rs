@@ -20,6 +20,7 @@ mod membership;
 mod metrics;
 mod options;
 mod ports;
+mod shard_copies;
 mod stoppable;
 mod work_dir;
 

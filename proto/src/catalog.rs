@@ -167,9 +167,6 @@ pub struct Lineage {
     /// Schema that names without one belong to, in the definition.
     #[prost(string, tag = "2")]
     pub default_schema: String,
-    /// Settings of the session that differed from those of a new one.
-    #[prost(map = "string, string", tag = "3")]
-    pub settings: std::collections::HashMap<String, String>,
 }
 
 /// Rows of a relation that are kept in memory beside their source.
@@ -290,6 +287,9 @@ pub struct CommitShards {
     /// Names of shards that go; refused if one of them is gone already.
     #[prost(string, repeated, tag = "5")]
     pub remove: Vec<String>,
+    /// The rows are the same as before, so the lineage of the table holds for them too.
+    #[prost(bool, tag = "6")]
+    pub same_rows: bool,
 }
 
 /// An external table over files.

@@ -26,7 +26,7 @@ use ballista_scheduler::scheduler_server::SchedulerServer;
 use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
 use ballista_scheduler::state::execution_stage::{ExecutionStage, TaskInfo};
 use ballista_scheduler::state::task_manager::JobInfoCache;
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
@@ -57,7 +57,20 @@ pub(crate) struct Cluster {
     server: Server,
     state: BallistaCluster,
     clients: Arc<DashMap<(String, u16), BallistaClient>>,
+    draining: Draining,
     max_message_bytes: usize,
+}
+
+/// Identifiers of executors that get no new work.
+pub(crate) type Draining = Arc<DashSet<String>>;
+
+/// An executor that is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) id: String,
+    /// `HOST:PORT` of its data port.
+    pub(crate) address: String,
+    pub(crate) draining: bool,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -115,7 +128,8 @@ impl Cluster {
         let state = BallistaCluster::new_from_config(&config)
             .await
             .map_err(internal)?;
-        let locality = Locality::of_registered(state.cluster_state());
+        let draining = Draining::default();
+        let locality = Locality::of_registered(state.cluster_state(), draining.clone());
         config.task_distribution = TaskDistributionPolicy::Custom(Arc::new(locality));
         let server = create_scheduler(state.clone(), Arc::new(config))
             .await
@@ -124,6 +138,7 @@ impl Cluster {
             server,
             state,
             clients: Arc::default(),
+            draining,
             max_message_bytes,
         })
     }
@@ -174,13 +189,31 @@ impl Cluster {
             .collect()
     }
 
-    /// `HOST:PORT` of the data port of every executor that is registered now.
-    pub(crate) async fn data_addresses(&self) -> Vec<String> {
+    /// Executors that are registered now, and where and how they are.
+    pub(crate) async fn members(&self) -> Vec<Member> {
         self.executors()
             .await
             .into_iter()
-            .map(|executor| data_address(&executor.host, executor.port))
+            .map(|executor| Member {
+                address: data_address(&executor.host, executor.port),
+                draining: self.draining.contains(&executor.id),
+                id: executor.id,
+            })
             .collect()
+    }
+
+    /// Gives an executor no new work from now on, or again.
+    pub(crate) fn set_draining(&self, executor_id: &str, draining: bool) {
+        if draining {
+            self.draining.insert(executor_id.to_string());
+        } else {
+            self.draining.remove(executor_id);
+        }
+    }
+
+    /// True if an executor gets no new work.
+    pub(crate) fn is_draining(&self, executor_id: &str) -> bool {
+        self.draining.contains(executor_id)
     }
 
     /// Gives every executor all its vcores again, if no job runs.

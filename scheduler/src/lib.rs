@@ -18,6 +18,7 @@ mod shards;
 pub mod state;
 mod statement;
 mod tls;
+mod upkeep;
 
 pub use options::{LocalPaths, Options, TlsFiles};
 pub use server::{Addresses, Scheduler};

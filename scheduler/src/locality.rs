@@ -33,7 +33,7 @@ use ballista_scheduler::state::task_manager::JobInfoCache;
 use futures::FutureExt;
 
 use self::round::{Pass, Round};
-use crate::cluster::data_address;
+use crate::cluster::{Draining, data_address};
 
 /// From the identifier of an executor to the `HOST:PORT` of its data port, if it is known. Must not block.
 pub(crate) type DataAddress = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -41,6 +41,7 @@ pub(crate) type DataAddress = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// See the module.
 pub(crate) struct Locality {
     data_address: DataAddress,
+    draining: Draining,
 }
 
 impl fmt::Debug for Locality {
@@ -50,19 +51,23 @@ impl fmt::Debug for Locality {
 }
 
 impl Locality {
-    /// A policy that finds executors by `data_address`.
-    pub(crate) fn new(data_address: DataAddress) -> Self {
-        Self { data_address }
+    /// A policy that finds executors by `data_address` and gives nothing to those that are draining.
+    pub(crate) fn new(data_address: DataAddress, draining: Draining) -> Self {
+        Self {
+            data_address,
+            draining,
+        }
     }
 
     /// A policy that finds executors among those that have registered with Ballista.
-    pub(crate) fn of_registered(state: Arc<dyn ClusterState>) -> Self {
-        Self::new(Arc::new(move |executor_id| {
+    pub(crate) fn of_registered(state: Arc<dyn ClusterState>, draining: Draining) -> Self {
+        let data_address: DataAddress = Arc::new(move |executor_id| {
             // Ballista's state is a map in memory, so the answer is always there. Waiting for it would be waiting
             // under the lock of free vcores.
             let known = state.get_executor_metadata(executor_id).now_or_never()?.ok()?;
             Some(data_address(&known.host, known.port))
-        }))
+        });
+        Self::new(data_address, draining)
     }
 }
 
@@ -70,9 +75,10 @@ impl Locality {
 impl DistributionPolicy for Locality {
     async fn bind_tasks(
         &self,
-        budgets: Vec<&mut AvailableVcores>,
+        mut budgets: Vec<&mut AvailableVcores>,
         running_jobs: Arc<HashMap<JobId, JobInfoCache>>,
     ) -> datafusion::error::Result<Vec<BoundTask>> {
+        budgets.retain(|budget| !self.draining.contains(&budget.executor_id));
         let mut round = Round::new(budgets, &self.data_address);
         let mut waiting = Vec::new();
         for (job, info) in running_jobs.iter().filter(|(_, info)| runs(info)) {

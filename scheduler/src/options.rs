@@ -66,6 +66,8 @@ pub struct Options {
     pub session_idle_timeout: Duration,
     /// An executor that was silent this long is lost.
     pub executor_timeout: Duration,
+    /// How long a statement waits for a part of a table that was lost with an executor and is being restored.
+    pub recovery_timeout: Duration,
     /// How often silent executors are looked for.
     pub reaper_interval: Duration,
     /// Output partitions of an exchange; none means the cores of the cluster.
@@ -112,6 +114,7 @@ impl Options {
             result_ttl: Duration::from_secs(600),
             session_idle_timeout: Duration::from_secs(1800),
             executor_timeout: Duration::from_secs(6),
+            recovery_timeout: Duration::from_secs(60),
             reaper_interval: Duration::from_secs(1),
             target_partitions: None,
             grpc_max_message_bytes: 64 << 20,
@@ -164,6 +167,7 @@ impl Options {
             result_ttl: config.get(keys::RESULT_TTL),
             session_idle_timeout: config.get(keys::SESSION_IDLE_TIMEOUT),
             executor_timeout: config.get(keys::CLUSTER_EXECUTOR_TIMEOUT),
+            recovery_timeout: config.get(keys::RECOVERY_TIMEOUT),
             reaper_interval: config.get(keys::CLUSTER_REAPER_INTERVAL),
             target_partitions: config.get(keys::CLUSTER_TARGET_PARTITIONS),
             grpc_max_message_bytes: usize::try_from(config.get(keys::GRPC_MAX_MESSAGE_SIZE).as_u64())

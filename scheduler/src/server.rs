@@ -21,13 +21,16 @@ use crate::flight_sql::{FlightSql, PublicService};
 use crate::http;
 use crate::options::Options;
 use crate::session::Sessions;
-use crate::shards::Shards;
+use crate::shards::{Shards, SnapshotFolder};
 use crate::state::{CatalogLog, Store};
 use crate::statement::{Admission, Frontend, Registry, Services};
 use crate::tls::Certificate;
+use crate::upkeep::Queue;
 
 /// How often the scheduler checks that no other has taken over its catalog.
 const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(3);
+/// Added to the time after which an executor is given up: how long a new scheduler waits for those of the last one.
+const RETURN_MARGIN: Duration = Duration::from_secs(4);
 /// How long running statements may take to end when the scheduler is asked to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// Memory for metadata queries and constants that run on the scheduler itself.
@@ -88,15 +91,21 @@ impl Scheduler {
             internal_bind: addresses.internal,
             ..options
         };
-        let catalog = Arc::new(open_catalog(&options).await?);
+        let store = match &options.state_url {
+            Some(url) => Store::open(url, &options.buckets)?,
+            None => Store::in_memory(),
+        };
+        let writer = uuid::Uuid::new_v4().to_string();
+        let catalog = Arc::new(CatalogLog::open(store.clone(), &writer).await?);
         let cluster = Cluster::start(&options).await?;
-        let (caches, refreshes) = Caches::new();
-        let frontend = make_frontend(&options, cluster.clone(), catalog.clone(), Arc::new(caches))?;
+        let snapshots = options.state_url.as_ref().map(|url| SnapshotFolder::of(url, store));
+        let (upkeep, tasks) = Queue::new();
+        let frontend = make_frontend(&options, cluster.clone(), catalog.clone(), snapshots, Arc::new(upkeep))?;
         let flight_sql = FlightSql::new(frontend.clone(), options.token.clone())?;
 
         let stop = CancellationToken::new();
         let lost = CancellationToken::new();
-        frontend.start_housekeeping(refreshes, stop.clone());
+        frontend.start_housekeeping(tasks, options.executor_timeout + RETURN_MARGIN, stop.clone());
         tokio::spawn(watch_lease(catalog, stop.clone(), lost.clone()));
         let mut servers = vec![
             serve_internal(internal, &cluster, stop.clone()),
@@ -186,19 +195,12 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, Error> {
         .map_err(|error| Error::bug(format!("a listener has no address: {error}")))
 }
 
-async fn open_catalog(options: &Options) -> Result<CatalogLog, Error> {
-    let store = match &options.state_url {
-        Some(url) => Store::open(url, &options.buckets)?,
-        None => Store::in_memory(),
-    };
-    Ok(CatalogLog::open(store, &uuid::Uuid::new_v4().to_string()).await?)
-}
-
 fn make_frontend(
     options: &Options,
     cluster: Cluster,
     catalog: Arc<CatalogLog>,
-    caches: Arc<Caches>,
+    snapshots: Option<SnapshotFolder>,
+    upkeep: Arc<Queue>,
 ) -> Result<Frontend, Error> {
     let runtime = ObjectStores::new(options.buckets.clone())
         .runtime_builder()
@@ -209,11 +211,13 @@ fn make_frontend(
     let sessions = Arc::new(Sessions::default());
     let statements = Arc::new(Registry::default());
     let connections = Connections::new(options.grpc_max_message_bytes);
-    let shards = Shards::new(connections.clone());
+    let shards = Shards::new(connections.clone(), snapshots);
+    let caches = Arc::new(Caches::new(upkeep.clone()));
     let system = Arc::new(SystemTables {
         cluster: cluster.clone(),
         shards: shards.clone(),
         caches: caches.clone(),
+        upkeep: upkeep.clone(),
         sessions: sessions.clone(),
         statements: statements.clone(),
         node_settings: options.shown_settings.clone(),
@@ -223,6 +227,7 @@ fn make_frontend(
         catalog,
         shards,
         caches,
+        upkeep,
         connections,
         factory,
         system,
@@ -235,6 +240,7 @@ fn make_frontend(
         slow_threshold: options.slow_threshold,
         result_ttl: options.result_ttl,
         session_idle_timeout: options.session_idle_timeout,
+        recovery_timeout: options.recovery_timeout,
         executor_patience: options.executor_timeout.max(Duration::from_secs(5)),
     };
     Ok(Frontend {

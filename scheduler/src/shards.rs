@@ -1,28 +1,39 @@
-//! Which shards must stay: those of the newest catalog, of every version that a statement still reads, and of writes
-//! that run. Executors are told to drop all others.
+//! The shards of all executors: which must stay, and where they have to be.
+//!
+//! Those of the newest catalog must stay, of every version that a statement still reads, and of writes that run.
+//! Executors are told to drop all others, and the state store loses snapshots of all others.
 //!
 //! That one rule frees what a failed or cancelled write has left, what a task that ran twice has left, old versions and
 //! dropped tables, also when the scheduler that made them is gone. It is safe because of its order: first an executor
 //! is asked what it has, then the running writes are read, then the versions. A write ends only after its commit,
 //! so a shard is never seen as neither.
+//!
+//! ```text
+//! keeper: what do executors hold? ─┬─► more than is needed: drop
+//!                                  └─► less: copy from a replica or a snapshot ─► PlaceShards in the catalog
+//! ```
 
-use std::collections::HashSet;
+mod copies;
+mod durable;
+mod keeper;
+mod placement;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use millpond_engine::connections::Connections;
 use millpond_engine::error::Error;
 use millpond_engine::shards::{ShardId, Stored};
-use millpond_proto::catalog::{MemoryTable, Relation, RelationKind};
+use millpond_proto::catalog::{MemoryTable, Relation, RelationKind, TableShard};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Cluster;
+pub(crate) use self::copies::TableCopies;
+pub(crate) use self::durable::SnapshotFolder;
+pub(crate) use self::keeper::Keeper;
+pub(crate) use self::keeper::is_small;
+pub(crate) use self::placement::{Copies, Has, Member, Members, Need, holders};
 use crate::state::{CatalogLog, CatalogState};
-
-/// How often executors are asked what they hold, if nothing has ended before.
-const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Keeps and drops shards. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +43,8 @@ pub(crate) struct Shards {
 
 struct Inner {
     connections: Connections,
+    /// None: the state is gone with the scheduler, and so would be snapshots.
+    snapshots: Option<SnapshotFolder>,
     writes: Mutex<HashSet<String>>,
     /// Versions that were handed out. A version lives as long as somebody reads it.
     versions: Mutex<Vec<Weak<CatalogState>>>,
@@ -59,10 +72,11 @@ impl Drop for RunningWrite {
 }
 
 impl Shards {
-    pub(crate) fn new(connections: Connections) -> Self {
+    pub(crate) fn new(connections: Connections, snapshots: Option<SnapshotFolder>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 connections,
+                snapshots,
                 writes: Mutex::default(),
                 versions: Mutex::default(),
                 ended: Notify::new(),
@@ -83,6 +97,22 @@ impl Shards {
         current
     }
 
+    /// URL of the folder where executors put snapshots; empty if there is none.
+    pub(crate) fn snapshot_url(&self) -> &str {
+        self.inner.snapshots.as_ref().map_or("", SnapshotFolder::url)
+    }
+
+    /// True if an executor holds nothing that has to stay there.
+    pub(crate) fn is_free(&self, log: &CatalogLog, address: &str) -> bool {
+        let needed = self.needed(log);
+        !needed.holders.values().any(|holders| holders.contains(address))
+    }
+
+    /// Has executors asked at once what they hold.
+    pub(crate) fn look_now(&self) {
+        self.inner.ended.notify_one();
+    }
+
     /// Starts a write under a new name.
     pub(crate) fn start_write(&self) -> RunningWrite {
         let id = uuid::Uuid::new_v4().simple().to_string();
@@ -101,46 +131,42 @@ impl Shards {
         self.inner.connections.list(holder).await
     }
 
-    /// Drops what need not stay, again and again until `stop`.
-    pub(crate) async fn sweep(self, cluster: Cluster, log: Arc<CatalogLog>, stop: CancellationToken) {
-        loop {
-            let waited = tokio::time::timeout(INTERVAL, self.inner.ended.notified());
-            if stop.run_until_cancelled(waited).await.is_none() {
-                return;
-            }
-            for holder in cluster.data_addresses().await {
-                if let Err(error) = self.sweep_one(&holder, &log).await {
-                    tracing::debug!(holder, %error, "look for shards to drop");
-                }
-            }
-        }
-    }
-
-    async fn sweep_one(&self, holder: &str, log: &CatalogLog) -> Result<(), Error> {
-        let held = self.inner.connections.list(holder).await?;
-        let writes = self.inner.writes.lock().clone();
-        let needed = self.needed(log);
-        let dropped: Vec<ShardId> = held
-            .iter()
-            .filter(|shard| !writes.contains(&shard.write) && !needed.contains(&shard.id))
-            .map(|shard| shard.id)
-            .collect();
-        if dropped.is_empty() {
-            return Ok(());
-        }
-        // Another scheduler may have taken over; then what is needed is for it to say.
-        log.check_lease().await?;
-        tracing::debug!(holder, count = dropped.len(), "drop shards");
-        self.inner.connections.drop_shards(holder, &dropped).await
-    }
-
-    /// Shards of the newest version and of all that are read.
-    fn needed(&self, log: &CatalogLog) -> HashSet<ShardId> {
+    /// Where each shard must stay: of the newest version and of all that are read.
+    fn needed(&self, log: &CatalogLog) -> Needed {
         let mut versions = self.inner.versions.lock();
         versions.retain(|version| version.strong_count() > 0);
         let mut read: Vec<Arc<CatalogState>> = versions.iter().filter_map(Weak::upgrade).collect();
         read.push(log.current());
-        read.iter().flat_map(|version| shards_of(version)).collect()
+        let mut needed = Needed::default();
+        for version in &read {
+            for shard in shards_of(version) {
+                needed.add(shard);
+            }
+        }
+        needed
+    }
+}
+
+/// Shards that must stay.
+#[derive(Default)]
+struct Needed {
+    holders: HashMap<ShardId, HashSet<String>>,
+    snapshots: HashSet<String>,
+}
+
+impl Needed {
+    fn add(&mut self, shard: &TableShard) {
+        if let Ok(id) = shard.shard.parse() {
+            let holders = self.holders.entry(id).or_default();
+            holders.extend(placement::holders(shard).cloned());
+        }
+        if !shard.snapshot.is_empty() {
+            self.snapshots.insert(shard.snapshot.clone());
+        }
+    }
+
+    fn is_at(&self, shard: ShardId, holder: &str) -> bool {
+        self.holders.get(&shard).is_some_and(|holders| holders.contains(holder))
     }
 }
 
@@ -152,11 +178,7 @@ pub(crate) fn rows_of(relation: &Relation) -> Option<&MemoryTable> {
     }
 }
 
-fn shards_of(version: &CatalogState) -> Vec<ShardId> {
-    version
-        .relations
-        .values()
-        .flat_map(|relation| rows_of(relation))
-        .flat_map(|table| table.shards.iter().filter_map(|shard| shard.shard.parse().ok()))
-        .collect()
+fn shards_of(version: &CatalogState) -> impl Iterator<Item = &TableShard> {
+    let tables = version.relations.values().filter_map(|relation| rows_of(relation));
+    tables.flat_map(|table| &table.shards)
 }

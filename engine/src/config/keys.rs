@@ -126,6 +126,8 @@ registry! {
     CLUSTER_EXECUTOR_TIMEOUT: Duration = "cluster.executor_timeout", "6s", Node;
     /// How often the scheduler looks for silent executors.
     CLUSTER_REAPER_INTERVAL: Duration = "cluster.reaper_interval", "1s", Node;
+    /// How long a statement waits for a part of a table in memory that was lost with an executor and is being restored.
+    RECOVERY_TIMEOUT: Duration = "recovery.timeout", "60s", Node;
     /// Into how many parts a statement is divided; 0 is the number of tasks all executors together run at a time.
     CLUSTER_TARGET_PARTITIONS: Option<usize> = "cluster.target_partitions", "0", Node;
 

@@ -25,6 +25,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use millpond_proto::plan::ShardSink;
 
+use super::snapshot::Snapshots;
 use super::statistics;
 use super::store::{Shard, ShardId, ShardStore};
 use crate::error::{Code, Error};
@@ -215,10 +216,14 @@ impl ExecutionPlan for ShardSinkExec {
             .store
             .clone()
             .ok_or_else(|| internal_datafusion_err!("rows are stored by executors only"))?;
-        let mut rows = self.input.execute(partition, context)?;
+        let mut rows = self.input.execute(partition, context.clone())?;
         let (sink, schema) = (self.sink.clone(), self.schema.clone());
         let rows_stored = MetricBuilder::new(&self.metrics).counter("rows_stored", partition);
         let bytes_stored = MetricBuilder::new(&self.metrics).counter("bytes_stored", partition);
+        let snapshots = match sink.snapshots.as_str() {
+            "" => None,
+            folder => Some(Snapshots::open(folder, &context.runtime_env())?),
+        };
         let stored = async move {
             let start = || store.start(&sink.table, &sink.write, schema.clone());
             let (mut writer, mut shards) = (start(), Vec::new());
@@ -229,6 +234,12 @@ impl ExecutionPlan for ShardSinkExec {
                 }
             }
             shards.extend(writer.finish()?);
+            if let Some(snapshots) = snapshots {
+                for shard in &shards {
+                    let path = Snapshots::path_of(&sink.write, shard.id());
+                    snapshots.save(shard.clone(), &path).await?;
+                }
+            }
             for shard in &shards {
                 rows_stored.add(shard.rows());
                 bytes_stored.add(shard.bytes());

@@ -184,6 +184,11 @@ impl ShardStore {
         Some(shard)
     }
 
+    /// True if a shard is here.
+    pub fn contains(&self, id: ShardId) -> bool {
+        self.shards.contains_key(&id)
+    }
+
     /// Forgets shards; their memory is free when their last reader is done. Unknown ones are passed over.
     pub fn drop_shards(&self, ids: impl IntoIterator<Item = ShardId>) -> usize {
         ids.into_iter()

@@ -1,13 +1,13 @@
 //! How shards are asked for on an executor's data port, beside Ballista's own calls.
 //!
-//! `DoGet` with a [`ShardTicket`] streams rows; the actions [`LIST`] and [`DROP`] belong to the scheduler. The port is
-//! part of the private network, like Ballista's.
+//! `DoGet` with a [`ShardTicket`] streams rows; the actions [`LIST`], [`DROP`], [`COPY`] and [`SAVE`] belong to the
+//! scheduler. The port is part of the private network, like Ballista's.
 
 use datafusion::arrow::array::RecordBatch;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use millpond_proto::Message;
-use millpond_proto::plan::{ShardList, ShardTicket, StoredShard};
+use millpond_proto::plan::{CopyShards, SaveShards, ShardList, ShardTicket, StoredShard};
 
 use super::store::{ShardId, Stored};
 use crate::connections::Connections;
@@ -19,6 +19,10 @@ pub const TICKET_MARK: &[u8] = b"\0shard";
 pub const LIST: &str = "millpond.shards.list";
 /// Action that drops the shards of the [`ShardList`] in its body and answers nothing.
 pub const DROP: &str = "millpond.shards.drop";
+/// Action that makes an executor hold the shards of the [`CopyShards`] in its body; it answers when it has them all.
+pub const COPY: &str = "millpond.shards.copy";
+/// Action that makes an executor write snapshots of the shards of the [`SaveShards`] in its body.
+pub const SAVE: &str = "millpond.shards.save";
 
 impl Connections {
     /// Streams rows of a shard from the first of its holders that has it.
@@ -91,6 +95,22 @@ impl Connections {
                 .collect(),
         };
         self.act(holder, DROP, list.encode_to_vec()).await.map(drop)
+    }
+
+    /// Makes an executor hold shards that are elsewhere.
+    ///
+    /// # Errors
+    /// The executor is gone, has no room, or cannot read one of the shards.
+    pub async fn copy_shards(&self, executor: &str, copies: &CopyShards) -> Result<(), Error> {
+        self.act(executor, COPY, copies.encode_to_vec()).await.map(drop)
+    }
+
+    /// Makes an executor write snapshots of shards that it holds.
+    ///
+    /// # Errors
+    /// The executor is gone, or cannot write them.
+    pub async fn save_shards(&self, executor: &str, shards: &SaveShards) -> Result<(), Error> {
+        self.act(executor, SAVE, shards.encode_to_vec()).await.map(drop)
     }
 }
 

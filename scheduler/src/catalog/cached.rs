@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -23,16 +24,15 @@ use millpond_engine::error::{Code, Error};
 use millpond_proto::catalog::{Cache, Relation, RelationKind};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
 
 use super::metadata::{Reads, what_is_read};
 use super::statement_catalog::{RelationKey, StatementCatalog};
 use crate::clock::now_ms;
+use crate::shards::holders;
+use crate::upkeep::{Queue, Task};
 
 /// How old the last look at a remote source may be.
 const REMOTE_INTERVAL: Duration = Duration::from_secs(10);
-/// Pause after a refresh that failed.
-const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 /// When the source of a cache is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,14 @@ impl SourceState {
     pub(crate) async fn of(catalog: &StatementCatalog, key: &RelationKey) -> Result<Self> {
         let source = catalog.reading_source_of(key.clone());
         source.open(key.clone()).await?;
+        Self::of_opened(&source).await
+    }
+
+    /// Looks at everything that a statement has opened.
+    ///
+    /// # Errors
+    /// A source that cannot be read.
+    pub(crate) async fn of_opened(source: &StatementCatalog) -> Result<Self> {
         let mut state = Self {
             digest: Vec::new(),
             local: true,
@@ -88,7 +96,7 @@ impl SourceState {
             };
             digest.update(definition_of(relation));
             if let Some(table) = provider.downcast_ref::<ListingTable>() {
-                state.look_at_files(&source, table, &mut digest).await?;
+                state.look_at_files(source, table, &mut digest).await?;
             }
         }
         state.digest = digest.finalize().to_vec();
@@ -183,26 +191,20 @@ struct Look {
     digest: Vec<u8>,
 }
 
-/// What is known of caches beside the catalog, and the list of those to refresh.
+/// What is known of caches beside the catalog.
 #[derive(Debug)]
 pub(crate) struct Caches {
     looks: Mutex<HashMap<RelationKey, Look>>,
-    refreshing: Mutex<HashSet<RelationKey>>,
-    failed: Mutex<HashMap<RelationKey, Instant>>,
-    wanted: mpsc::UnboundedSender<RelationKey>,
+    upkeep: Arc<Queue>,
 }
 
 impl Caches {
-    /// No cache is known yet. The receiver yields relations whose rows must be made anew.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<RelationKey>) {
-        let (wanted, refreshes) = mpsc::unbounded_channel();
-        let caches = Self {
+    /// No cache is known yet. Refreshes are asked of `upkeep`.
+    pub(crate) fn new(upkeep: Arc<Queue>) -> Self {
+        Self {
             looks: Mutex::default(),
-            refreshing: Mutex::default(),
-            failed: Mutex::default(),
-            wanted,
-        };
-        (caches, refreshes)
+            upkeep,
+        }
     }
 
     /// True if the rows of a cache may be read; `present` are the data addresses of the executors there are. If not,
@@ -214,13 +216,14 @@ impl Caches {
         cache: &Cache,
         present: &HashSet<String>,
     ) -> Result<bool> {
+        let is_there = |shard| holders(shard).any(|holder| present.contains(holder));
         let whole = cache
             .rows
             .as_ref()
-            .is_some_and(|rows| rows.shards.iter().all(|shard| present.contains(&shard.holder)));
+            .is_some_and(|rows| rows.shards.iter().all(is_there));
         let readable = whole && self.is_current(catalog, key, cache).await?;
         if !readable {
-            self.refresh_later(key);
+            self.upkeep.ask(Task::Refresh(key.clone()));
         }
         Ok(readable)
     }
@@ -266,28 +269,6 @@ impl Caches {
     pub(crate) fn looked_at_ms(&self, key: &RelationKey) -> Option<u64> {
         self.looks.lock().get(key).map(|look| look.at_ms)
     }
-
-    fn refresh_later(&self, key: &RelationKey) {
-        let failed = self.failed.lock().get(key).copied();
-        if failed.is_some_and(|failed| failed.elapsed() < RETRY_PAUSE) {
-            return;
-        }
-        if self.refreshing.lock().insert(key.clone()) {
-            // The receiver is gone when the scheduler ends, and then nothing needs to be refreshed.
-            let _ = self.wanted.send(key.clone());
-        }
-    }
-
-    /// Notes the end of a refresh.
-    pub(crate) fn refreshed(&self, key: &RelationKey, well: bool) {
-        self.refreshing.lock().remove(key);
-        let mut failed = self.failed.lock();
-        if well {
-            failed.remove(key);
-        } else {
-            failed.insert(key.clone(), Instant::now());
-        }
-    }
 }
 
 /// True for relations that can be cached.
@@ -323,22 +304,6 @@ mod tests {
             Some(Validate::Every(Duration::from_secs(3)))
         );
         assert_eq!(Validate::parse("sometimes"), None);
-    }
-
-    #[test]
-    fn one_refresh_at_a_time_and_none_soon_after_a_failure() {
-        let (caches, mut refreshes) = Caches::new();
-        let key = ("s".to_string(), "t".to_string());
-        caches.refresh_later(&key);
-        caches.refresh_later(&key);
-        assert_eq!(refreshes.try_recv().unwrap(), key);
-        assert!(refreshes.try_recv().is_err());
-        caches.refreshed(&key, true);
-        caches.refresh_later(&key);
-        assert!(refreshes.try_recv().is_ok());
-        caches.refreshed(&key, false);
-        caches.refresh_later(&key);
-        assert!(refreshes.try_recv().is_err());
     }
 
     #[tokio::test]

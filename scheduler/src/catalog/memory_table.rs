@@ -4,7 +4,7 @@
 //! shard was written. It puts shards of one executor together, so that a task finds all of its input in the process
 //! it runs in.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
 use millpond_engine::shards::{Holders, ShardId, ShardSource, statistics};
 use millpond_proto::catalog::{MemoryTable as Stored, TableShard};
+use crate::shards::holders;
 
 /// Rows of a shard that a task of its own is worth.
 const PART_ROWS_MIN: u64 = 65_536;
@@ -39,9 +40,12 @@ pub(crate) struct MemoryTable {
     shards: Vec<TableShard>,
     /// Of each shard.
     statistics: Vec<Arc<Statistics>>,
-    holders: Holders,
-    /// Data addresses of the executors there were when the statement began.
-    present: HashSet<String>,
+    /// Of each shard: who of its holders is there, or all of them if nobody is.
+    holders: Vec<Vec<String>>,
+    /// Shards without a holder that is there.
+    lost: Vec<TableShard>,
+    /// All rows can be computed again.
+    can_rebuild: bool,
 }
 
 impl fmt::Debug for MemoryTable {
@@ -56,14 +60,16 @@ impl MemoryTable {
     /// Opens a version of the table `name`; `present` are the data addresses of the executors there are.
     ///
     /// # Errors
-    /// A schema or a shard that cannot be read. A loss of shards shows when the table is scanned, so that it can still
-    /// be described, replaced and dropped.
-    pub(crate) fn open(name: &str, stored: &Stored, present: HashSet<String>) -> Result<Self, Error> {
-        let holders = stored
-            .shards
-            .iter()
-            .map(|shard| Ok((shard.shard.parse()?, vec![shard.holder.clone()])))
-            .collect::<Result<_, Error>>()?;
+    /// A schema that cannot be read. A loss of shards shows when the table is scanned, so that it can still be
+    /// described, replaced and dropped.
+    pub(crate) fn open(
+        name: &str,
+        stored: &Stored,
+        present: &HashSet<String>,
+        can_rebuild: bool,
+    ) -> Result<Self, Error> {
+        let is_there = |holder: &&String| present.contains(*holder);
+        let lost = stored.shards.iter().filter(|shard| !holders(shard).any(|holder| is_there(&holder)));
         let schema = decode_schema(&stored.arrow_schema).map_err(Error::from_datafusion)?;
         Ok(Self {
             name: name.to_string(),
@@ -73,35 +79,42 @@ impl MemoryTable {
                 .map(|shard| Arc::new(statistics_of(shard, &schema)))
                 .collect(),
             schema,
+            holders: stored
+                .shards
+                .iter()
+                .map(|shard| holders(shard).filter(is_there).cloned().collect())
+                .collect(),
+            lost: lost.cloned().collect(),
             shards: stored.shards.clone(),
-            holders: Arc::new(holders),
-            present,
+            can_rebuild,
         })
     }
 
     /// # Errors
-    /// [`Code::TABLE_LOST`] if an executor is gone that holds a part of the table.
+    /// [`Code::SHARD_MOVED`] if a part of the table was with an executor that is gone, but comes back, else
+    /// [`Code::TABLE_LOST`].
     fn check_whole(&self) -> Result<(), Error> {
-        let lost: Vec<&TableShard> = self
-            .shards
-            .iter()
-            .filter(|shard| !self.present.contains(&shard.holder))
-            .collect();
-        let Some(first) = lost.first() else {
+        let Some(first) = self.lost.first() else {
             return Ok(());
         };
-        let rows: u64 = lost.iter().map(|shard| shard.rows).sum();
-        Err(Error::new(
-            Code::TABLE_LOST,
-            format!(
-                "table {} has lost {} of its {} shards ({rows} rows) with the executor at {}",
-                self.name,
-                lost.len(),
-                self.shards.len(),
-                first.holder,
-            ),
-        )
-        .with_hint("make the table again: CREATE OR REPLACE TABLE ... AS SELECT ..., or DROP it"))
+        let rows: u64 = self.lost.iter().map(|shard| shard.rows).sum();
+        let comes_back = self.can_rebuild || self.lost.iter().all(|shard| !shard.snapshot.is_empty());
+        let (code, hint) = if comes_back {
+            (Code::SHARD_MOVED, "it is being restored; run the statement again in a moment")
+        } else {
+            (
+                Code::TABLE_LOST,
+                "make the table again: CREATE OR REPLACE TABLE ... AS SELECT ..., or DROP it",
+            )
+        };
+        let message = format!(
+            "table {} has lost {} of its {} shards ({rows} rows) with the executor at {}",
+            self.name,
+            self.lost.len(),
+            self.shards.len(),
+            first.holder,
+        );
+        Err(Error::new(code, message).with_hint(hint))
     }
 
     /// The shards that may have a row for which all filters are true.
@@ -125,14 +138,38 @@ impl MemoryTable {
         }
     }
 
+    /// For each of some shards who is to be asked for it, best first: of several holders the one that has least to
+    /// read so far.
+    fn readers(&self, shards: &[usize]) -> Vec<Vec<String>> {
+        let mut rows: HashMap<&str, u64> = HashMap::new();
+        shards
+            .iter()
+            .map(|index| {
+                let mut holders: Vec<&String> = self.holders[*index].iter().collect();
+                holders.sort_by_key(|holder| rows.get(holder.as_str()).copied().unwrap_or(0));
+                if let Some(first) = holders.first() {
+                    *rows.entry(first.as_str()).or_default() += self.shards[*index].rows;
+                }
+                holders.into_iter().cloned().collect()
+            })
+            .collect()
+    }
+
+    fn places(&self, shards: &[usize], readers: Vec<Vec<String>>) -> Result<Holders> {
+        let named = shards.iter().zip(readers).map(|(index, readers)| {
+            let shard: ShardId = self.shards[*index].shard.parse()?;
+            Ok((shard, readers))
+        });
+        Ok(Arc::new(named.collect::<Result<_>>()?))
+    }
+
     /// Shards as files, in about `wanted` groups, each of one executor.
-    fn groups(&self, shards: &[usize], wanted: usize) -> Result<Vec<FileGroup>> {
+    fn groups(&self, shards: &[usize], readers: &[Vec<String>], wanted: usize) -> Result<Vec<FileGroup>> {
         let mut by_holder: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
-        for shard in shards.iter().map(|index| &self.shards[*index]) {
-            by_holder
-                .entry(shard.holder.as_str())
-                .or_default()
-                .push(Part::whole(shard));
+        for (index, readers) in shards.iter().zip(readers) {
+            let holder = readers.first().map_or("", String::as_str);
+            let part = Part::whole(&self.shards[*index]);
+            by_holder.entry(holder).or_default().push(part);
         }
         let each = (wanted / by_holder.len().max(1)).max(1);
         let mut groups = Vec::new();
@@ -238,13 +275,15 @@ impl TableProvider for MemoryTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         self.check_whole()?;
-        let source = ShardSource::new(self.schema.clone(), self.holders.clone(), None);
         let partitions = session.config_options().execution.target_partitions;
         let wanted = self.wanted(session, filters);
+        let readers = self.readers(&wanted);
+        let groups = self.groups(&wanted, &readers, partitions)?;
+        let source = ShardSource::new(self.schema.clone(), self.places(&wanted, readers)?, None);
         let statistics = wanted.iter().map(|index| self.statistics[*index].as_ref());
         let statistics = statistics::merge(&self.schema, statistics)?;
         let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(self.groups(&wanted, partitions)?)
+            .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
@@ -289,9 +328,11 @@ mod tests {
     fn groups_hold_every_shard_once_and_never_mix_executors() {
         for wanted in [1, 2, 4, 16] {
             let stored = stored(&[("a:1", 10), ("b:1", 500), ("a:1", 30), ("a:1", 20), ("b:1", 1)]);
-            let table = MemoryTable::open("t", &stored, present(&["a:1", "b:1"])).unwrap();
-            let groups = table.groups(&[0, 1, 2, 3, 4], wanted).unwrap();
-            let source = ShardSource::new(table.schema.clone(), table.holders.clone(), None);
+            let table = MemoryTable::open("t", &stored, &present(&["a:1", "b:1"]), false).unwrap();
+            let shards = [0, 1, 2, 3, 4];
+            let readers = table.readers(&shards);
+            let groups = table.groups(&shards, &readers, wanted).unwrap();
+            let source = ShardSource::new(table.schema.clone(), table.places(&shards, readers).unwrap(), None);
             let mut files = 0;
             for group in &groups {
                 let holders: HashSet<_> = group.files().iter().map(|file| source.holder_of(file)).collect();
@@ -306,8 +347,8 @@ mod tests {
     #[test]
     fn a_large_shard_is_read_by_several_tasks() {
         let stored = stored(&[("a:1", 1_000_000), ("a:1", 10)]);
-        let table = MemoryTable::open("t", &stored, present(&["a:1"])).unwrap();
-        let groups = table.groups(&[0, 1], 4).unwrap();
+        let table = MemoryTable::open("t", &stored, &present(&["a:1"]), false).unwrap();
+        let groups = table.groups(&[0, 1], &table.readers(&[0, 1]), 4).unwrap();
         assert_eq!(groups.len(), 4);
         let rows: i64 = groups
             .iter()
@@ -319,7 +360,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_table_is_one_partition_with_an_exact_count() {
-        let table = MemoryTable::open("t", &stored(&[]), present(&[])).unwrap();
+        let table = MemoryTable::open("t", &stored(&[]), &present(&[]), false).unwrap();
         let context = SessionContext::new();
         let scan = table.scan(&context.state(), None, &[], None).await.unwrap();
         assert_eq!(scan.output_partitioning().partition_count(), 1);
@@ -344,7 +385,7 @@ mod tests {
                 column_statistics: vec![column],
             });
         }
-        let table = MemoryTable::open("t", &stored, present(&["a:1"])).unwrap();
+        let table = MemoryTable::open("t", &stored, &present(&["a:1"]), false).unwrap();
         let state = SessionContext::new().state();
         assert_eq!(table.wanted(&state, &[col("n").gt(lit(150i64))]), [2]);
         assert_eq!(table.wanted(&state, &[col("n").eq(lit(105i64))]), [1]);
@@ -355,16 +396,36 @@ mod tests {
 
     #[test]
     fn a_table_that_has_lost_a_shard_says_so() {
-        let stored = stored(&[("a:1", 10), ("b:1", 500)]);
-        let error = MemoryTable::open("t", &stored, present(&["a:1"]))
-            .unwrap()
-            .check_whole()
-            .unwrap_err();
+        let mut stored = stored(&[("a:1", 10), ("b:1", 500)]);
+        let told = |stored: &Stored, can_rebuild| {
+            let table = MemoryTable::open("t", stored, &present(&["a:1"]), can_rebuild).unwrap();
+            table.check_whole().unwrap_err()
+        };
+        let error = told(&stored, false);
         assert_eq!(error.code, Code::TABLE_LOST);
         let text = error.user_text();
         assert!(
             text.contains("table t") && text.contains("b:1") && text.contains("500 rows"),
             "{text}"
         );
+        assert_eq!(told(&stored, true).code, Code::SHARD_MOVED);
+        stored.shards[1].snapshot = "w/s".to_string();
+        assert_eq!(told(&stored, false).code, Code::SHARD_MOVED);
+    }
+
+    #[test]
+    fn of_two_holders_the_one_with_less_to_read_is_asked() {
+        let mut stored = stored(&[("a:1", 10), ("a:1", 10), ("a:1", 10)]);
+        for shard in &mut stored.shards[1..] {
+            shard.replicas = vec!["b:1".to_string()];
+        }
+        let readers = |present: &HashSet<String>| {
+            let table = MemoryTable::open("t", &stored, present, false).unwrap();
+            table.check_whole().unwrap();
+            let readers = table.readers(&[0, 1, 2]);
+            readers.into_iter().map(|readers| readers[0].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(readers(&present(&["a:1", "b:1"])), ["a:1", "b:1", "a:1"]);
+        assert_eq!(readers(&present(&["a:1"])), ["a:1", "a:1", "a:1"]);
     }
 }

@@ -19,8 +19,10 @@ mod readable;
 mod relation;
 mod statement_catalog;
 pub(crate) mod system;
+mod table_options;
 
 pub(crate) use cached::Caches;
 pub(crate) use location::resolve_location;
 pub(crate) use metadata::{Reads, what_is_read};
 pub(crate) use statement_catalog::{RelationKey, SessionFactory, StatementCatalog};
+pub(crate) use table_options::{Durable, Owner, TableOptions, checked};

@@ -21,7 +21,7 @@ use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::CATALOG;
-use millpond_proto::catalog::{Relation, RelationKind, View};
+use millpond_proto::catalog::{MemoryTable as Stored, Relation, RelationKind, View};
 use parking_lot::Mutex;
 
 use super::memory_table::MemoryTable;
@@ -30,6 +30,7 @@ use super::readable::Readable;
 use super::relation::open_files;
 use super::system::SystemTables;
 use crate::state::CatalogState;
+use crate::upkeep::Task;
 
 /// Schema with the standard's description of the catalog.
 pub(crate) const INFORMATION_SCHEMA: &str = "information_schema";
@@ -123,13 +124,21 @@ impl StatementCatalog {
     pub(crate) fn reading_source_of(&self, key: RelationKey) -> Arc<Self> {
         let mut from_source = self.from_source.clone();
         from_source.insert(key);
-        Self::with(
-            self.version.clone(),
-            self.factory.clone(),
-            self.config.clone(),
-            self.system.clone(),
-            from_source,
-        )
+        self.reading_from(from_source, self.config.clone())
+    }
+
+    /// The same version, but everything is read from its source, and names without a schema belong to
+    /// `default_schema`. No table is open yet.
+    pub(crate) fn reading_all_sources(&self, default_schema: &str) -> Arc<Self> {
+        let cached = self.version.relations.iter().filter(|(_, relation)| relation.cache.is_some());
+        let from_source = cached.map(|(key, _)| key.clone()).collect();
+        let config = self.config.clone().with_default_catalog_and_schema(CATALOG, default_schema);
+        self.reading_from(from_source, config)
+    }
+
+    fn reading_from(&self, from_source: HashSet<RelationKey>, config: SessionConfig) -> Arc<Self> {
+        let (version, factory, system) = (self.version.clone(), self.factory.clone(), self.system.clone());
+        Self::with(version, factory, config, system, from_source)
     }
 
     fn with(
@@ -233,12 +242,13 @@ impl StatementCatalog {
             return Ok(None);
         };
         let name = format!("{}.{}", relation.schema, relation.name);
-        Ok(Some(Arc::new(MemoryTable::open(&name, rows, present)?)))
+        Ok(Some(Arc::new(MemoryTable::open(&name, rows, &present, false)?)))
     }
 
     /// Data addresses of the executors there are now.
     async fn present_executors(&self) -> HashSet<String> {
-        self.system.cluster.data_addresses().await.into_iter().collect()
+        let members = self.system.cluster.members().await;
+        members.into_iter().map(|member| member.address).collect()
     }
 
     async fn open_relation(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>> {
@@ -247,12 +257,19 @@ impl StatementCatalog {
             Some(RelationKind::Files(table)) => open_files(&self.session_state()?, name, table).await,
             Some(RelationKind::View(view)) => self.open_view(view).await,
             Some(RelationKind::Memory(table)) => {
-                let present = self.present_executors().await;
-                let name = format!("{}.{}", relation.schema, relation.name);
-                Ok(Arc::new(MemoryTable::open(&name, table, present)?))
+                self.open_rows(&(relation.schema.clone(), relation.name.clone()), table).await
             }
             None => Err(Error::bug(format!("{name} is of a kind that this version does not know")).into()),
         }
+    }
+
+    /// Opens a table in memory, or a part of one.
+    pub(crate) async fn open_rows(&self, key: &RelationKey, table: &Stored) -> Result<Arc<dyn TableProvider>> {
+        let present = self.present_executors().await;
+        let rebuild = Task::Rebuild(key.clone());
+        let can_rebuild = table.lineage.is_some() && !self.system.upkeep.has_failed(&rebuild);
+        let name = format!("{}.{}", key.0, key.1);
+        Ok(Arc::new(MemoryTable::open(&name, table, &present, can_rebuild)?))
     }
 
     /// Plans a view's definition anew, with the default schema it was created in.

@@ -9,21 +9,24 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMill
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
+use millpond_engine::shards::Stored;
 use millpond_proto::catalog::{RelationKind, TableShard};
 
 use super::cached::Caches;
 use super::metadata::{MetadataTable, rows_fn};
-use crate::cluster::{Cluster, data_address};
+use crate::cluster::Cluster;
 use crate::session::Sessions;
-use crate::shards::{Shards, rows_of};
+use crate::shards::{Shards, holders, rows_of};
 use crate::state::CatalogState;
 use crate::statement::Registry;
+use crate::upkeep::Queue;
 
 /// What the system tables read.
 pub(crate) struct SystemTables {
     pub(crate) cluster: Cluster,
     pub(crate) shards: Shards,
     pub(crate) caches: Arc<Caches>,
+    pub(crate) upkeep: Arc<Queue>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) statements: Arc<Registry>,
     /// Node settings: key, value (secrets hidden), description.
@@ -108,6 +111,7 @@ const EXECUTORS: Columns = &[
     ("data_port", Kind::Number),
     ("grpc_port", Kind::Number),
     ("vcores", Kind::Number),
+    ("state", Kind::Text),
     ("last_heartbeat", Kind::Time),
 ];
 const TABLES: Columns = &[
@@ -133,9 +137,13 @@ const SHARDS: Columns = &[
     ("shard", Kind::Text),
     ("executor_id", Kind::Text),
     ("holder", Kind::Text),
+    ("replica", Kind::Number),
     ("rows", Kind::Number),
     ("bytes", Kind::Number),
+    ("memory_bytes", Kind::Number),
+    ("disk_bytes", Kind::Number),
     ("hits", Kind::Number),
+    ("snapshot", Kind::Text),
 ];
 const SETTINGS: Columns = &[
     ("name", Kind::Text),
@@ -212,29 +220,37 @@ impl SystemTables {
                     .cluster
                     .last_heartbeat_s(&executor.id)
                     .map(|seconds| seconds * 1000);
+                let state = match self.cluster.is_draining(&executor.id) {
+                    true => "draining",
+                    false => "active",
+                };
                 vec![
                     executor.id.into(),
                     executor.host.into(),
                     u64::from(executor.port).into(),
                     u64::from(executor.grpc_port).into(),
                     u64::from(executor.specification.vcores).into(),
+                    state.to_string().into(),
                     Cell::Time(heartbeat),
                 ]
             })
             .collect()
     }
 
-    /// Shards of the catalog with what their executors say of them; an executor that does not answer says nothing.
+    /// Shards of the catalog, a row for each of their holders, with what these say of them; an executor that does not
+    /// answer says nothing.
     async fn shards(&self, version: &CatalogState) -> Vec<Vec<Cell>> {
-        let mut hits: HashMap<String, u64> = HashMap::new();
+        let mut held: HashMap<(String, String), Stored> = HashMap::new();
         let mut executors: HashMap<String, String> = HashMap::new();
-        for executor in self.cluster.executors().await {
-            let holder = data_address(&executor.host, executor.port);
-            match self.shards.held_by(&holder).await {
-                Ok(held) => hits.extend(held.iter().map(|shard| (shard.id.to_string(), shard.hits))),
-                Err(error) => tracing::debug!(holder, %error, "ask for shards"),
+        for member in self.cluster.members().await {
+            match self.shards.held_by(&member.address).await {
+                Ok(stored) => {
+                    let at = |stored: &Stored| (member.address.clone(), stored.id.to_string());
+                    held.extend(stored.into_iter().map(|stored| (at(&stored), stored)));
+                }
+                Err(error) => tracing::debug!(holder = member.address, %error, "ask for shards"),
             }
-            executors.insert(holder, executor.id);
+            executors.insert(member.address, member.id);
         }
         let mut rows = Vec::new();
         for (relation, table) in version
@@ -243,17 +259,25 @@ impl SystemTables {
             .filter_map(|relation| Some((relation, rows_of(relation)?)))
         {
             for shard in &table.shards {
-                rows.push(vec![
-                    relation.schema.clone().into(),
-                    relation.name.clone().into(),
-                    table.version.into(),
-                    shard.shard.clone().into(),
-                    executors.get(&shard.holder).cloned().into(),
-                    shard.holder.clone().into(),
-                    shard.rows.into(),
-                    shard.bytes.into(),
-                    Cell::Number(hits.get(&shard.shard).copied()),
-                ]);
+                for (replica, holder) in holders(shard).enumerate() {
+                    let stored = held.get(&(holder.clone(), shard.shard.clone()));
+                    let number = |of: fn(&Stored) -> u64| Cell::Number(stored.map(of));
+                    rows.push(vec![
+                        relation.schema.clone().into(),
+                        relation.name.clone().into(),
+                        table.version.into(),
+                        shard.shard.clone().into(),
+                        executors.get(holder).cloned().into(),
+                        holder.clone().into(),
+                        (replica as u64).into(),
+                        shard.rows.into(),
+                        shard.bytes.into(),
+                        number(|stored| if stored.disk_bytes > 0 { 0 } else { stored.bytes as u64 }),
+                        number(|stored| stored.disk_bytes as u64),
+                        number(|stored| stored.hits),
+                        Some(shard.snapshot.clone()).filter(|path| !path.is_empty()).into(),
+                    ]);
+                }
             }
         }
         rows

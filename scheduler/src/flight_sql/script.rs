@@ -38,7 +38,7 @@ pub(super) fn start(
                 sql,
                 name,
                 detached: true,
-                parameters: None,
+                ..Default::default()
             };
             let ended = frontend.start(session.clone(), request).ended().await;
             if let Phase::Failed(error) = ended.phase {

@@ -152,7 +152,10 @@ impl CatalogState {
             });
         }
         table.shards.extend(commit.add.iter().cloned());
-        table.version += 1;
+        if !commit.same_rows {
+            table.version += 1;
+            table.lineage = None;
+        }
         let changed = Relation {
             kind: Some(RelationKind::Memory(table)),
             ..relation.as_ref().clone()

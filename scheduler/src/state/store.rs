@@ -202,7 +202,8 @@ impl Store {
             .unwrap_or_default())
     }
 
-    async fn list_below(&self, folder: &Path) -> Result<Vec<Path>, Error> {
+    /// Paths of the objects below a folder, in order.
+    pub(crate) async fn list_below(&self, folder: &Path) -> Result<Vec<Path>, Error> {
         let listed = self
             .objects
             .list(Some(folder))
@@ -216,7 +217,7 @@ impl Store {
     }
 
     /// Deletes objects. One that is gone already is no error.
-    pub(super) async fn delete(&self, paths: Vec<Path>) -> Result<(), Error> {
+    pub(crate) async fn delete(&self, paths: Vec<Path>) -> Result<(), Error> {
         futures::stream::iter(paths)
             .map(|path| async move {
                 match limited("delete", &path, self.objects.delete(&path)).await? {

@@ -14,23 +14,17 @@ use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::encode_schema;
 use millpond_engine::session::CATALOG;
 use millpond_proto::catalog::{Cache, Change, ChangeKind, MemoryTable, Relation, RelationRef, SetCache};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-use super::frontend::{Frontend, Request, Services};
-use super::memory;
-use super::registry::{Phase, Statement};
+use super::frontend::Services;
+use super::memory::{self, Storing};
+use super::registry::Statement;
 use super::result::ResultSet;
 use super::run;
 use super::syntax::{CacheTable, OwnStatement};
 use super::write::count_result;
 use crate::catalog::cached::{self, SourceState, Validate};
-use crate::catalog::{RelationKey, StatementCatalog, ddl};
+use crate::catalog::{Owner, RelationKey, StatementCatalog, TableOptions, checked, ddl};
 use crate::clock::now_ms;
-
-/// Who refreshes in the background.
-const PRINCIPAL: &str = "millpond";
-const SESSION: &str = "refresh";
 
 /// Runs a statement about caches.
 pub(super) async fn run(
@@ -71,7 +65,7 @@ async fn cache(
     command: CacheTable,
     default_schema: &str,
 ) -> Result<ResultSet, Error> {
-    let settings = settings_of(&command.options)?;
+    let settings = checked(&command.options, Owner::Cache)?;
     let key = key_of(&command.name, default_schema)?;
     let made = match &command.query {
         Some(query) => {
@@ -149,8 +143,10 @@ async fn fill(
             "CACHE TABLE ... OPTIONS ('validate' 'never'), and REFRESH TABLE when the file has changed",
         ));
     }
+    let options = TableOptions::of(&settings);
     let schema = Arc::new(memory::stored_schema(plan.schema().as_arrow(), true));
-    let stored = memory::store(services, statement, &state, plan, &relation.name, &schema).await?;
+    let storing = Storing::cache(&relation.name, &schema, &options);
+    let stored = memory::store(services, statement, &state, plan, &storing).await?;
     let rows = stored.shards.iter().map(|shard| shard.rows).sum();
     let cache = Cache {
         rows: Some(MemoryTable {
@@ -263,86 +259,10 @@ fn find(catalog: &StatementCatalog, key: &RelationKey) -> Result<Arc<Relation>, 
     })
 }
 
-/// The options of a `CACHE TABLE`, checked.
-fn settings_of(options: &[(String, String)]) -> Result<HashMap<String, String>, Error> {
-    let mut settings = HashMap::new();
-    for (key, value) in options {
-        let wrong = |hint: &str| {
-            Err(Error::user(
-                Code::INVALID_SETTING,
-                format!("'{value}' is no value for '{key}'"),
-            )
-            .with_hint(hint))
-        };
-        match key.as_str() {
-            "validate" | "cache.validate" => {
-                if Validate::parse(value).is_none() {
-                    return wrong("write always, never, interval (10 s), or a duration such as 30s");
-                }
-                settings.insert("validate".to_string(), value.clone());
-            }
-            "storage_level" | "storagelevel" => {
-                if !value.eq_ignore_ascii_case("memory") {
-                    return wrong("tables are kept in memory only");
-                }
-                settings.insert("storage_level".to_string(), "memory".to_string());
-            }
-            _ => {
-                return Err(Error::user(
-                    Code::UNKNOWN_SETTING,
-                    format!("there is no option '{key}' of CACHE TABLE"),
-                )
-                .with_hint("the options are validate and storage_level"));
-            }
-        }
-    }
-    Ok(settings)
-}
-
-/// Refreshes what statements have found to be out of date, one after the other, until `stop`.
-pub(super) async fn refresh(
-    frontend: Frontend,
-    mut wanted: mpsc::UnboundedReceiver<RelationKey>,
-    stop: CancellationToken,
-) {
-    while let Some(Some(key)) = stop.run_until_cancelled(wanted.recv()).await {
-        let name = TableReference::full(CATALOG, key.0.clone(), key.1.clone());
-        let request = Request {
-            sql: format!("REFRESH TABLE {}", name.to_quoted_string()),
-            detached: true,
-            ..Default::default()
-        };
-        let outcome = match frontend.services.sessions.open(PRINCIPAL, SESSION) {
-            Ok(session) => frontend.start(session, request).ended().await.phase,
-            Err(error) => Phase::Failed(Arc::new(error)),
-        };
-        let failed = match &outcome {
-            Phase::Failed(error) => {
-                tracing::warn!(table = %name, %error, "refresh a cached table");
-                true
-            }
-            _ => false,
-        };
-        frontend.services.caches.refreshed(&key, !failed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use millpond_engine::session::DEFAULT_SCHEMA;
-
-    #[test]
-    fn options_are_checked() {
-        let of = |key: &str, value: &str| settings_of(&[(key.to_string(), value.to_string())]);
-        assert_eq!(of("cache.validate", "never").unwrap()["validate"], "never");
-        assert_eq!(
-            of("storageLevel".to_lowercase().as_str(), "MEMORY").unwrap()["storage_level"],
-            "memory"
-        );
-        assert_eq!(of("validate", "perhaps").unwrap_err().code, Code::INVALID_SETTING);
-        assert_eq!(of("colour", "red").unwrap_err().code, Code::UNKNOWN_SETTING);
-    }
 
     #[test]
     fn names_belong_to_the_one_catalog() {

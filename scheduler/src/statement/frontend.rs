@@ -11,17 +11,18 @@ use tracing::Instrument;
 
 use super::admission::Admission;
 use super::registry::{Registry, Statement};
-use super::{cache, run};
+use super::{run, upkeep};
 use crate::catalog::system::SystemTables;
-use crate::catalog::{Caches, RelationKey, SessionFactory, StatementCatalog};
+use crate::catalog::{Caches, SessionFactory, StatementCatalog};
 use crate::cluster::Cluster;
 use crate::options::LocalPaths;
 use crate::session::{Session, Sessions};
-use crate::shards::Shards;
+use crate::shards::{Keeper, Shards};
 use crate::state::CatalogLog;
+use crate::upkeep::{Queue, Task};
 
 /// What a client asks for.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Request {
     /// SQL of one statement.
     pub(crate) sql: String,
@@ -31,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) parameters: Option<ParamValues>,
     /// The statement runs on when nobody watches it.
     pub(crate) detached: bool,
+    /// Work of the scheduler's own, of which the SQL is only the name.
+    pub(crate) upkeep: Option<Task>,
 }
 
 /// Everything a statement needs from the scheduler.
@@ -39,6 +42,7 @@ pub(crate) struct Services {
     pub(crate) catalog: Arc<CatalogLog>,
     pub(crate) shards: Shards,
     pub(crate) caches: Arc<Caches>,
+    pub(crate) upkeep: Arc<Queue>,
     pub(crate) connections: Connections,
     pub(crate) factory: Arc<SessionFactory>,
     pub(crate) system: Arc<SystemTables>,
@@ -51,6 +55,8 @@ pub(crate) struct Services {
     pub(crate) slow_threshold: Option<Duration>,
     pub(crate) result_ttl: Duration,
     pub(crate) session_idle_timeout: Duration,
+    /// How long a statement waits for lost shards to come back.
+    pub(crate) recovery_timeout: Duration,
     /// How long a statement waits for a first executor before it gives up.
     pub(crate) executor_patience: Duration,
 }
@@ -90,17 +96,24 @@ impl Frontend {
         run::statement_catalog(&self.services, session).await
     }
 
-    /// Starts the work in the background: dropping shards, refreshing caches, and expiring results, sessions and
-    /// statements that nobody watches.
+    /// Starts the work in the background: keeping shards, for `patience` without those of executors that have not come
+    /// back yet, the `tasks` of upkeep, and expiring results, sessions and statements that nobody watches.
     pub(crate) fn start_housekeeping(
         &self,
-        refreshes: mpsc::UnboundedReceiver<RelationKey>,
+        tasks: mpsc::UnboundedReceiver<Task>,
+        patience: Duration,
         stop: tokio_util::sync::CancellationToken,
     ) {
-        tokio::spawn(cache::refresh(self.clone(), refreshes, stop.clone()));
+        tokio::spawn(upkeep::work(self.clone(), tasks, stop.clone()));
         let services = self.services.clone();
-        let (cluster, log) = (services.cluster.clone(), services.catalog.clone());
-        tokio::spawn(services.shards.clone().sweep(cluster, log, stop.clone()));
+        let keeper = Keeper::new(
+            services.shards.clone(),
+            services.cluster.clone(),
+            services.catalog.clone(),
+            services.upkeep.clone(),
+            patience,
+        );
+        tokio::spawn(keeper.run(stop.clone()));
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_secs(1));
             while stop.run_until_cancelled(tick.tick()).await.is_some() {
@@ -121,7 +134,7 @@ async fn supervised(
         .session
         .statement_timeout()
         .or(services.statement_timeout);
-    let work = run::run(services, statement, request);
+    let work = run::until_whole(services, || run::run(services, statement, &request));
     tokio::select! {
         outcome = within(limit, work) => outcome,
         () = statement.cancel.cancelled() => Err(Error::user(Code::CANCELLED, "the statement was cancelled")),

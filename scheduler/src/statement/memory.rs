@@ -11,30 +11,29 @@
 //! ```
 
 mod rewrite;
+mod store;
+mod upkeep;
 
 use std::sync::Arc;
 
 use ballista_core::JobId;
-use ballista_core::serde::protobuf::PartitionLocation;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{
-    CreateMemoryTable, DmlStatement, EmptyRelation, Extension, LogicalPlan, LogicalPlanBuilder, WriteOp,
+    CreateMemoryTable, DmlStatement, EmptyRelation, LogicalPlan, LogicalPlanBuilder, WriteOp,
 };
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{decode_schema, encode_schema};
 use millpond_engine::session::{CATALOG, DEFAULT_SCHEMA};
-use millpond_engine::shards::{ShardRow, ShardSinkNode};
-use millpond_proto::catalog::{Change, ChangeKind, CommitShards, MemoryTable, RelationKind, TableShard};
-use millpond_proto::plan::ShardSink;
+use millpond_proto::catalog::{Change, ChangeKind, CommitShards, MemoryTable, RelationKind};
 
+pub(super) use self::store::{Storing, store};
+pub(super) use self::upkeep::{compact, rebuild};
 use super::frontend::Services;
 use super::job::{self, Watched};
 use super::registry::Statement;
-use crate::catalog::{SessionFactory, StatementCatalog, ddl};
-use crate::cluster::data_address;
-use crate::shards::RunningWrite;
+use crate::catalog::{Owner, SessionFactory, StatementCatalog, TableOptions, checked, ddl};
 
 /// A write that was committed.
 #[derive(Debug)]
@@ -72,7 +71,10 @@ pub(super) async fn create(
     statement: &Arc<Statement>,
     context: &ddl::Context<'_>,
     command: &CreateMemoryTable,
+    options: &[(String, String)],
 ) -> Result<Written, Error> {
+    let settings = checked(options, Owner::Table)?;
+    let options = TableOptions::of(&settings);
     let Some(place) = ddl::new_memory_table(context, command)? else {
         return Ok(Written { rows: 0, job: None });
     };
@@ -85,11 +87,15 @@ pub(super) async fn create(
     );
     // What a query computes happens to have no nulls today; only a column list can promise that.
     let schema = Arc::new(stored_schema(command.input.schema().as_arrow(), !is_empty));
+    let storing = Storing::table(&place.name, &schema, &options);
+    storing.check()?;
+    // Taken before the rows: if the source changes meanwhile, they cannot be computed again.
+    let lineage = upkeep::lineage(statement, context, command, &options).await?;
     let (shards, job, _write) = if is_empty {
         (Vec::new(), None, None)
     } else {
         let plan = command.input.as_ref().clone();
-        let stored = store(services, statement, context.state, plan, &place.name, &schema).await?;
+        let stored = store(services, statement, context.state, plan, &storing).await?;
         (stored.shards, Some(stored.job), Some(stored.write))
     };
     let rows = shards.iter().map(|shard| shard.rows).sum();
@@ -99,7 +105,8 @@ pub(super) async fn create(
         version: 1,
         shards,
         definition: context.sql.trim().trim_end_matches(';').to_string(),
-        ..Default::default()
+        lineage: lineage.filter(|_| !is_empty),
+        settings,
     };
     ddl::commit_relation(context, place, RelationKind::Memory(table), command).await?;
     statement.update(|status| status.affected_rows = Some(rows));
@@ -145,8 +152,10 @@ pub(super) async fn change(
         WriteOp::Update => Some(rewrite::count_of_updated(&dml.input)?),
         _ => None,
     };
+    let options = TableOptions::of(&target.table.settings);
+    let storing = Storing::table(&target.name, &schema, &options);
     let stored = match plan {
-        Some(plan) => Some(store(services, statement, state, plan, &target.name, &schema).await?),
+        Some(plan) => Some(store(services, statement, state, plan, &storing).await?),
         None => None,
     };
     let (add, job, _write) = match stored {
@@ -167,6 +176,7 @@ pub(super) async fn change(
             table_id: target.table.table_id.clone(),
             add,
             remove,
+            same_rows: false,
         });
         let change = Change { kind: Some(commit) };
         services.catalog.commit(vec![change]).await?;
@@ -197,80 +207,8 @@ pub(super) fn explained(dml: &DmlStatement, target: &Target) -> Result<LogicalPl
             .map_err(Error::from_datafusion);
     };
     let schema = decode_schema(&target.table.arrow_schema).map_err(Error::from_datafusion)?;
-    sink_plan(Arc::new(plan), &target.name, "", &schema)
-}
-
-fn sink_plan(
-    input: Arc<LogicalPlan>,
-    table: &str,
-    write: &str,
-    schema: &SchemaRef,
-) -> Result<LogicalPlan, Error> {
-    let sink = ShardSink {
-        table: table.to_string(),
-        write: write.to_string(),
-        arrow_schema: encode_schema(schema).map_err(Error::from_datafusion)?,
-        ..Default::default()
-    };
-    let node =
-        ShardSinkNode::try_new(input, Arc::new(sink), schema.clone()).map_err(Error::from_datafusion)?;
-    Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
-}
-
-/// Shards that wait for their commit; they stay while `write` is held.
-pub(super) struct StoredShards {
-    pub(super) shards: Vec<TableShard>,
-    pub(super) job: JobId,
-    pub(super) write: RunningWrite,
-}
-
-/// Runs a query and leaves its rows in memory.
-pub(super) async fn store(
-    services: &Services,
-    statement: &Arc<Statement>,
-    state: &SessionState,
-    plan: LogicalPlan,
-    table: &str,
-    schema: &SchemaRef,
-) -> Result<StoredShards, Error> {
-    let plan = Arc::new(plan);
-    let context = SessionFactory::of_job(state);
-    job::rerun_after_loss(services, || async {
-        let write = services.shards.start_write();
-        let plan = sink_plan(plan.clone(), table, write.id(), schema)?;
-        let finished = job::run(services, statement, context.clone(), &plan, Watched::Yes).await?;
-        let mut shards = Vec::new();
-        for partition in finished.partitions {
-            shards.extend(stored_in(services, partition).await?);
-        }
-        Ok(StoredShards {
-            shards,
-            job: finished.id,
-            write,
-        })
-    })
-    .await
-}
-
-/// The shards that tasks of an output partition have stored. The executor that has their names has the shards.
-async fn stored_in(services: &Services, partition: PartitionLocation) -> Result<Vec<TableShard>, Error> {
-    let Some(executor) = partition.executor_meta.clone() else {
-        return Err(Error::bug("an output partition without a place"));
-    };
-    let holder = data_address(&executor.host, executor.port);
-    let mut shards = Vec::new();
-    for batch in &services.cluster.fetch_all(partition).await? {
-        let rows = ShardRow::read(batch).map_err(Error::from_datafusion)?;
-        shards.extend(rows.into_iter().map(|row| TableShard {
-            shard: row.shard.to_string(),
-            holder: holder.clone(),
-            rows: row.rows,
-            bytes: row.bytes,
-            statistics: row.statistics,
-            ..Default::default()
-        }));
-    }
-    Ok(shards)
+    let options = TableOptions::of(&target.table.settings);
+    Storing::table(&target.name, &schema, &options).plan(Arc::new(plan), "", "")
 }
 
 /// The one number that a plan answers.

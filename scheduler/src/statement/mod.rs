@@ -25,6 +25,7 @@ mod registry;
 mod result;
 mod run;
 mod syntax;
+mod upkeep;
 mod write;
 
 pub(crate) use admission::Admission;

@@ -12,15 +12,16 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::SessionContext;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use millpond_engine::error::{Code, Error};
 use parking_lot::Mutex;
 
-use super::frontend::Services;
+use super::frontend::{Request, Services};
 use super::job::{self, FinishedJob, Watched};
 use super::registry::Statement;
+use super::run;
+use crate::catalog::SessionFactory;
 use crate::cluster::Cluster;
 
 /// Times the job of a result is run again because its rows were lost.
@@ -55,14 +56,8 @@ struct JobResult {
 struct Run {
     number: usize,
     partitions: Vec<PartitionLocation>,
-    /// What the job is made of. It goes when a row leaves the scheduler, since the job cannot be run again then; with
-    /// it goes the hold on the versions of the tables that were read.
-    origin: Option<Origin>,
-}
-
-struct Origin {
-    context: Arc<SessionContext>,
-    plan: LogicalPlan,
+    /// What was asked for. It goes when a row leaves the scheduler, since the job cannot be run again then.
+    origin: Option<Request>,
 }
 
 impl ResultSet {
@@ -90,17 +85,16 @@ impl ResultSet {
         }
     }
 
-    /// The rows of a job; `context` and `plan` are those it was made of.
-    pub(super) fn of_job(context: Arc<SessionContext>, plan: LogicalPlan, finished: FinishedJob) -> Self {
-        let schema = Arc::new(plan.schema().as_arrow().clone());
+    /// The rows of a job that was made for `request`.
+    pub(super) fn of_job(plan: &LogicalPlan, request: Request, finished: FinishedJob) -> Self {
         Self {
-            schema,
+            schema: Arc::new(plan.schema().as_arrow().clone()),
             source: Source::Job(Box::new(JobResult {
                 tickets: finished.partitions.len(),
                 latest: tokio::sync::Mutex::new(Run {
                     number: 0,
                     partitions: finished.partitions,
-                    origin: Some(Origin { context, plan }),
+                    origin: Some(request),
                 }),
             })),
         }
@@ -188,16 +182,14 @@ impl JobResult {
             return Err(lost);
         };
         tracing::warn!(error = %lost, "rows were lost before they were read: run the job again");
-        let run = || {
-            job::run(
-                services,
-                statement,
-                origin.context.clone(),
-                &origin.plan,
-                Watched::No,
-            )
+        // Planned anew, for a table that was read may have lost rows too. Nobody has seen a row of the first run.
+        let again = || async {
+            let planned = run::plan_again(services, statement, origin).await?;
+            let context = SessionFactory::of_job(&planned.state);
+            let run = || job::run(services, statement, context.clone(), &planned.plan, Watched::No);
+            job::rerun_after_loss(services, run).await
         };
-        let partitions = job::rerun_after_loss(services, run).await?.partitions;
+        let partitions = run::until_whole(services, again).await?.partitions;
         latest.partitions = partitions;
         latest.number += 1;
         Ok(())

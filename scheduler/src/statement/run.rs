@@ -1,6 +1,7 @@
 //! From SQL text to a result: plan a statement and send it the way it has to go.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::common::ParamValues;
 use datafusion::execution::SessionState;
@@ -15,9 +16,14 @@ use super::frontend::{Request, Services};
 use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::{cache, direct, explain, job, limits, memory, syntax, write};
+use super::{cache, direct, explain, job, limits, memory, syntax, upkeep, write};
 use crate::catalog::{Reads, SessionFactory, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
+
+/// Pause before a statement runs again because a shard was not where it should be.
+const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
+/// Runs of a statement that meets others which change the same table.
+const CONFLICTS_MAX: usize = 5;
 
 /// A statement that has been planned.
 pub(super) struct Planned {
@@ -26,12 +32,45 @@ pub(super) struct Planned {
     pub(super) plan: LogicalPlan,
 }
 
+/// Options of the table that a statement creates, as they were written.
+type Options = Vec<(String, String)>;
+
+/// Runs a statement, and again if it has met a part of a table that was lost and is being restored, or another
+/// statement that changed the same table: nothing of it has taken effect then.
+///
+/// # Errors
+/// Those of `run`.
+pub(super) async fn until_whole<T, F, R>(services: &Services, mut run: F) -> Result<T, Error>
+where
+    F: FnMut() -> R,
+    R: Future<Output = Result<T, Error>>,
+{
+    let deadline = Instant::now() + services.recovery_timeout;
+    let mut conflicts = 0;
+    loop {
+        match run().await {
+            Err(error) if error.code == Code::SHARD_MOVED && Instant::now() < deadline => {
+                tracing::debug!(%error, "wait for a shard");
+                services.shards.look_now();
+                tokio::time::sleep(RECOVERY_PAUSE).await;
+            }
+            Err(error) if error.code == Code::STATE_CONFLICT && conflicts < CONFLICTS_MAX => {
+                conflicts += 1;
+            }
+            ended => return ended,
+        }
+    }
+}
+
 /// Runs one statement to its result. Dropping the future stops what it started.
 pub(super) async fn run(
     services: &Services,
     statement: &Arc<Statement>,
-    request: Request,
+    request: &Request,
 ) -> Result<ResultSet, Error> {
+    if let Some(task) = &request.upkeep {
+        return Box::pin(upkeep::run(services, statement, task)).await;
+    }
     limits::check_text(&request.sql)?;
     let session = &statement.session;
     let catalog = statement_catalog(services, session).await;
@@ -45,16 +84,88 @@ pub(super) async fn run(
     if let Some(done) = prepared_statement(session, &parsed)? {
         return Ok(done);
     }
-    let parsed = match executed_statement(session, &state, &parsed)? {
+    let (planned, options) = plan_parsed(session, catalog, state, parsed, request).await?;
+    Box::pin(dispatch(services, statement, planned, request, &options)).await
+}
+
+/// Plans a query anew, against the newest version of the catalog.
+///
+/// # Errors
+/// What cannot be planned any more.
+pub(super) async fn plan_again(
+    services: &Services,
+    statement: &Arc<Statement>,
+    request: &Request,
+) -> Result<Planned, Error> {
+    let session = &statement.session;
+    let catalog = statement_catalog(services, session).await;
+    let state = catalog.session_state().map_err(Error::from_datafusion)?;
+    let parsed = parse(&state, &request.sql)?;
+    let (planned, _) = plan_parsed(session, catalog, state, parsed, request).await?;
+    Ok(planned)
+}
+
+async fn plan_parsed(
+    session: &Session,
+    catalog: Arc<StatementCatalog>,
+    state: SessionState,
+    parsed: ParsedStatement,
+    request: &Request,
+) -> Result<(Planned, Options), Error> {
+    let mut resolved = match executed_statement(session, &state, &parsed)? {
         Some(stored) => stored,
         None => Resolved {
             parsed,
-            parameters: request.parameters,
+            parameters: request.parameters.clone(),
         },
     };
-    let plan = plan(&state, parsed).await?;
-    let planned = Planned { catalog, state, plan };
-    Box::pin(dispatch(services, statement, planned, &request.sql)).await
+    let options = take_options(&mut resolved.parsed)?;
+    let plan = plan(&state, resolved).await?;
+    Ok((Planned { catalog, state, plan }, options))
+}
+
+/// Parses a statement and takes its options away.
+pub(super) fn parse_with_options(
+    state: &SessionState,
+    sql: &str,
+) -> Result<(ParsedStatement, Options), Error> {
+    let mut parsed = parse(state, sql)?;
+    let options = take_options(&mut parsed)?;
+    Ok((parsed, options))
+}
+
+/// Takes the options of `CREATE TABLE ... WITH (...)` away, which DataFusion does not plan.
+fn take_options(parsed: &mut ParsedStatement) -> Result<Options, Error> {
+    let ParsedStatement::Statement(statement) = parsed else {
+        return Ok(Vec::new());
+    };
+    let ast::Statement::CreateTable(create) = statement.as_mut() else {
+        return Ok(Vec::new());
+    };
+    match std::mem::take(&mut create.table_options) {
+        ast::CreateTableOptions::None => Ok(Vec::new()),
+        ast::CreateTableOptions::With(options) | ast::CreateTableOptions::Options(options) => {
+            options.iter().map(key_and_value).collect()
+        }
+        other => Err(
+            Error::user(Code::NOT_SUPPORTED, format!("'{other}' is not supported"))
+                .with_hint("write the options of a table as WITH (key = 'value', ...)"),
+        ),
+    }
+}
+
+fn key_and_value(option: &ast::SqlOption) -> Result<(String, String), Error> {
+    let ast::SqlOption::KeyValue { key, value } = option else {
+        return Err(
+            Error::user(Code::INVALID_SETTING, format!("'{option}' is no option of a table"))
+                .with_hint("write the options of a table as WITH (key = 'value', ...)"),
+        );
+    };
+    let value = match value {
+        ast::Expr::Value(value) => value.value.clone().into_string().unwrap_or_else(|| value.to_string()),
+        other => other.to_string(),
+    };
+    Ok((key.value.clone(), value))
 }
 
 /// One version of the catalog with the settings of the session.
@@ -85,7 +196,7 @@ pub(super) async fn partitions_of_cluster(services: &Services) -> usize {
 pub(crate) async fn plan_only(catalog: &StatementCatalog, sql: &str) -> Result<LogicalPlan, Error> {
     limits::check_text(sql)?;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
-    let parsed = parse(&state, sql)?;
+    let (parsed, _) = parse_with_options(&state, sql)?;
     state
         .statement_to_plan(parsed)
         .await
@@ -208,7 +319,8 @@ async fn dispatch(
     services: &Services,
     statement: &Arc<Statement>,
     planned: Planned,
-    sql: &str,
+    request: &Request,
+    options: &Options,
 ) -> Result<ResultSet, Error> {
     match planned.plan {
         LogicalPlan::Statement(change) => {
@@ -223,10 +335,10 @@ async fn dispatch(
                 state: &planned.state,
                 local_paths: &services.local_paths,
                 principal: &statement.session.principal,
-                sql,
+                sql: &request.sql,
             };
             if let DdlStatement::CreateMemoryTable(command) = command {
-                memory::create(services, statement, &context, command).await?;
+                memory::create(services, statement, &context, command, options).await?;
             } else {
                 statement.start_running();
                 ddl::apply(&context, command).await?;
@@ -250,7 +362,7 @@ async fn dispatch(
             statement.start_running();
             on_scheduler(planned).await
         }
-        _ => on_cluster(services, statement, planned).await,
+        _ => on_cluster(services, statement, planned, request).await,
     }
 }
 
@@ -295,6 +407,7 @@ async fn on_cluster(
     services: &Services,
     statement: &Arc<Statement>,
     planned: Planned,
+    request: &Request,
 ) -> Result<ResultSet, Error> {
     if let Some(result) = direct::query(services, statement, &planned).await? {
         return Ok(result);
@@ -302,7 +415,7 @@ async fn on_cluster(
     let context = SessionFactory::of_job(&planned.state);
     let run = || job::run(services, statement, context.clone(), &planned.plan, Watched::Yes);
     let finished = job::rerun_after_loss(services, run).await?;
-    Ok(ResultSet::of_job(context, planned.plan, finished))
+    Ok(ResultSet::of_job(&planned.plan, request.clone(), finished))
 }
 
 fn verb_of(parsed: &ParsedStatement) -> String {
