@@ -11,19 +11,30 @@
 //!               └─ (shard, rows, bytes) ─► catalog: table = list of shards and their holders
 //! ```
 //!
+//! In memory columns are packed; when memory is short, shards move to files on the local disk.
+//!
 //! Nothing here decides what is kept: the scheduler says which shards to drop, and a staged shard that no commit
 //! names is one of them.
 
+mod file;
+mod level;
+mod packed;
 mod read;
+mod room;
+mod shard;
 mod sink_exec;
 mod sink_node;
 mod source;
 pub mod statistics;
 mod store;
 pub mod wire;
+mod writer;
 
+pub use level::StorageLevel;
 pub use read::ShardRead;
+pub use shard::{Shard, ShardId, write_ipc};
 pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;
 pub use source::{Holders, Reader, ShardSource};
-pub use store::{Shard, ShardId, ShardStore, Stored, Writer};
+pub use store::{ShardStore, Stored};
+pub use writer::Writer;

@@ -25,8 +25,10 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use millpond_proto::plan::ShardSink;
 
+use super::level::StorageLevel;
+use super::shard::{Shard, ShardId};
 use super::statistics;
-use super::store::{Shard, ShardId, ShardStore};
+use super::store::ShardStore;
 use crate::error::{Code, Error};
 
 /// Rows of a shard at which the next one begins, so that a large output partition is read by several tasks.
@@ -39,7 +41,7 @@ pub struct ShardRow {
     pub shard: ShardId,
     /// Rows in it.
     pub rows: u64,
-    /// Bytes of its buffers.
+    /// Bytes that it takes, in memory or on disk.
     pub bytes: u64,
     /// What is known of its columns, for [`statistics::decode`].
     pub statistics: Vec<u8>,
@@ -92,7 +94,8 @@ impl ShardRow {
     fn batch(shards: &[Arc<Shard>]) -> Result<RecordBatch> {
         let names = StringArray::from_iter_values(shards.iter().map(|shard| shard.id().to_string()));
         let rows = UInt64Array::from_iter_values(shards.iter().map(|shard| shard.rows() as u64));
-        let bytes = UInt64Array::from_iter_values(shards.iter().map(|shard| shard.bytes() as u64));
+        let bytes = |shard: &Arc<Shard>| (shard.bytes() + shard.disk_bytes()) as u64;
+        let bytes = UInt64Array::from_iter_values(shards.iter().map(bytes));
         let statistics =
             BinaryArray::from_iter_values(shards.iter().map(|shard| statistics::encode(shard.summary())));
         Ok(RecordBatch::try_new(
@@ -217,10 +220,14 @@ impl ExecutionPlan for ShardSinkExec {
             .ok_or_else(|| internal_datafusion_err!("rows are stored by executors only"))?;
         let mut rows = self.input.execute(partition, context)?;
         let (sink, schema) = (self.sink.clone(), self.schema.clone());
+        let level: StorageLevel = sink.storage_level.parse()?;
         let rows_stored = MetricBuilder::new(&self.metrics).counter("rows_stored", partition);
         let bytes_stored = MetricBuilder::new(&self.metrics).counter("bytes_stored", partition);
         let stored = async move {
-            let start = || store.start(&sink.table, &sink.write, schema.clone());
+            let start = || {
+                let writer = store.start(&sink.table, &sink.write, schema.clone());
+                writer.with_level(level)
+            };
             let (mut writer, mut shards) = (start(), Vec::new());
             while let Some(batch) = rows.next().await {
                 writer.push(of_table(batch?, &schema)?)?;
@@ -231,7 +238,7 @@ impl ExecutionPlan for ShardSinkExec {
             shards.extend(writer.finish()?);
             for shard in &shards {
                 rows_stored.add(shard.rows());
-                bytes_stored.add(shard.bytes());
+                bytes_stored.add(shard.bytes() + shard.disk_bytes());
             }
             ShardRow::batch(&shards)
         };
