@@ -11,7 +11,7 @@ use datafusion::datasource::physical_plan::{FileScanConfig, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use datafusion_proto::physical_plan::PhysicalPlanDecodeContext;
 use datafusion_proto::physical_plan::from_proto::{
@@ -180,7 +180,11 @@ impl Codec {
         };
         let source =
             ShardSource::new(schema, Arc::new(holders), self.shards.clone()).with_predicate(predicate);
-        let scan = parse_protobuf_file_scan_config(&scan, &context, converter, Arc::new(source))?;
+        let mut scan = parse_protobuf_file_scan_config(&scan, &context, converter, Arc::new(source))?;
+        // A task has some of the classes that a scan was declared to have, and must not mix them.
+        if let Some(Partitioning::Hash(key, _)) = scan.output_partitioning.take() {
+            scan.output_partitioning = Some(Partitioning::Hash(key, scan.file_groups.len()));
+        }
         Ok(DataSourceExec::from_data_source(scan))
     }
 }

@@ -12,11 +12,18 @@
 //! ```
 //!
 //! A table that must outlive its executors has a [`Snapshots`] file for each shard as well, written before the commit.
+//! In memory columns are packed; when memory is short, shards move to files on the local disk.
 //!
 //! Nothing here decides what is kept: the scheduler says which shards to drop, and a staged shard that no commit
 //! names is one of them.
 
+mod file;
+mod level;
+mod packed;
+mod parts;
 mod read;
+mod room;
+mod shard;
 mod sink_exec;
 mod sink_node;
 mod snapshot;
@@ -24,10 +31,15 @@ mod source;
 pub mod statistics;
 mod store;
 pub mod wire;
+mod writer;
 
+pub use level::StorageLevel;
+pub use parts::key_of;
 pub use read::ShardRead;
+pub use shard::{Shard, ShardId, write_ipc};
 pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;
 pub use snapshot::Snapshots;
 pub use source::{Holders, Reader, ShardSource};
-pub use store::{Shard, ShardId, ShardStore, Stored, Writer};
+pub use store::{ShardStore, Stored};
+pub use writer::Writer;

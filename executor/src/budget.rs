@@ -18,7 +18,8 @@
 //! few tasks run, as in a final sort. So:
 //!
 //! - Every vcore has a floor, half of its share of the limit, that only its task may use, even while no task runs
-//!   on it: a task that starts finds its floor free, whatever the others hold.
+//!   on it: a task that starts finds its floor free, whatever the others hold. Where tables in memory may fill more
+//!   than half of the limit, the floors are what is left.
 //! - The other half, and nothing else, goes to whoever asks first. A refused task spills, which returns it.
 //! - Inside a task the spilling operators share evenly, as in DataFusion's `FairSpillPool`, and as there one that
 //!   comes late may overdraw until those before it have spilled. So the limit can be passed for a moment; the
@@ -40,6 +41,8 @@ const NAMED_CONSUMERS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit_bytes: usize,
+    /// The floors of all vcores together.
+    floors_bytes: usize,
     vcores: usize,
     state: Mutex<State>,
 }
@@ -70,10 +73,13 @@ struct Consumer {
 }
 
 impl Budget {
-    /// Makes a budget of `limit_bytes` for tasks on `vcores` vcores in all (at least one).
-    pub(crate) fn new(limit_bytes: u64, vcores: usize) -> Arc<Self> {
+    /// Makes a budget of `limit_bytes` for tasks on `vcores` vcores in all (at least one), and for tables, which may
+    /// fill `tables_bytes` of it.
+    pub(crate) fn new(limit_bytes: u64, tables_bytes: u64, vcores: usize) -> Arc<Self> {
+        let floors_bytes = (limit_bytes / 2).min(limit_bytes.saturating_sub(tables_bytes));
         Arc::new(Self {
             limit_bytes: usize::try_from(limit_bytes).unwrap_or(usize::MAX),
+            floors_bytes: usize::try_from(floors_bytes).unwrap_or(usize::MAX),
             vcores: vcores.max(1),
             state: Mutex::default(),
         })
@@ -111,7 +117,7 @@ impl Budget {
     fn free_bytes(&self, state: &State, task: u64) -> i128 {
         let busy: usize = state.tasks.values().map(|task| task.vcores).sum();
         // More vcores may be busy than there are, when a scheduler has forgotten about tasks of another one.
-        let floor = self.limit_bytes / 2 / self.vcores.max(busy);
+        let floor = self.floors_bytes / self.vcores.max(busy);
         let idle_floors = floor * self.vcores.saturating_sub(busy);
         let unused_floors: usize = state
             .tasks

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use millpond_engine::connections::Connections;
-use millpond_engine::memory::{Available, Limit};
+use millpond_engine::memory::{Available, Bytes, Limit};
 use millpond_engine::object_stores::Registry;
 use millpond_engine::session;
 use millpond_engine::shards::{Reader, ShardStore};
@@ -227,16 +227,19 @@ impl Service {
             Available::detect(),
         )?;
         let vcores = options.vcores();
-        let budget = Budget::new(limit.bytes, vcores);
+        let storage_limit = options.storage_limit(limit.bytes)?;
+        let budget = Budget::new(limit.bytes, storage_limit, vcores);
         let base = Registry::new(options.buckets.clone())
             .runtime_builder()
             .with_temp_file_path(work_dir.spill())
             .with_memory_pool(budget.start_task(0))
             .build_arc()?;
         tracing::info!(
-            executor = options.name, vcores, memory_limit = %limit, work_dir = %work_dir.path().display(),
+            executor = options.name, vcores, memory_limit = %limit, storage_limit = %Bytes(storage_limit), work_dir = %work_dir.path().display(),
             data = %data_address, "starting executor"
         );
+        let storage_limit = usize::try_from(storage_limit).unwrap_or(usize::MAX);
+        let store = ShardStore::new(budget.start_task(0), storage_limit).with_folder(work_dir.tables());
         let parts = Parts {
             name: options.name.clone(),
             scheduler: options.scheduler.clone(),
@@ -249,8 +252,7 @@ impl Service {
             functions: Arc::new(session::function_registry()?),
             runtimes: Arc::new(TaskRuntimes::new(base.clone(), budget.clone())),
             shards: Reader {
-                // Half of the memory is kept free for tasks, so no more than the other half can be taken.
-                store: Arc::new(ShardStore::new(budget.start_task(0), budget.limit_bytes() / 2)),
+                store: Arc::new(store),
                 connections: Connections::new(options.grpc_max_message_bytes),
             },
         };
@@ -298,6 +300,7 @@ impl Service {
                 membership: state.subscribe(),
                 budget,
                 disk: base.disk_manager.clone(),
+                shards: parts.shards.store.clone(),
             };
             let pages = http::serve(listener, shown, stop_servers.clone());
             servers.spawn(async { ("health server", pages.await.map_err(|error| error.to_string())) });

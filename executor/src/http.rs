@@ -13,6 +13,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt;
 use datafusion::execution::disk_manager::DiskManager;
 use millpond_engine::memory::process_resident_bytes;
+use millpond_engine::shards::ShardStore;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ pub(crate) struct Shown {
     pub(crate) membership: watch::Receiver<Membership>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) disk: Arc<DiskManager>,
+    pub(crate) shards: Arc<ShardStore>,
 }
 
 /// Serves until `stop`.
@@ -72,6 +74,10 @@ impl Shown {
         Reading {
             memory_limit_bytes: self.budget.limit_bytes(),
             memory_used_bytes: self.budget.used_bytes(),
+            tables_limit_bytes: self.shards.limit_bytes(),
+            tables_memory_bytes: self.shards.bytes(),
+            tables_on_disk_bytes: self.shards.disk_bytes(),
+            shards_spilled: self.shards.spilled(),
             spill_on_disk_bytes: self.disk.used_disk_space(),
             resident_bytes: process_resident_bytes(),
             tasks_running: membership.tasks_running(),

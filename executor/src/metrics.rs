@@ -1,6 +1,6 @@
 //! What an executor measures, with names, units and help.
 //!
-//! Counters grow as tasks end ([`count_task`]); gauges are read when somebody asks for `/metrics`
+//! Counters grow as tasks end ([`count_task`]); gauges, and what the store of shards counts, are read when somebody asks for `/metrics`
 //! ([`Reading::publish`]). All carry the executor's name, because a process can hold other roles too.
 
 use std::sync::Once;
@@ -8,6 +8,10 @@ use std::sync::Once;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 const MEMORY_LIMIT: &str = "executor_memory_limit_bytes";
+const TABLES_LIMIT: &str = "executor_tables_limit_bytes";
+const TABLES_MEMORY: &str = "executor_tables_memory_bytes";
+const TABLES_ON_DISK: &str = "executor_tables_on_disk_bytes";
+const SHARDS_SPILLED: &str = "executor_shards_spilled_total";
 const MEMORY_USED: &str = "executor_memory_used_bytes";
 const SPILL_ON_DISK: &str = "executor_spill_on_disk_bytes";
 const RESIDENT: &str = "executor_process_resident_bytes";
@@ -26,12 +30,23 @@ pub(crate) fn install() {
         describe_gauge!(
             MEMORY_LIMIT,
             Unit::Bytes,
-            "memory that tasks may reserve together"
+            "memory that tasks and tables may reserve together"
+        );
+        describe_gauge!(TABLES_LIMIT, Unit::Bytes, "memory that tables may fill");
+        describe_gauge!(TABLES_MEMORY, Unit::Bytes, "memory that tables fill");
+        describe_gauge!(
+            TABLES_ON_DISK,
+            Unit::Bytes,
+            "files of tables that are not in memory"
+        );
+        describe_counter!(
+            SHARDS_SPILLED,
+            "shards of tables that went to disk for lack of memory"
         );
         describe_gauge!(
             MEMORY_USED,
             Unit::Bytes,
-            "memory that running tasks have reserved"
+            "memory that running tasks and tables have reserved"
         );
         describe_gauge!(
             SPILL_ON_DISK,
@@ -72,6 +87,10 @@ pub(crate) fn count_registration(executor: &str) {
 pub(crate) struct Reading {
     pub(crate) memory_limit_bytes: usize,
     pub(crate) memory_used_bytes: usize,
+    pub(crate) tables_limit_bytes: usize,
+    pub(crate) tables_memory_bytes: usize,
+    pub(crate) tables_on_disk_bytes: usize,
+    pub(crate) shards_spilled: u64,
     pub(crate) spill_on_disk_bytes: u64,
     pub(crate) resident_bytes: Option<u64>,
     pub(crate) tasks_running: usize,
@@ -86,6 +105,10 @@ impl Reading {
             |name: &'static str, value: f64| gauge!(name, "executor" => executor.to_string()).set(value);
         set(MEMORY_LIMIT, self.memory_limit_bytes as f64);
         set(MEMORY_USED, self.memory_used_bytes as f64);
+        set(TABLES_LIMIT, self.tables_limit_bytes as f64);
+        set(TABLES_MEMORY, self.tables_memory_bytes as f64);
+        set(TABLES_ON_DISK, self.tables_on_disk_bytes as f64);
+        counter!(SHARDS_SPILLED, "executor" => executor.to_string()).absolute(self.shards_spilled);
         set(SPILL_ON_DISK, self.spill_on_disk_bytes as f64);
         set(TASKS_RUNNING, self.tasks_running as f64);
         set(VCORES, self.vcores as f64);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use millpond_engine::config::{Bucket, Config, keys};
+use millpond_engine::memory::Bytes;
 use sysinfo::System;
 use uuid::Uuid;
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub memory_limit_bytes: Option<u64>,
     /// That share of the smaller of machine and container, more than 0 and at most 1.
     pub memory_fraction: f64,
+    /// The part of that memory which tables may fill, in bytes; `None` for half.
+    pub storage_limit_bytes: Option<u64>,
     /// Where results of stages and spilled data go; `None` for a temporary directory.
     pub work_dir: Option<PathBuf>,
     /// Longest wait for running tasks when asked to stop.
@@ -66,6 +69,7 @@ impl Options {
             vcores: 0,
             memory_limit_bytes: None,
             memory_fraction: 0.7,
+            storage_limit_bytes: None,
             work_dir: None,
             drain_timeout: Duration::from_secs(30),
             heartbeat_interval: Duration::from_secs(2),
@@ -94,6 +98,9 @@ impl Options {
                 .get(keys::EXECUTOR_MEMORY_LIMIT)
                 .map(|limit| limit.as_u64()),
             memory_fraction: config.get(keys::EXECUTOR_MEMORY_FRACTION).get(),
+            storage_limit_bytes: config
+                .get(keys::EXECUTOR_STORAGE_LIMIT)
+                .map(|limit| limit.as_u64()),
             work_dir: config.get(keys::EXECUTOR_WORK_DIR),
             drain_timeout: config.get(keys::EXECUTOR_DRAIN_TIMEOUT),
             heartbeat_interval: config.get(keys::CLUSTER_HEARTBEAT_INTERVAL),
@@ -134,6 +141,19 @@ impl Options {
         match self.vcores {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             vcores => vcores,
+        }
+    }
+
+    /// The part of `memory_bytes` that tables may fill.
+    pub(crate) fn storage_limit(&self, memory_bytes: u64) -> Result<u64, Error> {
+        match self.storage_limit_bytes {
+            None => Ok(memory_bytes / 2),
+            Some(bytes) if bytes < memory_bytes => Ok(bytes),
+            Some(bytes) => Err(setting(
+                "executor.storage_limit",
+                &Bytes(bytes).to_string(),
+                &format!("it must be less than the memory limit of {}", Bytes(memory_bytes)),
+            )),
         }
     }
 
@@ -211,6 +231,7 @@ mod tests {
             ("executor.vcores", "3"),
             ("executor.memory_limit", "2GiB"),
             ("executor.memory_fraction", "0.25"),
+            ("executor.storage_limit", "512MiB"),
             ("executor.work_dir", "/var/tmp/work"),
             ("executor.drain_timeout", "5s"),
             ("cluster.heartbeat_interval", "1s"),
@@ -226,6 +247,7 @@ mod tests {
             (7001, 7002, Some(0))
         );
         assert_eq!((options.vcores(), options.memory_limit_bytes), (3, Some(2 << 30)));
+        assert_eq!(options.storage_limit_bytes, Some(512 << 20));
         assert_eq!(
             (options.memory_fraction, options.grpc_max_message_bytes),
             (0.25, 8 << 20)
@@ -233,6 +255,18 @@ mod tests {
         assert_eq!(options.work_dir, Some(PathBuf::from("/var/tmp/work")));
         assert_eq!(options.drain_timeout, Duration::from_secs(5));
         assert_eq!(options.heartbeat_interval, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn tables_may_fill_a_part_of_the_memory() {
+        let limited = |bytes| Options {
+            storage_limit_bytes: bytes,
+            ..Options::local("s:1")
+        };
+        assert_eq!(limited(None).storage_limit(1000).unwrap(), 500);
+        assert_eq!(limited(Some(900)).storage_limit(1000).unwrap(), 900);
+        let error = limited(Some(1000)).storage_limit(1000).unwrap_err();
+        assert!(error.to_string().contains("executor.storage_limit"), "{error}");
     }
 
     #[test]

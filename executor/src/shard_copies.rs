@@ -77,9 +77,9 @@ impl ShardCopies {
     ) -> Result<(), Error> {
         let read = async {
             let snapshots = Snapshots::open(&request.snapshots, &self.runtime)?;
-            snapshots.load(&wanted.snapshot).await
+            snapshots.load(&wanted.snapshot, schema).await
         };
-        let (_, batches) = read.await.map_err(Error::from_datafusion)?;
+        let batches = read.await.map_err(Error::from_datafusion)?;
         self.put(request, id, schema, stream::iter(batches.into_iter().map(Ok))).await
     }
 
@@ -91,7 +91,9 @@ impl ShardCopies {
         mut rows: impl Stream<Item = Result<RecordBatch, Error>> + Unpin,
     ) -> Result<(), Error> {
         let store = &self.shards.store;
-        let mut writer = store.start_copy(id, &request.table, &request.write, schema.clone());
+        let level = request.storage_level.parse()?;
+        let writer = store.start_copy(id, &request.table, &request.write, schema.clone());
+        let mut writer = writer.with_level(level);
         while let Some(batch) = rows.try_next().await? {
             writer.push(batch).map_err(Error::from_datafusion)?;
         }

@@ -1,7 +1,8 @@
-//! The directory an executor works in: results of stages under `jobs/`, spilled operators under `spill/`.
+//! The directory an executor works in: results of stages under `jobs/`, spilled operators under `spill/`, tables that
+//! are not in memory under `tables/`.
 //!
 //! One process owns it, by a lock on the file `executor.lock`, which holds its process id. What an earlier process
-//! left in the two folders is useless (nobody knows of it any more) and is removed at the start; nothing else in
+//! left in these folders is useless (nobody knows of it any more) and is removed at the start; nothing else in
 //! the directory is touched, so that a wrong path costs no files. Without a configured directory a fresh one is made
 //! under the system's temporary directory and removed at the end; those of processes that were killed are
 //! removed by the next executor that starts.
@@ -65,7 +66,7 @@ impl WorkDir {
             _temporary: temporary,
             _lock: lock,
         };
-        for folder in [work_dir.jobs(), work_dir.spill()] {
+        for folder in [work_dir.jobs(), work_dir.spill(), work_dir.tables()] {
             make_empty(&folder).map_err(|source| Error::WorkDir {
                 path: folder.clone(),
                 source,
@@ -82,6 +83,11 @@ impl WorkDir {
     /// Where operators put what does not fit into memory.
     pub(crate) fn spill(&self) -> PathBuf {
         self.path.join("spill")
+    }
+
+    /// Where shards of tables are that are not in memory.
+    pub(crate) fn tables(&self) -> PathBuf {
+        self.path.join("tables")
     }
 
     /// The directory itself, absolute.
@@ -206,6 +212,7 @@ mod tests {
 
         assert_eq!(fs::read_dir(work_dir.jobs()).unwrap().count(), 0);
         assert_eq!(fs::read_dir(work_dir.spill()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(work_dir.tables()).unwrap().count(), 0);
         drop(work_dir);
         assert!(parent.path().join("precious.txt").exists());
     }

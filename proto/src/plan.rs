@@ -115,6 +115,9 @@ pub struct ShardSink {
     /// Columns by which the rows of each task are sorted, by their place in the table.
     #[prost(uint32, repeated, tag = "7")]
     pub sort_by: Vec<u32>,
+    /// Hash classes, if the rows are distributed.
+    #[prost(uint32, tag = "8")]
+    pub buckets: u32,
 }
 
 /// A scan of shards.

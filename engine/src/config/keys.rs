@@ -114,6 +114,10 @@ registry! {
     EXECUTOR_MEMORY_LIMIT: Option<ByteSize> = "executor.memory_limit", "0", Node;
     /// Share of the memory of the container or machine that is used if `executor.memory_limit` is 0.
     EXECUTOR_MEMORY_FRACTION: Fraction = "executor.memory_fraction", "0.7", Node;
+    /// The part of the executor's memory that tables in memory may fill. Beyond it they go to `executor.work_dir`, or,
+    /// where their `storage_level` forbids that, the statement fails. Must be less than `executor.memory_limit`; 0 is
+    /// half of it.
+    EXECUTOR_STORAGE_LIMIT: Option<ByteSize> = "executor.storage_limit", "0", Node;
     /// Folder for intermediate results and data that does not fit into memory; empty is a new temporary folder.
     EXECUTOR_WORK_DIR: Option<PathBuf> = "executor.work_dir", "", Node;
     /// How long a stopping executor waits for its running tasks before it cancels them.

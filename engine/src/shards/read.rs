@@ -1,20 +1,24 @@
 //! Reading a shard where it is: batches that cannot match are passed over, rows that do not match are left out.
 //!
+//! A batch is read in pieces. Of each the columns of the predicate are unpacked, and then the rest of those rows that
+//! pass; what nobody asks for stays packed.
+//!
 //! The same [`ShardRead`] serves a scan in the process that holds the shard and, sent as a ticket, a scan elsewhere:
 //! projection, predicate and limit are applied before rows travel.
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::vec;
 
-use datafusion::arrow::array::{BooleanArray, RecordBatch};
-use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::FilterBuilder;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::internal_datafusion_err;
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::Column as ColumnExpr;
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::PhysicalExpr;
@@ -26,7 +30,8 @@ use datafusion_proto::protobuf::PhysicalExprNode;
 use millpond_proto::Message;
 use millpond_proto::plan::ShardTicket;
 
-use super::store::{Shard, ShardId};
+use super::packed::Column;
+use super::shard::{Shard, ShardId, batch_of};
 
 /// Rows that a scan passes on at once; stored batches are larger.
 const BATCH_ROWS: usize = 8_192;
@@ -45,7 +50,7 @@ pub struct ShardRead {
 }
 
 impl ShardRead {
-    /// The rows of a shard, made while they are read. `pruned` counts batches that were passed over.
+    /// The rows of a shard, unpacked while they are read. `pruned` counts batches that were passed over.
     pub fn rows(
         &self,
         shard: Arc<Shard>,
@@ -53,32 +58,20 @@ impl ShardRead {
     ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
         let keep = self.batches_to_read(&shard);
         let parts = self.parts(&shard, &keep, pruned);
-        let mut read = self.columns.clone();
-        let kept = read.len();
-        let predicate = self
-            .predicate
-            .clone()
-            .map(|predicate| over_read_columns(predicate, &mut read));
-        let mut left = self.limit.unwrap_or(usize::MAX);
-        parts.into_iter().map_while(move |(batch, rows)| {
-            (left > 0).then(|| {
-                let part = shard.batches()[batch].project(&read)?;
-                let part = part.slice(rows.start, rows.len());
-                let part = select(&part, predicate.as_ref(), kept)?;
-                let part = part.slice(0, part.num_rows().min(left));
-                left -= part.num_rows();
-                Ok(part)
-            })
-        })
+        let (rows, failed) = match Rows::new(self, shard, parts) {
+            Ok(rows) => (Some(rows), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        failed.into_iter().chain(rows.into_iter().flatten())
     }
 
     /// The rows to read: pieces of the batches that are kept, within the range.
     fn parts(&self, shard: &Shard, keep: &[bool], pruned: &Count) -> Vec<(usize, Range<usize>)> {
         let (mut parts, mut first) = (Vec::new(), 0);
-        for (index, batch) in shard.batches().iter().enumerate() {
+        for (index, rows) in shard.about().batches.iter().enumerate() {
             let start = self.range.start.max(first) - first;
-            let end = self.range.end.min(first + batch.num_rows()).saturating_sub(first);
-            first += batch.num_rows();
+            let end = self.range.end.min(first + rows).saturating_sub(first);
+            first += rows;
             if start >= end {
                 continue;
             }
@@ -104,7 +97,7 @@ impl ShardRead {
             predicate.prune(&statistics).ok()
         };
         // Statistics that cannot be used are no reason to fail: everything is read.
-        may_match().unwrap_or_else(|| vec![true; shard.batches().len()])
+        may_match().unwrap_or_else(|| vec![true; shard.statistics().len()])
     }
 
     /// The read as a request to the executor that holds the shard.
@@ -159,42 +152,144 @@ impl ShardRead {
     }
 }
 
-/// Points the columns of a predicate to their places among the columns that are read, adding those that are not yet.
-fn over_read_columns(predicate: Arc<dyn PhysicalExpr>, read: &mut Vec<usize>) -> Arc<dyn PhysicalExpr> {
-    let moved = predicate.clone().transform(|expr| {
-        let Some(column) = expr.downcast_ref::<Column>() else {
-            return Ok(Transformed::no(expr));
-        };
-        let place = match read.iter().position(|known| *known == column.index()) {
-            Some(place) => place,
-            None => {
-                read.push(column.index());
-                read.len() - 1
-            }
-        };
-        Ok(Transformed::yes(
-            Arc::new(Column::new(column.name(), place)) as Arc<dyn PhysicalExpr>
-        ))
-    });
-    moved.map_or(predicate, |moved| moved.data)
+/// The rows of a shard on their way out.
+struct Rows {
+    shard: Arc<Shard>,
+    schema: SchemaRef,
+    /// Columns of the result, by their place in the table.
+    columns: Vec<usize>,
+    test: Option<Test>,
+    parts: vec::IntoIter<(usize, Range<usize>)>,
+    /// Rows that are still wanted.
+    left: usize,
+    /// The batch that is read, with the columns of the result and then those of the test.
+    batch: Option<(usize, Vec<Column>)>,
 }
 
-/// Rows that pass the predicate, without the columns that only it needs.
-fn select(
-    batch: &RecordBatch,
-    predicate: Option<&Arc<dyn PhysicalExpr>>,
-    kept: usize,
-) -> Result<RecordBatch> {
-    let columns: Vec<usize> = (0..kept).collect();
-    let Some(predicate) = predicate else {
-        return Ok(batch.project(&columns)?);
-    };
-    let passed = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
-    let passed = passed
-        .as_any()
-        .downcast_ref::<BooleanArray>()
-        .ok_or_else(|| internal_datafusion_err!("a predicate that is not boolean"))?;
-    Ok(filter_record_batch(&batch.project(&columns)?, passed)?)
+impl Rows {
+    fn new(read: &ShardRead, shard: Arc<Shard>, parts: Vec<(usize, Range<usize>)>) -> Result<Self> {
+        let test = |predicate| Test::new(predicate, shard.schema());
+        Ok(Self {
+            schema: Arc::new(shard.schema().project(&read.columns)?),
+            test: read.predicate.clone().map(test).transpose()?,
+            columns: read.columns.clone(),
+            parts: parts.into_iter(),
+            left: read.limit.unwrap_or(usize::MAX),
+            batch: None,
+            shard,
+        })
+    }
+
+    /// The rows of a part that pass; none is `None`.
+    fn part(&mut self, batch: usize, rows: &Range<usize>) -> Result<Option<RecordBatch>> {
+        let columns: Vec<Column> = self
+            .batch(batch)?
+            .iter()
+            .map(|column| column.slice(rows))
+            .collect();
+        let (wanted, tested) = columns.split_at(self.columns.len());
+        let Some(test) = &self.test else {
+            let unpacked = wanted.iter().map(Column::unpack).collect::<Result<_>>()?;
+            return batch_of(self.schema.clone(), unpacked, rows.len()).map(Some);
+        };
+        let tested: Vec<ArrayRef> = tested.iter().map(Column::unpack).collect::<Result<_>>()?;
+        let passed = FilterBuilder::new(&test.passed(&tested, rows.len())?)
+            .optimize()
+            .build();
+        if passed.count() == 0 {
+            return Ok(None);
+        }
+        let unpacked = self.columns.iter().zip(wanted);
+        let unpacked = unpacked.map(|(place, column)| {
+            let all = passed.count() == rows.len();
+            match test.columns.iter().position(|tested| tested == place) {
+                Some(place) if all => Ok(tested[place].clone()),
+                Some(place) => Ok(passed.filter(&tested[place])?),
+                None if all => column.unpack(),
+                None => column.filter(&passed)?.unpack(),
+            }
+        });
+        let unpacked = unpacked.collect::<Result<_>>()?;
+        batch_of(self.schema.clone(), unpacked, passed.count()).map(Some)
+    }
+
+    /// All columns that are needed of a batch.
+    fn batch(&mut self, batch: usize) -> Result<&[Column]> {
+        let columns = match self.batch.take() {
+            Some((known, columns)) if known == batch => columns,
+            _ => {
+                let tested = self.test.iter().flat_map(|test| &test.columns);
+                let needed: Vec<usize> = self.columns.iter().chain(tested).copied().collect();
+                self.shard.columns(batch, &needed)?
+            }
+        };
+        Ok(&self.batch.insert((batch, columns)).1)
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.left > 0 {
+            let (batch, rows) = self.parts.next()?;
+            match self.part(batch, &rows) {
+                Ok(Some(part)) => {
+                    let part = part.slice(0, part.num_rows().min(self.left));
+                    self.left -= part.num_rows();
+                    return Some(Ok(part));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.left = 0;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A predicate over those columns of a table that it needs.
+struct Test {
+    predicate: Arc<dyn PhysicalExpr>,
+    /// Columns by their place in the table.
+    columns: Vec<usize>,
+    schema: SchemaRef,
+}
+
+impl Test {
+    /// Points the columns of a predicate over a table to their places among those that it needs.
+    fn new(predicate: Arc<dyn PhysicalExpr>, table: &SchemaRef) -> Result<Self> {
+        let mut columns: Vec<usize> = Vec::new();
+        let moved = predicate.transform(|expr| {
+            let Some(column) = expr.downcast_ref::<ColumnExpr>() else {
+                return Ok(Transformed::no(expr));
+            };
+            let known = columns.iter().position(|known| *known == column.index());
+            let place = known.unwrap_or_else(|| {
+                columns.push(column.index());
+                columns.len() - 1
+            });
+            let moved: Arc<dyn PhysicalExpr> = Arc::new(ColumnExpr::new(column.name(), place));
+            Ok(Transformed::yes(moved))
+        });
+        Ok(Self {
+            predicate: moved?.data,
+            schema: Arc::new(table.project(&columns)?),
+            columns,
+        })
+    }
+
+    /// Which rows pass.
+    fn passed(&self, columns: &[ArrayRef], rows: usize) -> Result<BooleanArray> {
+        let batch = batch_of(self.schema.clone(), columns.to_vec(), rows)?;
+        let passed = self.predicate.evaluate(&batch)?.into_array(rows)?;
+        let passed = passed.as_any().downcast_ref::<BooleanArray>();
+        passed
+            .cloned()
+            .ok_or_else(|| internal_datafusion_err!("a predicate that is not boolean"))
+    }
 }
 
 #[cfg(test)]

@@ -14,24 +14,26 @@ use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::{
+    Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalSortExpr,
+};
 use datafusion::physical_plan::execution_plan::{EvaluationType, SchedulingType};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
+    InputDistributionRequirements,
     Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
 use futures::StreamExt;
 use millpond_proto::plan::ShardSink;
 
+use super::parts::{Part, Parts, key_of};
+use super::shard::{Shard, ShardId};
 use super::snapshot::Snapshots;
 use super::statistics;
-use super::store::{Shard, ShardId, ShardStore};
+use super::store::ShardStore;
 use crate::error::{Code, Error};
-
-/// Rows of a shard at which the next one begins, so that a large output partition is read by several tasks.
-const SHARD_ROWS: usize = 1 << 20;
 
 /// One shard that was written: a row that [`ShardSinkExec`] yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +42,12 @@ pub struct ShardRow {
     pub shard: ShardId,
     /// Rows in it.
     pub rows: u64,
-    /// Bytes of its buffers.
+    /// Bytes that it takes, in memory or on disk.
     pub bytes: u64,
     /// What is known of its columns, for [`statistics::decode`].
     pub statistics: Vec<u8>,
+    /// Hash class of its rows, if the table has such.
+    pub bucket: Option<u32>,
 }
 
 impl ShardRow {
@@ -67,7 +71,7 @@ impl ShardRow {
             .column_by_name("statistics")
             .and_then(|column| column.as_any().downcast_ref::<BinaryArray>())
             .ok_or_else(wrong)?;
-        let (rows, bytes) = (numbers("rows")?, numbers("bytes")?);
+        let (rows, bytes, buckets) = (numbers("rows")?, numbers("bytes")?, numbers("bucket")?);
         (0..batch.num_rows())
             .map(|index| {
                 Ok(Self {
@@ -75,6 +79,7 @@ impl ShardRow {
                     rows: rows.value(index),
                     bytes: bytes.value(index),
                     statistics: statistics.value(index).to_vec(),
+                    bucket: buckets.is_valid(index).then(|| buckets.value(index) as u32),
                 })
             })
             .collect()
@@ -87,15 +92,19 @@ impl ShardRow {
             Field::new("rows", DataType::UInt64, false),
             Field::new("bytes", DataType::UInt64, false),
             Field::new("statistics", DataType::Binary, false),
+            Field::new("bucket", DataType::UInt64, true),
         ]))
     }
 
-    fn batch(shards: &[Arc<Shard>]) -> Result<RecordBatch> {
-        let names = StringArray::from_iter_values(shards.iter().map(|shard| shard.id().to_string()));
-        let rows = UInt64Array::from_iter_values(shards.iter().map(|shard| shard.rows() as u64));
-        let bytes = UInt64Array::from_iter_values(shards.iter().map(|shard| shard.bytes() as u64));
+    fn batch(parts: &[Part]) -> Result<RecordBatch> {
+        let shards = || parts.iter().map(|(_, shard)| shard);
+        let names = StringArray::from_iter_values(shards().map(|shard| shard.id().to_string()));
+        let rows = UInt64Array::from_iter_values(shards().map(|shard| shard.rows() as u64));
+        let bytes = |shard: &Arc<Shard>| (shard.bytes() + shard.disk_bytes()) as u64;
+        let bytes = UInt64Array::from_iter_values(shards().map(bytes));
         let statistics =
-            BinaryArray::from_iter_values(shards.iter().map(|shard| statistics::encode(shard.summary())));
+            BinaryArray::from_iter_values(shards().map(|shard| statistics::encode(shard.summary())));
+        let buckets: UInt64Array = parts.iter().map(|(bucket, _)| bucket.map(u64::from)).collect();
         Ok(RecordBatch::try_new(
             Self::schema(),
             vec![
@@ -103,6 +112,7 @@ impl ShardRow {
                 Arc::new(rows),
                 Arc::new(bytes),
                 Arc::new(statistics),
+                Arc::new(buckets),
             ],
         )?)
     }
@@ -176,6 +186,23 @@ impl ExecutionPlan for ShardSinkExec {
         vec![false]
     }
 
+    /// Rows of one hash class come together, if the table is partitioned by columns.
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        let key = key_of(&self.sink.partition_by, &self.input.schema());
+        let distribution = match key.is_empty() {
+            true => Distribution::UnspecifiedDistribution,
+            false => Distribution::KeyPartitioned(key),
+        };
+        InputDistributionRequirements::new(vec![distribution])
+    }
+
+    /// Each output partition is sorted, if the table is.
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        let key = key_of(&self.sink.sort_by, &self.input.schema());
+        let order = LexOrdering::new(key.into_iter().map(PhysicalSortExpr::new_default));
+        vec![order.map(OrderingRequirements::from)]
+    }
+
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![&self.input]
     }
@@ -225,26 +252,20 @@ impl ExecutionPlan for ShardSinkExec {
             folder => Some(Snapshots::open(folder, &context.runtime_env())?),
         };
         let stored = async move {
-            let start = || store.start(&sink.table, &sink.write, schema.clone());
-            let (mut writer, mut shards) = (start(), Vec::new());
+            let mut parts = Parts::new(&store, &sink, &schema)?;
             while let Some(batch) = rows.next().await {
-                writer.push(of_table(batch?, &schema)?)?;
-                if writer.rows() >= SHARD_ROWS {
-                    shards.extend(std::mem::replace(&mut writer, start()).finish()?);
-                }
+                parts.push(of_table(batch?, &schema)?)?;
             }
-            shards.extend(writer.finish()?);
-            if let Some(snapshots) = snapshots {
-                for shard in &shards {
+            let parts = parts.finish()?;
+            for (_, shard) in &parts {
+                if let Some(snapshots) = &snapshots {
                     let path = Snapshots::path_of(&sink.write, shard.id());
                     snapshots.save(shard.clone(), &path).await?;
                 }
-            }
-            for shard in &shards {
                 rows_stored.add(shard.rows());
-                bytes_stored.add(shard.bytes());
+                bytes_stored.add(shard.bytes() + shard.disk_bytes());
             }
-            ShardRow::batch(&shards)
+            ShardRow::batch(&parts)
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             ShardRow::schema(),

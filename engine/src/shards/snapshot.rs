@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::CompressionType;
 use datafusion::arrow::ipc::reader::FileReader;
-use datafusion::arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -22,7 +22,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
-use super::store::{Shard, ShardId};
+use super::shard::{Shard, ShardId, batch_of, write_ipc};
 use crate::error::{Code, Error};
 
 /// Folder of a cluster's snapshots, as one process reaches it.
@@ -71,13 +71,14 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Reads a snapshot: the schema and the rows of the shard.
+    /// Reads the snapshot of a shard of these columns.
     ///
     /// # Errors
     /// A snapshot that is gone or damaged.
-    pub async fn load(&self, path: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    pub async fn load(&self, path: &str, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
         let content = self.store.get(&self.place(path)?).await?.bytes().await?;
-        let decoded = tokio::task::spawn_blocking(move || decode(content)).await;
+        let schema = schema.clone();
+        let decoded = tokio::task::spawn_blocking(move || decode(content, &schema)).await;
         decoded.map_err(|error| exec_datafusion_err!("{error}"))?
     }
 
@@ -130,20 +131,20 @@ async fn sync(file: std::path::PathBuf) -> Result<()> {
 }
 
 fn encode(shard: &Shard) -> Result<Vec<u8>> {
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = FileWriter::try_new_with_options(Vec::new(), shard.schema(), options)?;
-    for batch in shard.batches() {
-        writer.write(batch)?;
-    }
-    writer.finish()?;
-    Ok(writer.into_inner()?)
+    let mut content = Vec::new();
+    write_ipc(shard, &mut content, Some(CompressionType::LZ4_FRAME))?;
+    Ok(content)
 }
 
-fn decode(content: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+/// A dictionary is not in a file as such, so columns are cast back.
+fn decode(content: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+    let of_table = |batch: RecordBatch| {
+        let columns = batch.columns().iter().zip(schema.fields());
+        let columns = columns.map(|(column, field)| cast(column, field.data_type()));
+        batch_of(schema.clone(), columns.collect::<Result<_, _>>()?, batch.num_rows())
+    };
     let reader = FileReader::try_new(Cursor::new(content), None)?;
-    let schema = reader.schema();
-    let batches = reader.collect::<std::result::Result<_, _>>()?;
-    Ok((schema, batches))
+    reader.map(|batch| of_table(batch?)).collect()
 }
 
 #[cfg(test)]
@@ -179,10 +180,10 @@ mod tests {
         let shard = shard();
         let path = Snapshots::path_of("w", shard.id());
         snapshots.save(shard.clone(), &path).await.unwrap();
-        let (schema, rows) = snapshots.load(&path).await.unwrap();
-        assert_eq!(&schema, shard.schema());
+        let rows = snapshots.load(&path, shard.schema()).await.unwrap();
+        assert_eq!(&rows[0].schema(), shard.schema());
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
-        assert!(snapshots.load("w/other.arrow").await.is_err());
+        assert!(snapshots.load("w/other.arrow", shard.schema()).await.is_err());
     }
 
     #[tokio::test]

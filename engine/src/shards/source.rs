@@ -30,7 +30,8 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::read::ShardRead;
-use super::store::{ShardId, ShardStore};
+use super::shard::ShardId;
+use super::store::ShardStore;
 use crate::codec;
 use crate::connections::Connections;
 use crate::files::file_scan;

@@ -14,8 +14,8 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics, internal_dat
 use datafusion::error::Result;
 use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
-use datafusion::logical_expr::AggregateUDF;
 use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{Accumulator, AggregateUDF};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion_proto_common::protobuf_common;
@@ -24,11 +24,8 @@ use millpond_proto::Message;
 /// Bytes of the longest text that is kept as a bound.
 const BOUND_BYTES_MAX: usize = 64;
 
-/// Statistics of a batch, without distinct values.
-///
-/// # Errors
-/// None in practice: types without an order have no bounds.
-pub(super) fn of_batch(batch: &RecordBatch) -> Statistics {
+/// Statistics of a batch, without distinct values. Types without an order have no bounds.
+fn of_batch(batch: &RecordBatch) -> Statistics {
     let fields = batch.schema();
     let columns = batch.columns().iter().zip(fields.fields());
     Statistics {
@@ -41,7 +38,7 @@ pub(super) fn of_batch(batch: &RecordBatch) -> Statistics {
 fn of_column(column: &ArrayRef, field: &Arc<Field>) -> ColumnStatistics {
     let bound = |function: Arc<AggregateUDF>| {
         has_bounds(field.data_type())
-            .then(|| aggregated(&function, field, std::slice::from_ref(column)).ok())
+            .then(|| aggregated(&function, field, column).ok())
             .flatten()
             .filter(is_bound)
     };
@@ -77,29 +74,56 @@ fn is_bound(value: &ScalarValue) -> bool {
     }
 }
 
-/// Statistics of a shard from those of its batches, with an estimate of distinct values.
-///
-/// # Errors
-/// Batches of different columns.
-pub(super) fn of_shard(
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-    statistics: &[Arc<Statistics>],
-) -> Result<Statistics> {
-    let mut merged = merge(schema, statistics.iter().map(Arc::as_ref))?;
-    for (index, (column, field)) in merged
-        .column_statistics
-        .iter_mut()
-        .zip(schema.fields())
-        .enumerate()
-    {
-        let values: Vec<ArrayRef> = batches.iter().map(|batch| batch.column(index).clone()).collect();
-        let distinct = aggregated(&approx_distinct_udaf(), field, &values).ok();
-        if let Some(ScalarValue::UInt64(Some(count))) = distinct {
-            column.distinct_count = Precision::Inexact(usize::try_from(count).unwrap_or(usize::MAX));
+/// Statistics of a shard that is being written, from its batches one by one.
+#[derive(Debug)]
+pub(super) struct Collector {
+    schema: SchemaRef,
+    of_batches: Vec<Arc<Statistics>>,
+    /// For each column what counts its values, if they can be counted.
+    distinct: Vec<Option<Box<dyn Accumulator>>>,
+}
+
+impl Collector {
+    pub(super) fn new(schema: SchemaRef) -> Self {
+        let distinct = schema.fields().iter();
+        let distinct = distinct.map(|field| accumulator(&approx_distinct_udaf(), field).ok());
+        Self {
+            distinct: distinct.collect(),
+            of_batches: Vec::new(),
+            schema,
         }
     }
-    Ok(merged)
+
+    /// Bytes that the statistics of one batch take, about.
+    pub(super) fn bytes_per_batch(&self) -> usize {
+        size_of::<Statistics>() + self.distinct.len() * size_of::<ColumnStatistics>()
+    }
+
+    pub(super) fn add(&mut self, batch: &RecordBatch) {
+        self.of_batches.push(Arc::new(of_batch(batch)));
+        for (distinct, column) in self.distinct.iter_mut().zip(batch.columns()) {
+            if let Some(values) = distinct
+                && values.update_batch(std::slice::from_ref(column)).is_err()
+            {
+                *distinct = None;
+            }
+        }
+    }
+
+    /// Statistics of each batch, and of all with an estimate of distinct values.
+    ///
+    /// # Errors
+    /// Batches of different columns.
+    pub(super) fn finish(self) -> Result<(Vec<Arc<Statistics>>, Statistics)> {
+        let mut merged = merge(&self.schema, self.of_batches.iter().map(Arc::as_ref))?;
+        for (column, distinct) in merged.column_statistics.iter_mut().zip(self.distinct) {
+            let distinct = distinct.and_then(|mut values| values.evaluate().ok());
+            if let Some(ScalarValue::UInt64(Some(count))) = distinct {
+                column.distinct_count = Precision::Inexact(usize::try_from(count).unwrap_or(usize::MAX));
+            }
+        }
+        Ok((self.of_batches, merged))
+    }
 }
 
 /// Statistics of all rows together. Those of no rows at all say zero rows.
@@ -121,12 +145,12 @@ pub fn merge<'a>(schema: &Schema, parts: impl IntoIterator<Item = &'a Statistics
     Ok(merged)
 }
 
-/// What an aggregate function answers over a column.
-fn aggregated(function: &AggregateUDF, field: &Arc<Field>, values: &[ArrayRef]) -> Result<ScalarValue> {
+/// An aggregate function over one column.
+fn accumulator(function: &AggregateUDF, field: &Arc<Field>) -> Result<Box<dyn Accumulator>> {
     let schema = Schema::new(vec![field.clone()]);
     let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), 0));
     let return_field = function.return_field(std::slice::from_ref(field))?;
-    let mut accumulator = function.accumulator(AccumulatorArgs {
+    function.accumulator(AccumulatorArgs {
         return_field,
         schema: &schema,
         ignore_nulls: false,
@@ -136,10 +160,13 @@ fn aggregated(function: &AggregateUDF, field: &Arc<Field>, values: &[ArrayRef]) 
         exprs: &[column],
         expr_fields: std::slice::from_ref(field),
         is_reversed: false,
-    })?;
-    for values in values {
-        accumulator.update_batch(std::slice::from_ref(values))?;
-    }
+    })
+}
+
+/// What an aggregate function answers over a column.
+fn aggregated(function: &AggregateUDF, field: &Arc<Field>, values: &ArrayRef) -> Result<ScalarValue> {
+    let mut accumulator = accumulator(function, field)?;
+    accumulator.update_batch(std::slice::from_ref(values))?;
     accumulator.evaluate()
 }
 
@@ -178,8 +205,9 @@ mod tests {
     }
 
     fn of(batches: &[RecordBatch]) -> Statistics {
-        let parts: Vec<_> = batches.iter().map(|batch| Arc::new(of_batch(batch))).collect();
-        of_shard(&batches[0].schema(), batches, &parts).unwrap()
+        let mut collector = Collector::new(batches[0].schema());
+        batches.iter().for_each(|batch| collector.add(batch));
+        collector.finish().unwrap().1
     }
 
     #[test]

@@ -1,117 +1,29 @@
-//! The shards of one process.
+//! The shards of one process, and which of them are in memory.
+//!
+//! A shard that is written claims memory batch by batch ([`Room`]). When there is none, shards that may leave it move
+//! to disk, those first that were not read for longest, and the writer goes on; readers that hold such a shard keep
+//! its memory until they are done. If that is not enough the new shard itself goes to disk, or, where its table must
+//! be in memory, the statement fails.
+//!
+//! Moving happens in the task that needs the room and blocks its thread while it writes: that task could not go on
+//! anyway, and others find theirs. One moves at a time; whoever waits for it looks again for room first.
 
 use std::fmt;
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use dashmap::DashMap;
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::Statistics;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
-use uuid::Uuid;
+use datafusion::execution::memory_pool::MemoryPool;
+use parking_lot::Mutex;
 
-use super::statistics;
+use super::room::{Claim, Room};
+use super::shard::{Shard, ShardId};
+use super::writer::Writer;
 use crate::error::{Code, Error};
 use crate::memory::Bytes;
-
-/// Rows of a stored batch, except for the last of a shard.
-const BATCH_ROWS: usize = 65_536;
-
-/// Name of a shard, drawn when it is written; no two shards of a cluster share one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ShardId(Uuid);
-
-impl ShardId {
-    /// A new name.
-    pub fn random() -> Self {
-        Self(Uuid::new_v4())
-    }
-}
-
-impl fmt::Display for ShardId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.simple(), f)
-    }
-}
-
-impl FromStr for ShardId {
-    type Err = Error;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Error> {
-        Uuid::parse_str(text)
-            .map(Self)
-            .map_err(|_| Error::bug(format!("'{text}' is no shard")))
-    }
-}
-
-/// An immutable piece of a table. Whoever holds it can read it, also after the store has dropped it.
-pub struct Shard {
-    id: ShardId,
-    /// Write that made it, for the scheduler to know whether that still runs.
-    write: String,
-    schema: SchemaRef,
-    batches: Vec<RecordBatch>,
-    /// Of each batch.
-    statistics: Vec<Arc<Statistics>>,
-    /// Of all of them.
-    summary: Statistics,
-    rows: usize,
-    reservation: MemoryReservation,
-    hits: AtomicU64,
-    stored_at: Instant,
-}
-
-impl fmt::Debug for Shard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shard")
-            .field("id", &self.id)
-            .field("rows", &self.rows)
-            .field("bytes", &self.bytes())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Shard {
-    /// Its name.
-    pub fn id(&self) -> ShardId {
-        self.id
-    }
-
-    /// Columns of its rows.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// Its rows. Batches share no memory with anything else.
-    pub fn batches(&self) -> &[RecordBatch] {
-        &self.batches
-    }
-
-    /// What is known of each batch.
-    pub fn statistics(&self) -> &[Arc<Statistics>] {
-        &self.statistics
-    }
-
-    /// What is known of all its rows.
-    pub fn summary(&self) -> &Statistics {
-        &self.summary
-    }
-
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Bytes of its buffers.
-    pub fn bytes(&self) -> usize {
-        self.reservation.size()
-    }
-}
 
 /// What the scheduler asks about a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +34,7 @@ pub struct Stored {
     pub write: String,
     /// Number of rows.
     pub rows: usize,
-    /// Bytes of its buffers.
+    /// Bytes of its buffers; 0 if it is on disk.
     pub bytes: usize,
     /// Times it was read.
     pub hits: u64,
@@ -135,8 +47,13 @@ pub struct Stored {
 /// All shards of a process. Reads take no lock that a write holds for long.
 pub struct ShardStore {
     shards: DashMap<ShardId, Arc<Shard>>,
-    pool: Arc<dyn MemoryPool>,
-    limit_bytes: usize,
+    room: Arc<Room>,
+    /// Where files go; without it everything is in memory.
+    folder: Option<PathBuf>,
+    /// Counts reads and writes, to tell which was the last.
+    events: AtomicU64,
+    spilled: AtomicU64,
+    spilling: Mutex<()>,
 }
 
 impl fmt::Debug for ShardStore {
@@ -152,8 +69,19 @@ impl ShardStore {
     pub fn new(pool: Arc<dyn MemoryPool>, limit_bytes: usize) -> Self {
         Self {
             shards: DashMap::new(),
-            pool,
-            limit_bytes,
+            room: Room::new(pool, limit_bytes),
+            folder: None,
+            events: AtomicU64::new(0),
+            spilled: AtomicU64::new(0),
+            spilling: Mutex::new(()),
+        }
+    }
+
+    /// The same with a folder, which is there and nobody else's, for shards that are not in memory.
+    pub fn with_folder(self, folder: PathBuf) -> Self {
+        Self {
+            folder: Some(folder),
+            ..self
         }
     }
 
@@ -164,23 +92,14 @@ impl ShardStore {
 
     /// Starts a shard that is elsewhere too.
     pub fn start_copy(&self, id: ShardId, table: &str, write: &str, schema: SchemaRef) -> Writer<'_> {
-        Writer {
-            store: self,
-            id,
-            table: table.to_string(),
-            write: write.to_string(),
-            schema,
-            waiting: Vec::new(),
-            waiting_rows: 0,
-            batches: Vec::new(),
-            reservation: MemoryConsumer::new(format!("table {table}")).register(&self.pool),
-        }
+        Writer::new(self, id, table, write, schema)
     }
 
     /// A shard, to be read.
     pub fn read(&self, id: ShardId) -> Option<Arc<Shard>> {
         let shard = self.shards.get(&id)?.clone();
-        shard.hits.fetch_add(1, Ordering::Relaxed);
+        shard.about().hits.fetch_add(1, Ordering::Relaxed);
+        shard.about().used_at.store(self.next_event(), Ordering::Relaxed);
         Some(shard)
     }
 
@@ -189,10 +108,12 @@ impl ShardStore {
         self.shards.contains_key(&id)
     }
 
-    /// Forgets shards; their memory is free when their last reader is done. Unknown ones are passed over.
+    /// Forgets shards; their memory is free, and their files are gone, when their last reader is done. Unknown ones
+    /// are passed over.
     pub fn drop_shards(&self, ids: impl IntoIterator<Item = ShardId>) -> usize {
         ids.into_iter()
-            .filter(|id| self.shards.remove(id).is_some())
+            .filter_map(|id| self.shards.remove(&id))
+            .map(|(_, shard)| shard.leave_store())
             .count()
     }
 
@@ -201,205 +122,120 @@ impl ShardStore {
         self.shards
             .iter()
             .map(|entry| {
-                let shard = entry.value();
+                let (shard, about) = (entry.value(), entry.value().about());
                 Stored {
-                    id: shard.id,
-                    write: shard.write.clone(),
-                    rows: shard.rows,
+                    id: shard.id(),
+                    write: about.write.clone(),
+                    rows: shard.rows(),
                     bytes: shard.bytes(),
-                    hits: shard.hits.load(Ordering::Relaxed),
-                    age_ms: u64::try_from(shard.stored_at.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    disk_bytes: 0,
+                    hits: about.hits.load(Ordering::Relaxed),
+                    age_ms: u64::try_from(about.stored_at.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    disk_bytes: shard.disk_bytes(),
                 }
             })
             .collect()
     }
 
-    /// Bytes of all shards.
+    /// Bytes of memory of all shards, with those that are being written.
     pub fn bytes(&self) -> usize {
-        self.shards.iter().map(|entry| entry.value().bytes()).sum()
+        self.room.used_bytes()
     }
 
-    /// Most bytes that shards may have here.
+    /// Bytes of files of all shards.
+    pub fn disk_bytes(&self) -> usize {
+        self.shards.iter().map(|entry| entry.value().disk_bytes()).sum()
+    }
+
+    /// Shards that went to disk for want of memory, since the start.
+    pub fn spilled(&self) -> u64 {
+        self.spilled.load(Ordering::Relaxed)
+    }
+
+    /// Most bytes of memory that shards may have here.
     pub fn limit_bytes(&self) -> usize {
-        self.limit_bytes
+        self.room.limit_bytes()
     }
 
-    fn full(&self, table: &str, wanted: usize, detail: String) -> DataFusionError {
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    pub(super) fn next_event(&self) -> u64 {
+        self.events.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn count_spilled(&self) {
+        self.spilled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn insert(&self, shard: &Arc<Shard>) {
+        if let Some(replaced) = self.shards.insert(shard.id(), shard.clone()) {
+            replaced.leave_store();
+        }
+    }
+
+    /// Claims memory, if need be after moving other shards to disk. If there is none, answers why.
+    ///
+    /// # Errors
+    /// A disk that cannot be written.
+    pub(super) fn claim(&self, claim: &Claim, bytes: usize) -> Result<Option<String>> {
+        if claim.grow(bytes).is_ok() {
+            return Ok(None);
+        }
+        let _one_at_a_time = self.spilling.lock();
+        loop {
+            let Err(refusal) = claim.grow(bytes) else {
+                return Ok(None);
+            };
+            if bytes > self.limit_bytes() || !self.spill_one()? {
+                return Ok(Some(refusal));
+            }
+        }
+    }
+
+    /// Moves the shard that was not used for longest to disk. False if there is none.
+    fn spill_one(&self) -> Result<bool> {
+        let used_at = |shard: &Arc<Shard>| shard.about().used_at.load(Ordering::Relaxed);
+        let candidates = self.shards.iter().map(|entry| entry.value().clone());
+        let oldest = candidates
+            .filter(|shard| shard.may_leave_memory())
+            .min_by_key(used_at);
+        let (Some(folder), Some(shard)) = (&self.folder, oldest) else {
+            return Ok(false);
+        };
+        let moved = Arc::new(shard.on_disk(folder)?);
+        // It may have been dropped meanwhile; then the file goes too.
+        if let Some(mut stored) = self.shards.get_mut(&shard.id())
+            && Arc::ptr_eq(&stored, &shard)
+        {
+            tracing::debug!(shard = %shard.id(), bytes = shard.bytes(), disk_bytes = moved.disk_bytes(), "moved a shard to disk");
+            *stored = moved;
+            shard.leave_store();
+            self.count_spilled();
+        }
+        Ok(true)
+    }
+
+    pub(super) fn full(&self, table: &str, wanted: usize, detail: String) -> DataFusionError {
         let message = format!(
             "no memory for table {table}: {} more do not fit into the {} that this executor has for tables ({} are used)",
             Bytes(wanted as u64),
-            Bytes(self.limit_bytes as u64),
+            Bytes(self.limit_bytes() as u64),
             Bytes(self.bytes() as u64),
         );
         Error::resource(Code::MEMORY_LIMIT, message)
             .with_detail(detail)
             .with_hint(
-                "drop tables, add executors, or raise executor.memory_limit, half of which is for tables",
+                "drop tables, add executors, raise executor.storage_limit, or give tables the 'storage_level' \
+                 'memory_and_disk', with which they may leave memory",
             )
             .into()
     }
 }
 
-/// A shard that is being written. Dropped before [`Writer::finish`], it leaves nothing.
-pub struct Writer<'a> {
-    store: &'a ShardStore,
-    id: ShardId,
-    table: String,
-    write: String,
-    schema: SchemaRef,
-    waiting: Vec<RecordBatch>,
-    waiting_rows: usize,
-    batches: Vec<RecordBatch>,
-    reservation: MemoryReservation,
-}
-
-impl fmt::Debug for Writer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer")
-            .field("table", &self.table)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Writer<'_> {
-    /// Adds rows.
-    ///
-    /// # Errors
-    /// A full store; the error names table, limit and remedy.
-    pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
-        self.waiting_rows += batch.num_rows();
-        self.waiting.push(batch);
-        if self.waiting_rows >= BATCH_ROWS {
-            self.pack()?;
-        }
-        Ok(())
-    }
-
-    /// Rows that were added so far.
-    pub fn rows(&self) -> usize {
-        let packed: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
-        packed + self.waiting_rows
-    }
-
-    /// Copies waiting rows into buffers of their own, so that what is counted is what is held.
-    fn pack(&mut self) -> Result<()> {
-        if self.waiting_rows == 0 {
-            return Ok(());
-        }
-        let packed = concat_batches(&self.schema, &self.waiting)?;
-        self.waiting.clear();
-        self.waiting_rows = 0;
-        let bytes = packed.get_array_memory_size();
-        let over = self.store.bytes() + self.reservation.size() + bytes > self.store.limit_bytes;
-        if over {
-            return Err(self
-                .store
-                .full(&self.table, bytes, "the limit for tables is reached".to_string()));
-        }
-        self.reservation
-            .try_grow(bytes)
-            .map_err(|error| self.store.full(&self.table, bytes, error.to_string()))?;
-        self.batches.push(packed);
-        Ok(())
-    }
-
-    /// Puts the shard into the store. `None` if there were no rows.
-    ///
-    /// # Errors
-    /// A full store.
-    pub fn finish(mut self) -> Result<Option<Arc<Shard>>> {
-        self.pack()?;
-        if self.batches.is_empty() {
-            return Ok(None);
-        }
-        let of_batches: Vec<_> = self
-            .batches
-            .iter()
-            .map(|batch| Arc::new(statistics::of_batch(batch)))
-            .collect();
-        let shard = Arc::new(Shard {
-            id: self.id,
-            write: self.write,
-            summary: statistics::of_shard(&self.schema, &self.batches, &of_batches)?,
-            statistics: of_batches,
-            schema: self.schema,
-            rows: self.batches.iter().map(RecordBatch::num_rows).sum(),
-            batches: self.batches,
-            reservation: self.reservation,
-            hits: AtomicU64::new(0),
-            stored_at: Instant::now(),
-        });
-        self.store.shards.insert(shard.id, shard.clone());
-        Ok(Some(shard))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use datafusion::arrow::array::Int64Array;
-    use datafusion::arrow::datatypes::{DataType, Field, Schema};
-    use datafusion::execution::memory_pool::GreedyMemoryPool;
-
-    fn numbers(count: i64) -> RecordBatch {
-        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
-        RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from_iter_values(0..count))]).unwrap()
-    }
-
-    fn store(limit: usize) -> ShardStore {
-        ShardStore::new(Arc::new(GreedyMemoryPool::new(limit)), limit)
-    }
-
-    fn filled(store: &ShardStore, count: i64) -> Result<Option<Arc<Shard>>> {
-        let batch = numbers(count);
-        let mut writer = store.start("t", "w", batch.schema());
-        writer.push(batch)?;
-        writer.finish()
-    }
-
-    #[test]
-    fn a_shard_holds_its_rows_and_counts_their_bytes() {
-        let store = store(1 << 20);
-        let mut writer = store.start("t", "w", numbers(0).schema());
-        // A slice of a large batch must not keep the large one.
-        for start in (0..1000).step_by(10) {
-            writer.push(numbers(50_000).slice(start, 10)).unwrap();
-        }
-        let shard = writer.finish().unwrap().unwrap();
-        assert_eq!(shard.rows(), 1000);
-        assert!((8_000..9_000).contains(&shard.bytes()), "{}", shard.bytes());
-        assert_eq!(store.bytes(), shard.bytes());
-        assert_eq!(store.read(shard.id()).unwrap().rows(), 1000);
-        assert_eq!(store.list()[0].hits, 1);
-    }
-
-    #[test]
-    fn memory_is_free_when_the_last_reader_is_done() {
-        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(1 << 20));
-        let store = ShardStore::new(pool.clone(), 1 << 20);
-        let shard = filled(&store, 1000).unwrap().unwrap();
-        let reader = store.read(shard.id()).unwrap();
-        assert_eq!(store.drop_shards([shard.id(), ShardId::random()]), 1);
-        drop(shard);
-        assert!(pool.reserved() > 0);
-        assert_eq!(reader.rows(), 1000);
-        drop(reader);
-        assert_eq!(pool.reserved(), 0);
-    }
-
-    #[test]
-    fn a_full_store_names_the_table_and_keeps_nothing_of_it() {
-        let store = store(100_000);
-        filled(&store, 5_000).unwrap();
-        let error = Error::from_datafusion(filled(&store, 10_000).unwrap_err());
-        assert_eq!(error.code, Code::MEMORY_LIMIT);
-        assert!(error.user_text().contains("table t"), "{}", error.user_text());
-        assert_eq!(store.list().len(), 1);
-        assert_eq!(store.pool.reserved(), store.bytes());
-        assert!(filled(&store, 0).unwrap().is_none());
-    }
-}
+mod tests;

@@ -9,7 +9,8 @@ use futures::{StreamExt, TryStreamExt};
 use millpond_proto::Message;
 use millpond_proto::plan::{CopyShards, SaveShards, ShardList, ShardTicket, StoredShard};
 
-use super::store::{ShardId, Stored};
+use super::shard::ShardId;
+use super::store::Stored;
 use crate::connections::Connections;
 use crate::error::{Code, Error};
 

@@ -20,9 +20,14 @@ fn take_all(reservation: &MemoryReservation) -> usize {
     (0..).take_while(|_| reservation.try_grow(MIB).is_ok()).count()
 }
 
+/// A budget of which tables may fill half.
+fn budget_of(limit_bytes: u64, vcores: usize) -> Arc<Budget> {
+    Budget::new(limit_bytes, limit_bytes / 2, vcores)
+}
+
 #[test]
 fn a_lone_task_leaves_only_the_floors_of_idle_vcores() {
-    let budget = Budget::new(80 * MIB as u64, 4);
+    let budget = budget_of(80 * MIB as u64, 4);
     let one_of_four = reserve(&budget.start_task(1), "sort", true);
     assert_eq!(take_all(&one_of_four), 80 - 3 * 10);
     drop(one_of_four);
@@ -32,7 +37,7 @@ fn a_lone_task_leaves_only_the_floors_of_idle_vcores() {
 
 #[test]
 fn a_task_finds_its_floor_whatever_others_hold() {
-    let budget = Budget::new(80 * MIB as u64, 4);
+    let budget = budget_of(80 * MIB as u64, 4);
     let first = reserve(&budget.start_task(1), "first", true);
     assert_eq!(take_all(&first), 50);
     let second = reserve(&budget.start_task(1), "second", false);
@@ -44,7 +49,7 @@ fn a_task_finds_its_floor_whatever_others_hold() {
 
 #[test]
 fn what_is_returned_goes_to_whoever_asks() {
-    let budget = Budget::new(80 * MIB as u64, 2);
+    let budget = budget_of(80 * MIB as u64, 2);
     let first = reserve(&budget.start_task(1), "first", true);
     let second = reserve(&budget.start_task(1), "second", true);
     assert_eq!(take_all(&first), 60);
@@ -55,7 +60,7 @@ fn what_is_returned_goes_to_whoever_asks() {
 
 #[test]
 fn the_operators_of_a_task_share_evenly() {
-    let budget = Budget::new(80 * MIB as u64, 1);
+    let budget = budget_of(80 * MIB as u64, 1);
     let pool = budget.start_task(1);
     let sort = reserve(&pool, "sort", true);
     let aggregate = reserve(&pool, "aggregate", true);
@@ -67,7 +72,7 @@ fn the_operators_of_a_task_share_evenly() {
 
 #[test]
 fn an_ended_task_leaves_nothing() {
-    let budget = Budget::new(64 * MIB as u64, 2);
+    let budget = budget_of(64 * MIB as u64, 2);
     let pool = budget.start_task(2);
     let reservation = reserve(&pool, "sort", true);
     take_all(&reservation);
@@ -81,7 +86,7 @@ fn an_ended_task_leaves_nothing() {
 
 #[test]
 fn more_tasks_than_vcores_still_divide_the_limit() {
-    let budget = Budget::new(80 * MIB as u64, 1);
+    let budget = budget_of(80 * MIB as u64, 1);
     let tasks: Vec<_> = (0..4)
         .map(|_| reserve(&budget.start_task(1), "sort", true))
         .collect();
@@ -91,7 +96,7 @@ fn more_tasks_than_vcores_still_divide_the_limit() {
 
 #[test]
 fn a_refusal_names_the_limit_and_the_largest() {
-    let budget = Budget::new(512 * MIB as u64, 1);
+    let budget = budget_of(512 * MIB as u64, 1);
     let pool = budget.start_task(1);
     let join = reserve(&pool, "HashJoinInput[0]", false);
     join.try_grow(300 * MIB).unwrap();
@@ -122,7 +127,7 @@ const LARGE: &str =
 
 #[tokio::test]
 async fn a_sort_spills_while_another_task_holds_what_it_can() {
-    let budget = Budget::new(96 * MIB as u64, 2);
+    let budget = budget_of(96 * MIB as u64, 2);
     let hog = reserve(&budget.start_task(1), "hog", true);
     assert_eq!(take_all(&hog), 72);
 
@@ -154,7 +159,7 @@ async fn a_sort_spills_while_another_task_holds_what_it_can() {
 
 #[tokio::test]
 async fn what_cannot_spill_ends_with_the_limit_in_its_error() {
-    let budget = Budget::new(32 * MIB as u64, 2);
+    let budget = budget_of(32 * MIB as u64, 2);
     let context = session(budget.start_task(1));
     let large_build_side =
         "SELECT count(*) FROM range(1, 2000001) a JOIN range(1, 3000001) b ON a.value = b.value";
@@ -175,4 +180,18 @@ async fn what_cannot_spill_ends_with_the_limit_in_its_error() {
             .contains("executor memory limit 32.0 MiB (executor.memory_limit)"),
         "{error}"
     );
+}
+
+#[test]
+fn tables_may_fill_more_than_half() {
+    let budget = Budget::new(100 * MIB as u64, 80 * MIB as u64, 2);
+    let tables: Arc<dyn MemoryPool> = budget.start_task(0);
+    let table = MemoryConsumer::new("table").register(&tables);
+    table.try_grow(80 * MIB).unwrap();
+    assert!(table.try_grow(1).is_err());
+    let task: Arc<dyn MemoryPool> = budget.start_task(1);
+    MemoryConsumer::new("join")
+        .register(&task)
+        .try_grow(10 * MIB)
+        .unwrap();
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -23,11 +23,12 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
-use millpond_engine::shards::{Holders, ShardId, ShardSource, statistics};
+use millpond_engine::shards::{Holders, ShardId, ShardSource, key_of, statistics};
 use millpond_proto::catalog::{MemoryTable as Stored, TableShard};
+use super::table_options::{TableOptions, hash_probe};
 use crate::shards::holders;
 
 /// Rows of a shard that a task of its own is worth.
@@ -46,6 +47,8 @@ pub(crate) struct MemoryTable {
     lost: Vec<TableShard>,
     /// All rows can be computed again.
     can_rebuild: bool,
+    /// How the rows are distributed by hash, if they are.
+    classes: Option<Partitioning>,
 }
 
 impl fmt::Debug for MemoryTable {
@@ -72,6 +75,7 @@ impl MemoryTable {
         let lost = stored.shards.iter().filter(|shard| !holders(shard).any(|holder| is_there(&holder)));
         let schema = decode_schema(&stored.arrow_schema).map_err(Error::from_datafusion)?;
         Ok(Self {
+            classes: classes_of(stored, &schema),
             name: name.to_string(),
             statistics: stored
                 .shards
@@ -163,6 +167,16 @@ impl MemoryTable {
         Ok(Arc::new(named.collect::<Result<_>>()?))
     }
 
+    /// Shards as files, one group for each of `count` hash classes.
+    fn groups_by_class(&self, shards: &[usize], count: usize) -> Result<Vec<FileGroup>> {
+        let mut files: Vec<Vec<PartitionedFile>> = vec![Vec::new(); count];
+        for shard in shards.iter().map(|index| &self.shards[*index]) {
+            let class = shard.bucket.and_then(|bucket| files.get_mut(bucket as usize));
+            class.map_or(Ok(()), |class| Part::whole(shard).file().map(|file| class.push(file)))?;
+        }
+        Ok(files.into_iter().map(FileGroup::new).collect())
+    }
+
     /// Shards as files, in about `wanted` groups, each of one executor.
     fn groups(&self, shards: &[usize], readers: &[Vec<String>], wanted: usize) -> Result<Vec<FileGroup>> {
         let mut by_holder: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
@@ -192,6 +206,18 @@ impl MemoryTable {
         }
         Ok(groups)
     }
+}
+
+/// How the rows of a table are distributed, if every shard is of one class and classes are found today as they were
+/// when the table was written.
+fn classes_of(stored: &Stored, schema: &SchemaRef) -> Option<Partitioning> {
+    static PROBE: LazyLock<String> = LazyLock::new(hash_probe);
+    let options = TableOptions::of(&stored.settings);
+    let buckets = options.buckets();
+    let places = TableOptions::places(&options.partition_by, schema).ok()?;
+    let in_classes = |shard: &TableShard| shard.bucket.is_some_and(|bucket| bucket < buckets);
+    let known = buckets > 0 && options.hash_probe == *PROBE && stored.shards.iter().all(in_classes);
+    known.then(|| Partitioning::Hash(key_of(&places, schema), buckets as usize))
 }
 
 /// Rows of a shard that one task reads.
@@ -278,7 +304,10 @@ impl TableProvider for MemoryTable {
         let partitions = session.config_options().execution.target_partitions;
         let wanted = self.wanted(session, filters);
         let readers = self.readers(&wanted);
-        let groups = self.groups(&wanted, &readers, partitions)?;
+        let groups = match &self.classes {
+            Some(classes) => self.groups_by_class(&wanted, classes.partition_count())?,
+            None => self.groups(&wanted, &readers, partitions)?,
+        };
         let source = ShardSource::new(self.schema.clone(), self.places(&wanted, readers)?, None);
         let statistics = wanted.iter().map(|index| self.statistics[*index].as_ref());
         let statistics = statistics::merge(&self.schema, statistics)?;
@@ -287,6 +316,7 @@ impl TableProvider for MemoryTable {
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_output_partitioning(self.classes.clone())
             .build();
         Ok(DataSourceExec::from_data_source(scan))
     }

@@ -4,9 +4,15 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::error::Result as PlanResult;
+use datafusion::physical_plan::metrics::Time;
+use datafusion::physical_plan::repartition::BatchPartitioner;
 use millpond_engine::error::{Code, Error};
+use millpond_engine::shards::key_of;
 
 use super::cached::Validate;
 
@@ -14,6 +20,8 @@ use super::cached::Validate;
 const REPLICAS_MAX: u32 = 3;
 /// Most output partitions of the query that fills a table.
 const PARTITIONS_MAX: usize = 4096;
+/// Hash classes of a table whose owner does not say how many.
+const DEFAULT_BUCKETS: u32 = 8;
 const COMMON: &[&str] = &["storage_level", "replicas", "partitions", "partition_by", "sort_by"];
 const OF_TABLES: &[&str] = &["durable"];
 const OF_CACHES: &[&str] = &["validate"];
@@ -49,6 +57,8 @@ pub(crate) struct TableOptions {
     pub(crate) partitions: Option<usize>,
     /// Columns by whose hash the rows are distributed.
     pub(crate) partition_by: Vec<String>,
+    /// What DataFusion's hash function made of some values when the table was made.
+    pub(crate) hash_probe: String,
     /// Columns by which the rows of each task are sorted.
     pub(crate) sort_by: Vec<String>,
 }
@@ -62,8 +72,17 @@ impl TableOptions {
             replicas: word("replicas").and_then(|word| word.parse().ok()).unwrap_or(1),
             durable: word("durable").and_then(durable).unwrap_or(Durable::On),
             partitions: word("partitions").and_then(|word| word.parse().ok()),
+            hash_probe: word("hash_probe").unwrap_or_default().to_string(),
             partition_by: columns(word("partition_by")),
             sort_by: columns(word("sort_by")),
+        }
+    }
+
+    /// Hash classes of the rows; 0 if they are not distributed by columns.
+    pub(crate) fn buckets(&self) -> u32 {
+        match self.partition_by.is_empty() {
+            true => 0,
+            false => self.partitions.map_or(DEFAULT_BUCKETS, |count| count as u32),
         }
     }
 
@@ -103,6 +122,9 @@ pub(crate) fn checked(options: &[(String, String)], owner: Owner) -> Result<Hash
         check(&key, &value, owner)?;
         settings.insert(key, value);
     }
+    if settings.contains_key("partition_by") {
+        settings.insert("hash_probe".to_string(), hash_probe());
+    }
     Ok(settings)
 }
 
@@ -133,6 +155,33 @@ fn check(key: &str, value: &str, owner: Owner) -> Result<(), Error> {
     Err(
         Error::user(Code::INVALID_SETTING, format!("'{value}' is no value for '{key}'")).with_hint(remedy),
     )
+}
+
+/// What today's hash function makes of some values: rows are found by it only as long as it stays the same.
+pub(crate) fn hash_probe() -> String {
+    let key = |data_type| {
+        let schema = Arc::new(Schema::new(vec![Field::new("key", data_type, true)]));
+        (key_of(&[0], &schema), schema)
+    };
+    let classes = |column: ArrayRef| -> PlanResult<Vec<String>> {
+        let (key, schema) = key(column.data_type().clone());
+        let mut partitioner = BatchPartitioner::new_hash_partitioner(key, 251, Time::new())?;
+        let mut found = Vec::new();
+        let batch = RecordBatch::try_new(schema, vec![column])?;
+        partitioner.partition(batch, |class, rows| {
+            found.push(format!("{class}:{}", rows.num_rows()));
+            Ok(())
+        })?;
+        found.sort();
+        Ok(found)
+    };
+    let numbers = classes(Arc::new(Int64Array::from(vec![0, 1, -1, 1 << 40])));
+    let texts = classes(Arc::new(StringArray::from(vec!["", "a", "millpond"])));
+    let version = datafusion::DATAFUSION_VERSION;
+    match (numbers, texts) {
+        (Ok(numbers), Ok(texts)) => format!("{version} {} {}", numbers.join(","), texts.join(",")),
+        _ => version.to_string(),
+    }
 }
 
 fn durable(word: &str) -> Option<Durable> {
@@ -216,7 +265,7 @@ mod tests {
 
     #[test]
     fn columns_that_are_not_there_are_named() {
-        use datafusion::arrow::datatypes::{DataType, Field};
+        use datafusion::arrow::datatypes::DataType;
         let schema = Schema::new(vec![
             Field::new("a", DataType::Int64, true),
             Field::new("b", DataType::Int64, true),

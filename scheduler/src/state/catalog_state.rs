@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use millpond_engine::session::DEFAULT_SCHEMA;
 use millpond_proto::catalog::{
-    Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, PlaceShards, Relation, RelationKind, SchemaRef,
-    SetCache, Snapshot,
+    Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, PlaceShards, Relation, RelationKind,
+    SchemaRef, SetCache, Snapshot,
 };
 
 use super::Error;
@@ -486,7 +486,10 @@ mod tests {
             panic!("t is no table in memory");
         };
         let moved = &table.shards[0];
-        assert_eq!((moved.holder.as_str(), moved.replicas.as_slice()), ("x:1", ["y:1".to_string()].as_slice()));
+        assert_eq!(
+            (moved.holder.as_str(), moved.replicas.as_slice()),
+            ("x:1", ["y:1".to_string()].as_slice())
+        );
         assert_eq!(table.shards[1], shard("b"));
         let replaced = state.apply(&placed("second")).unwrap_err();
         assert!(matches!(replaced, Error::UnknownRelation { .. }), "{replaced}");

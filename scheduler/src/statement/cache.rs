@@ -154,6 +154,7 @@ async fn fill(
             arrow_schema: encode_schema(&schema).map_err(Error::from_datafusion)?,
             version: 1,
             shards: stored.shards,
+            settings: settings.clone(),
             ..Default::default()
         }),
         settings,

@@ -87,6 +87,7 @@ impl<'a> Storing<'a> {
             storage_level: self.options.storage_level.clone(),
             partition_by: TableOptions::places(&self.options.partition_by, self.schema)?,
             sort_by: TableOptions::places(&self.options.sort_by, self.schema)?,
+            buckets: self.options.buckets(),
         })
     }
 }
@@ -101,7 +102,8 @@ pub(in super::super) async fn store(
 ) -> Result<StoredShards, Error> {
     let plan = Arc::new(plan);
     let mut state = state.clone();
-    if let Some(partitions) = storing.options.partitions {
+    let buckets = Some(storing.options.buckets() as usize).filter(|buckets| *buckets > 0);
+    if let Some(partitions) = storing.options.partitions.or(buckets) {
         state.config_mut().options_mut().execution.target_partitions = partitions;
     }
     let context = SessionFactory::of_job(&state);
@@ -143,6 +145,7 @@ async fn stored_in(services: &Services, partition: PartitionLocation) -> Result<
             rows: row.rows,
             bytes: row.bytes,
             statistics: row.statistics,
+            bucket: row.bucket,
             ..Default::default()
         }));
     }

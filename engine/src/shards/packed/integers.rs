@@ -1,0 +1,133 @@
+//! Numbers in narrow types: their distances from the least of them.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, PrimitiveArray, downcast_primitive_array,
+};
+use datafusion::arrow::buffer::{NullBuffer, ScalarBuffer};
+use datafusion::arrow::datatypes::{
+    ArrowNativeType, DataType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use datafusion::common::internal_err;
+use datafusion::error::Result;
+
+use super::{Coding, Column};
+
+/// `None` for a column that has no integers, or whose values are too far apart for a narrower type.
+pub(super) fn pack(column: &ArrayRef) -> Option<Column> {
+    if !has_integers(column.data_type()) {
+        return None;
+    }
+    downcast_primitive_array!(
+        column => {
+            let (least, distances) = distances(column.values(), column.nulls())?;
+            let least = typed_as(column, ScalarBuffer::from(vec![least]), None);
+            Some(Column { values: distances, coding: Coding::Distances(least) })
+        },
+        _ => None
+    )
+}
+
+/// Adds the only value of `least` to every distance.
+pub(super) fn unpack(distances: &ArrayRef, least: &ArrayRef) -> Result<ArrayRef> {
+    downcast_primitive_array!(
+        least => {
+            let base = least.value(0);
+            let values = match distances.data_type() {
+                DataType::UInt8 => raised(distances.as_primitive::<UInt8Type>(), base),
+                DataType::UInt16 => raised(distances.as_primitive::<UInt16Type>(), base),
+                DataType::UInt32 => raised(distances.as_primitive::<UInt32Type>(), base),
+                DataType::UInt64 => raised(distances.as_primitive::<UInt64Type>(), base),
+                other => return internal_err!("distances of type {other}"),
+            };
+            Ok(typed_as(least, values, distances.nulls().cloned()))
+        },
+        other => internal_err!("distances of values of type {other}")
+    )
+}
+
+fn has_integers(data_type: &DataType) -> bool {
+    data_type.is_integer()
+        || matches!(
+            data_type,
+            DataType::Date32
+                | DataType::Date64
+                | DataType::Time32(_)
+                | DataType::Time64(_)
+                | DataType::Timestamp(..)
+                | DataType::Duration(_)
+                | DataType::Decimal32(..)
+                | DataType::Decimal64(..)
+                | DataType::Decimal128(..)
+        )
+}
+
+/// An array of the type that `like` has, with time zone or scale.
+fn typed_as<T: ArrowPrimitiveType>(
+    like: &PrimitiveArray<T>,
+    values: ScalarBuffer<T::Native>,
+    nulls: Option<NullBuffer>,
+) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(values, nulls).with_data_type(like.data_type().clone()))
+}
+
+/// The least value and the distances from it, in the narrowest type that holds them.
+fn distances<N: ArrowNativeTypeOp>(values: &[N], nulls: Option<&NullBuffer>) -> Option<(N, ArrayRef)> {
+    let (least, greatest) = bounds(values, nulls)?;
+    let range = greatest.sub_checked(least).ok()?;
+    // A range of more than eight bytes does not come back.
+    let range = Some(range.as_usize()).filter(|bytes| N::usize_as(*bytes) == range)?;
+    let distances = match range {
+        0..=0xff if size_of::<N>() > 1 => lowered::<UInt8Type, N>(values, least, nulls),
+        0..=0xffff if size_of::<N>() > 2 => lowered::<UInt16Type, N>(values, least, nulls),
+        0..=0xffff_ffff if size_of::<N>() > 4 => lowered::<UInt32Type, N>(values, least, nulls),
+        _ if size_of::<N>() > 8 => lowered::<UInt64Type, N>(values, least, nulls),
+        _ => return None,
+    };
+    Some((least, distances))
+}
+
+/// Least and greatest value that are not null; zero where all are.
+fn bounds<N: ArrowNativeTypeOp>(values: &[N], nulls: Option<&NullBuffer>) -> Option<(N, N)> {
+    let wider = |(least, greatest): (N, N), value: N| {
+        let least = if value.is_lt(least) { value } else { least };
+        let greatest = if value.is_gt(greatest) { value } else { greatest };
+        (least, greatest)
+    };
+    match nulls.filter(|nulls| nulls.null_count() > 0) {
+        None => {
+            let first = *values.first()?;
+            Some(values.iter().copied().fold((first, first), wider))
+        }
+        Some(nulls) => {
+            let mut valid = nulls.valid_indices().map(|index| values[index]);
+            let first = valid.next().unwrap_or(N::ZERO);
+            Some(valid.fold((first, first), wider))
+        }
+    }
+}
+
+fn lowered<O: ArrowPrimitiveType, N: ArrowNativeTypeOp>(
+    values: &[N],
+    least: N,
+    nulls: Option<&NullBuffer>,
+) -> ArrayRef {
+    // Under a null may be anything, and it is cut off.
+    let distances = values
+        .iter()
+        .map(|value| O::Native::usize_as(value.sub_wrapping(least).as_usize()));
+    let distances = ScalarBuffer::from(distances.collect::<Vec<O::Native>>());
+    Arc::new(PrimitiveArray::<O>::new(distances, nulls.cloned()))
+}
+
+fn raised<O: ArrowPrimitiveType, N: ArrowNativeTypeOp>(
+    distances: &PrimitiveArray<O>,
+    least: N,
+) -> ScalarBuffer<N> {
+    let values = distances
+        .values()
+        .iter()
+        .map(|distance| least.add_wrapping(N::usize_as(distance.as_usize())));
+    ScalarBuffer::from(values.collect::<Vec<N>>())
+}

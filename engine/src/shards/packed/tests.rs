@@ -1,0 +1,194 @@
+//! What is packed comes out as it went in, for every type, with nulls, after slices and filters.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int16Array, Int32Array,
+    Int64Array, LargeStringArray, StringArray, StringViewArray, TimestampNanosecondArray, UInt8Array,
+    UInt64Array,
+};
+use datafusion::arrow::compute::{FilterBuilder, cast, filter};
+use datafusion::arrow::datatypes::DataType;
+use proptest::collection::vec;
+use proptest::option::weighted;
+use proptest::prelude::*;
+
+use super::*;
+
+/// Integers that are close to each other, or not.
+fn numbers() -> impl Strategy<Value = Vec<Option<i64>>> {
+    let near = |spread: i64| {
+        any::<i64>().prop_flat_map(move |base| {
+            let base = base.saturating_sub(spread).max(i64::MIN + spread);
+            vec(weighted(0.9, base..=base.saturating_add(spread)), 0..200)
+        })
+    };
+    prop_oneof![
+        near(200),
+        near(60_000),
+        near(4_000_000_000),
+        vec(weighted(0.9, any::<i64>()), 0..200)
+    ]
+}
+
+/// Texts, short and long, that repeat themselves or not.
+fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
+    let word = prop_oneof![
+        Just("married"),
+        Just(""),
+        Just("a word of more than twelve bytes"),
+        Just("日本")
+    ];
+    prop_oneof![
+        vec(weighted(0.9, word.prop_map(str::to_string)), 0..400),
+        vec(weighted(0.9, ".{0,30}"), 0..200)
+    ]
+}
+
+/// The columns of all types that can be made of some integers.
+fn columns_of(numbers: &[Option<i64>]) -> Vec<ArrayRef> {
+    let narrow = |number: &Option<i64>| number.map(|number| number as i32);
+    let decimals = numbers
+        .iter()
+        .map(|number| number.map(|number| i128::from(number) * 3));
+    let vast = numbers
+        .iter()
+        .map(|number| number.map(|number| i128::from(number) << 60));
+    vec![
+        Arc::new(Int64Array::from(numbers.to_vec())),
+        Arc::new(UInt64Array::from_iter(
+            numbers.iter().map(|number| number.map(|number| number as u64)),
+        )),
+        Arc::new(Int32Array::from_iter(numbers.iter().map(narrow))),
+        Arc::new(Int16Array::from_iter(
+            numbers.iter().map(|number| number.map(|number| number as i16)),
+        )),
+        Arc::new(UInt8Array::from_iter(
+            numbers.iter().map(|number| number.map(|number| number as u8)),
+        )),
+        Arc::new(Date32Array::from_iter(numbers.iter().map(narrow))),
+        Arc::new(TimestampNanosecondArray::from(numbers.to_vec()).with_timezone("+02:00")),
+        Arc::new(
+            Decimal128Array::from_iter(decimals)
+                .with_precision_and_scale(38, 4)
+                .unwrap(),
+        ),
+        Arc::new(
+            Decimal128Array::from_iter(vast)
+                .with_precision_and_scale(38, 0)
+                .unwrap(),
+        ),
+        Arc::new(Float64Array::from_iter(
+            numbers.iter().map(|number| number.map(|number| number as f64)),
+        )),
+        Arc::new(BooleanArray::from_iter(
+            numbers.iter().map(|number| number.map(|number| number % 2 == 0)),
+        )),
+    ]
+}
+
+/// The columns of all types that can be made of some texts.
+fn columns_of_texts(texts: &[Option<String>]) -> Vec<ArrayRef> {
+    let plain: ArrayRef = Arc::new(StringArray::from_iter(texts));
+    let words = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    vec![
+        Arc::new(StringViewArray::from_iter(texts)),
+        Arc::new(LargeStringArray::from_iter(texts)),
+        Arc::new(BinaryArray::from_iter(
+            texts.iter().map(|text| text.as_ref().map(String::as_bytes)),
+        )),
+        cast(&plain, &DataType::BinaryView).unwrap(),
+        cast(&plain, &words).unwrap(),
+        plain,
+    ]
+}
+
+/// Packs and unpacks a column as a whole, some of its rows, and those that pass a filter.
+fn check(column: &ArrayRef, cut: (usize, usize), pass: &[bool]) {
+    let mapped = Column::mapped(column.clone());
+    for packed in [Column::pack(column).unwrap(), mapped] {
+        assert_eq!(&packed.unpack().unwrap(), column);
+        let (one, other) = (cut.0 % (column.len() + 1), cut.1 % (column.len() + 1));
+        let rows = one.min(other)..one.max(other);
+        let (part, expected) = (packed.slice(&rows), column.slice(rows.start, rows.len()));
+        assert_eq!(part.unpack().unwrap(), expected);
+        let pass: BooleanArray = (0..rows.len()).map(|row| Some(pass[row % pass.len()])).collect();
+        let passed = FilterBuilder::new(&pass).optimize().build();
+        let rows = part.filter(&passed).unwrap().unpack().unwrap();
+        assert_eq!(rows.data_type(), column.data_type());
+        assert_eq!(rows, filter(&expected, &pass).unwrap());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn numbers_come_out_as_they_went_in(
+        numbers in numbers(), cut in any::<(usize, usize)>(), pass in vec(any::<bool>(), 1..50)
+    ) {
+        for column in columns_of(&numbers) {
+            check(&column, cut, &pass);
+        }
+    }
+
+    #[test]
+    fn texts_come_out_as_they_went_in(
+        texts in texts(), cut in any::<(usize, usize)>(), pass in vec(any::<bool>(), 1..50)
+    ) {
+        for column in columns_of_texts(&texts) {
+            check(&column, cut, &pass);
+            // A part of a column packs as a column does.
+            check(&column.slice(column.len() / 3, column.len() / 3), cut, &pass);
+        }
+    }
+}
+
+fn packed_bytes(column: impl Array + 'static) -> usize {
+    Column::pack(&(Arc::new(column) as ArrayRef))
+        .unwrap()
+        .values
+        .get_buffer_memory_size()
+}
+
+#[test]
+fn numbers_take_the_bytes_of_their_range() {
+    let numbers = |step: i64| Int64Array::from_iter_values((0..1000).map(|number| number * step - 500));
+    assert_eq!(packed_bytes(numbers(0)), 1000);
+    assert_eq!(packed_bytes(numbers(65)), 2000);
+    assert_eq!(packed_bytes(numbers(4_000_000)), 4000);
+    assert_eq!(packed_bytes(numbers(1 << 40)), 8000);
+    let decimals = Decimal128Array::from_iter_values((0..1000).map(|number| number << 40));
+    assert_eq!(packed_bytes(decimals), 8000);
+    let extremes = Int64Array::from(vec![i64::MIN, i64::MAX]);
+    assert_eq!(packed_bytes(extremes), 16);
+    assert_eq!(
+        packed_bytes(Int32Array::from(vec![None; 1000])),
+        1000 + 125_usize.next_multiple_of(64)
+    );
+}
+
+#[test]
+fn texts_that_repeat_take_one_or_two_bytes() {
+    let of = |different: usize| {
+        let texts = (0..60_000).map(|row| format!("a text of some length, {}", row * 7 % different));
+        packed_bytes(StringViewArray::from_iter_values(texts))
+    };
+    assert_eq!(of(200), 60_000);
+    assert_eq!(of(6_000), 120_000);
+    assert!(of(60_000) > 20 * 60_000);
+}
+
+#[test]
+fn few_rows_do_not_keep_a_long_list_of_words() {
+    let texts = (0..60_000).map(|row| format!("a text of some length, {}", row % 6_000));
+    let column: ArrayRef = Arc::new(StringViewArray::from_iter_values(texts));
+    let packed = Column::pack(&column).unwrap();
+    let bytes = |rows: Range<usize>| {
+        let rows = packed.slice(&rows).unpack().unwrap();
+        let buffers = rows.as_string_view().data_buffers();
+        buffers.iter().map(|buffer| buffer.capacity()).sum::<usize>()
+    };
+    assert!(bytes(0..10) < 1_000, "{}", bytes(0..10));
+    assert!(bytes(0..60_000) < 200_000, "{}", bytes(0..60_000));
+}
