@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::look::{self, Subject};
-use crate::commands::{cancel, completion, sql, submit};
+use crate::commands::{cancel, completion, drain, sql, submit};
 #[cfg(feature = "server")]
 use crate::commands::{config, executor, scheduler, state, up};
 use crate::datagen;
@@ -47,6 +47,8 @@ enum Command {
     Tables(look::Args),
     /// Cancel a job
     Cancel(cancel::Args),
+    /// Move what an executor holds elsewhere, so that it can be stopped
+    Drain(drain::Args),
     /// Write a data set to try Millpond with
     Datagen(datagen::command::Args),
     /// Show and explain the configuration
@@ -77,6 +79,7 @@ pub async fn run(cli: Cli, interrupts: Interrupts) -> Result<(), Error> {
         Command::Executors(args) => Box::pin(look::run(Subject::Executors, args, interrupts)).await,
         Command::Tables(args) => Box::pin(look::run(Subject::Tables, args, interrupts)).await,
         Command::Cancel(args) => Box::pin(cancel::run(args, interrupts)).await,
+        Command::Drain(args) => Box::pin(drain::run(args, interrupts)).await,
         Command::Datagen(args) => generate(args, interrupts).await,
         #[cfg(feature = "server")]
         Command::Config(args) => config::run(&args),

@@ -216,6 +216,14 @@ impl Cluster {
         self.draining.contains(executor_id)
     }
 
+    /// Gives an executor up at once, whose process is gone.
+    pub(crate) async fn give_up(&self, executor_id: &str) {
+        tracing::warn!(executor_id, "the process of an executor is gone");
+        if let Err(error) = self.state.cluster_state().remove_executor(executor_id).await {
+            tracing::warn!(executor_id, %error, "give up an executor");
+        }
+    }
+
     /// Gives every executor all its vcores again, if no job runs.
     ///
     /// When an executor is lost, Ballista takes back stages that were running and cancels their tasks on the others,

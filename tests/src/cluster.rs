@@ -1,13 +1,14 @@
 //! A scheduler and executors as separate processes.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::process::Process;
+use crate::process::{Process, binary};
 
 /// Longest wait for executors to appear or go.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -119,6 +120,19 @@ impl Cluster {
             }
         }
         self.scheduler = start(&args)?;
+        Ok(())
+    }
+
+    /// Runs a client command against this cluster and waits for its end.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub fn run(&self, args: &[&str]) -> Result<()> {
+        let url = self.scheduler.announced("flight_sql")?;
+        let output = Command::new(binary()?).args(args).args(["--url", url]).output()?;
+        if !output.status.success() {
+            bail!("millpond {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
         Ok(())
     }
 

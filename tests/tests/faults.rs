@@ -130,30 +130,6 @@ async fn a_write_to_memory_that_loses_an_executor_stores_every_row_once() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_in_memory_that_lost_an_executor_says_so_and_can_be_made_again() -> Result<()> {
-    let mut cluster = Cluster::start(2).await?;
-    let client = cluster.connect().await?;
-    make_numbers(&cluster, &client).await?;
-    client.run("CREATE TABLE kept AS SELECT * FROM numbers").await?;
-    assert_eq!(
-        client.number("SELECT count(*) FROM kept WHERE n >= 0").await?,
-        120_000
-    );
-    cluster.executors[0].kill()?;
-    cluster.wait_for_executors(1).await?;
-    let told = client.failure("SELECT count(*) FROM kept WHERE n >= 0").await?;
-    assert!(told.contains("MP0025") && told.contains("kept"), "{told}");
-    client
-        .run("CREATE OR REPLACE TABLE kept AS SELECT * FROM numbers")
-        .await?;
-    assert_eq!(
-        client.number("SELECT count(*) FROM kept WHERE n >= 0").await?,
-        120_000
-    );
-    works(&client).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn tables_in_memory_outlive_the_scheduler_while_their_executors_live() -> Result<()> {
     let mut cluster = Cluster::start(1).await?;
     let client = cluster.connect().await?;

@@ -4,6 +4,7 @@ pub mod cancel;
 pub mod completion;
 #[cfg(feature = "server")]
 pub mod config;
+pub mod drain;
 #[cfg(feature = "server")]
 pub mod executor;
 pub mod look;

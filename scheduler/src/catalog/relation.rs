@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{TableProvider, TableProviderFactory};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::listing::ListingTable;
@@ -74,8 +75,22 @@ pub(crate) async fn describe_files(state: &SessionState, command: &CreateExterna
         format: command.file_type.to_ascii_uppercase(),
         location: location.clone(),
         options: command.options.clone(),
-        arrow_schema: encode_schema(&provider.schema())?,
+        arrow_schema: encode_schema(&without_views(&provider.schema()))?,
         partition_columns,
         definition: String::new(),
     })
+}
+
+/// The same columns with plain texts instead of views: a few rows of views bring whole buffers along wherever they go.
+fn without_views(schema: &Schema) -> Schema {
+    let plain = |field: &Arc<Field>| {
+        let plain = match field.data_type() {
+            DataType::Utf8View => DataType::Utf8,
+            DataType::BinaryView => DataType::Binary,
+            _ => return field.clone(),
+        };
+        Arc::new(field.as_ref().clone().with_data_type(plain))
+    };
+    let fields: Vec<_> = schema.fields().iter().map(plain).collect();
+    Schema::new_with_metadata(fields, schema.metadata().clone())
 }

@@ -18,6 +18,8 @@ const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 const CLOSE_SESSION: &str = "CloseSession";
 const SUBMIT_SCRIPT: &str = "millpond.SubmitScript";
 const CANCEL_JOB: &str = "millpond.CancelJob";
+const DRAIN: &str = "millpond.Drain";
+const STOP_DRAINING: &str = "millpond.StopDraining";
 
 /// Values of Flight SQL's `ActionCancelQueryResult.CancelResult`, which arrow-flight does not export.
 const RESULT_CANCELLING: i32 = 2;
@@ -53,6 +55,14 @@ pub(super) fn list() -> Vec<Result<ActionType, Status>> {
             CANCEL_JOB,
             "cancels a job by its number, its statement or the name of its script; body: the text",
         ),
+        (
+            DRAIN,
+            "gives an executor no new work and moves its shards elsewhere; answers when that is done; body: its name",
+        ),
+        (
+            STOP_DRAINING,
+            "gives an executor work again that was draining; body: its name",
+        ),
     ]
     .into_iter()
     .map(|(name, description)| {
@@ -65,7 +75,7 @@ pub(super) fn list() -> Vec<Result<ActionType, Status>> {
 }
 
 /// Carries out one action and answers its result body.
-pub(super) fn run(service: &FlightSql, caller: &Caller, action: Action) -> Result<Vec<u8>, Status> {
+pub(super) async fn run(service: &FlightSql, caller: &Caller, action: Action) -> Result<Vec<u8>, Status> {
     match action.r#type.as_str() {
         CANCEL_FLIGHT_INFO => {
             let request = CancelFlightInfoRequest::decode(&*action.body).map_err(malformed)?;
@@ -100,13 +110,28 @@ pub(super) fn run(service: &FlightSql, caller: &Caller, action: Action) -> Resul
             serde_json::to_vec(&Submitted { job }).map_err(|error| Status::internal(error.to_string()))
         }
         CANCEL_JOB => {
-            let job = std::str::from_utf8(&action.body)
-                .map_err(|_| Status::invalid_argument("the body is the job's number as text"))?;
-            cancel_job(service, caller, job.trim()).map_err(|error| to_status(&error))?;
+            cancel_job(service, caller, text_of(&action)?).map_err(|error| to_status(&error))?;
+            Ok(Vec::new())
+        }
+        DRAIN => {
+            let drained = service.frontend.drain(text_of(&action)?).await;
+            drained.map_err(|error| to_status(&error))?;
+            Ok(Vec::new())
+        }
+        STOP_DRAINING => {
+            let stopped = service.frontend.stop_draining(text_of(&action)?).await;
+            stopped.map_err(|error| to_status(&error))?;
             Ok(Vec::new())
         }
         other => Err(Status::unimplemented(format!("there is no action '{other}'"))),
     }
+}
+
+/// The body of an action whose body is a name.
+fn text_of(action: &Action) -> Result<&str, Status> {
+    std::str::from_utf8(&action.body)
+        .map(str::trim)
+        .map_err(|_| Status::invalid_argument("the body is a name as text"))
 }
 
 /// Cancels by a `FlightInfo`, in the older form of the action.

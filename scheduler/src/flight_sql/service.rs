@@ -532,7 +532,7 @@ impl FlightSqlService for FlightSql {
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
         let caller = self.caller(&request)?;
-        let body = actions::run(self, &caller, request.into_inner())?;
+        let body = actions::run(self, &caller, request.into_inner()).await?;
         let results = stream::iter([Ok(arrow_flight::Result { body: body.into() })]).boxed();
         Ok(Response::new(results))
     }

@@ -6,6 +6,7 @@
 //! again, if that is possible, by the front end.
 
 use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,13 +17,14 @@ use millpond_proto::catalog::{
     Change, ChangeKind, MemoryTable, PlaceShards, Relation, RelationKind, ShardPlaces, TableShard,
 };
 use millpond_proto::plan::{SaveShards, ShardCopy};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::copies::TableCopies;
 use super::placement::{Copies, Has, Member, Members, Need, holders};
 use super::{Shards, rows_of};
 use crate::catalog::{Durable, RelationKey, TableOptions};
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::state::CatalogLog;
 use crate::upkeep::{Queue, Task};
 
@@ -30,6 +32,8 @@ use crate::upkeep::{Queue, Task};
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How often to look whether an executor has come or gone.
 const MEMBERS_INTERVAL: Duration = Duration::from_millis(200);
+/// Longest wait for a connection when looking whether a process is there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Shortest time between two looks for snapshots that may go: listing an object store costs money.
 const SNAPSHOTS_INTERVAL: Duration = Duration::from_secs(15);
 /// Rows below which a shard is called small, and how many of them a table may have.
@@ -149,8 +153,14 @@ impl Keeper {
 
     async fn ask(&self) -> Held {
         let asked = self.cluster.members().await.into_iter().map(async |member| {
-            let held = self.shards.held_by(&member.address).await;
-            let held = held.inspect_err(|error| tracing::debug!(%error, "ask for shards")).ok();
+            let held = match self.shards.held_by(&member.address).await {
+                Ok(held) => Some(held),
+                Err(error) => {
+                    tracing::debug!(%error, "ask for shards");
+                    self.give_up_if_gone(&member).await;
+                    None
+                }
+            };
             let bytes = held.iter().flatten().map(|stored| stored.bytes as u64).sum();
             let (address, draining) = (member.address, member.draining);
             (Member { address, draining, bytes }, held)
@@ -164,6 +174,16 @@ impl Keeper {
                 .into_iter()
                 .map(|(member, held)| (member.address, held))
                 .collect(),
+        }
+    }
+
+    /// A port that nobody listens on belongs to a process that has ended; silence may have other reasons.
+    async fn give_up_if_gone(&self, member: &cluster::Member) {
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&member.address)).await;
+        if let Ok(Err(error)) = connected
+            && error.kind() == ErrorKind::ConnectionRefused
+        {
+            self.cluster.give_up(&member.id).await;
         }
     }
 
@@ -238,9 +258,9 @@ impl Keeper {
         if lost > 0 {
             self.ask_for_rows(key, relation, table);
         }
-        // Protects the copies until the catalog names them.
-        let write = self.shards.start_write();
-        if !copies.is_empty() {
+        // Protects the copies until the catalog names them. Its end calls for a round, so it is for copies only.
+        let write = (!copies.is_empty()).then(|| self.shards.start_write());
+        if let Some(write) = &write {
             places.extend(self.copy(key, table, &options, write.id(), &copies).await);
         }
         self.commit(key, table, places).await?;

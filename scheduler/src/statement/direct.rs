@@ -168,7 +168,8 @@ pub(super) async fn choose(
         return Ok(Way::Staged("millpond.execution_mode is staged".to_string()));
     }
     wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
-    let executors = services.cluster.executors().await;
+    let mut executors = services.cluster.executors().await;
+    executors.retain(|executor| !services.cluster.is_draining(&executor.id));
     let vcores = executors
         .iter()
         .map(|executor| executor.specification.vcores)

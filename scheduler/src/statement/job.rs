@@ -26,10 +26,15 @@ use crate::cluster::{Cluster, ordered_partitions, wait_for_executors};
 /// How often task counts are read while a job runs.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs of one job before its statement fails.
-const RUNS_MAX: usize = 4;
-/// Pause before another run, for the scheduler to notice which executors are gone.
-const RERUN_PAUSE: Duration = Duration::from_secs(2);
+/// Pauses before a job runs again, for the scheduler to notice which executors are gone: at once if their processes
+/// have ended, after some seconds if they are silent. After the last its statement fails.
+const RERUN_PAUSES: [Duration; 5] = [
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(4),
+];
 
 /// Repeats `run` while it ends with [`Code::EXECUTOR_LOST`], a few times.
 ///
@@ -40,11 +45,12 @@ where
     F: FnMut() -> R,
     R: Future<Output = Result<T, Error>>,
 {
-    for _ in 1..RUNS_MAX {
+    for pause in RERUN_PAUSES {
         match run().await {
             Err(error) if error.code == Code::EXECUTOR_LOST => {
                 tracing::warn!(%error, "run the job again");
-                tokio::time::sleep(RERUN_PAUSE).await;
+                services.shards.look_now();
+                tokio::time::sleep(pause).await;
                 services.cluster.restore_vcores().await;
             }
             ended => return ended,

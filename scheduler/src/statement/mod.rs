@@ -15,6 +15,7 @@ mod admission;
 mod cache;
 mod constants;
 mod direct;
+mod drain;
 mod explain;
 mod frontend;
 mod job;
