@@ -1,5 +1,6 @@
 //! What is packed comes out as it went in, for every type, with nulls, after slices and filters.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -146,7 +147,11 @@ proptest! {
 
 /// Texts of which so many are different, in no order.
 fn texts_of(different: u64) -> ArrayRef {
-    let drawn = |row: u64| (row * 2_654_435_761 >> 12) % different;
+    let drawn = |row: u64| {
+        let mut hasher = DefaultHasher::new();
+        row.hash(&mut hasher);
+        hasher.finish() % different
+    };
     let texts = (0..60_000).map(|row| format!("a text of some length, {}", drawn(row)));
     Arc::new(StringViewArray::from_iter_values(texts))
 }
