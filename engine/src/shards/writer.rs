@@ -41,7 +41,7 @@ pub struct Writer<'a> {
 /// Where the batches are put.
 enum Target {
     Memory { batches: Vec<Vec<Column>>, claim: Claim },
-    Disk(FileBeingWritten),
+    Disk(Box<FileBeingWritten>),
 }
 
 impl fmt::Debug for Writer<'_> {
@@ -153,7 +153,7 @@ impl<'a> Writer<'a> {
                 let columns = columns.iter().map(Column::unpack).collect::<Result<_>>()?;
                 file.write(&batch_of(self.schema.clone(), columns, *rows)?)?;
             }
-            self.target = Target::Disk(file);
+            self.target = Target::Disk(Box::new(file));
         }
         match &mut self.target {
             Target::Disk(file) => Ok(file),
