@@ -102,9 +102,9 @@ pages! {
     }
 
     MEMORY_LIMIT = 20, Resource, Never, "memory limit reached" {
-        happened: "An executor could not give an operator the memory it needs, even after spilling what can be spilled.",
-        why: "The statement needs more than `executor.memory_limit`, for example for a join whose small side is not small.",
-        remedy: "Raise `executor.memory_limit`, add executors, raise `datafusion.execution.target_partitions` so that each part is smaller, or reduce the input first.",
+        happened: "An executor could not give an operator or a table in memory the memory it needs, even after spilling what can be spilled.",
+        why: "The statement needs more than `executor.memory_limit`, for example for a join whose small side is not small; or tables that must be in memory fill `executor.storage_limit`.",
+        remedy: "Raise the limit that the message names, add executors, raise `datafusion.execution.target_partitions` so that each part is smaller, or reduce the input first. For tables: drop some, or give them the `storage_level` `memory_and_disk`.",
     }
     DISK_FULL = 21, Resource, Retry, "disk full" {
         happened: "An executor could not write intermediate data or a result to its disk.",

@@ -25,6 +25,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::packed::Column;
 use super::shard::{ShardId, batch_of};
+use crate::error::{Code, Error};
 
 /// Bytes at the end of a file: length of the footer and a mark.
 const TRAILER_BYTES: usize = 10;
@@ -59,6 +60,14 @@ impl<W: Write> IpcWriter<W> {
     }
 }
 
+/// Whether rows of these columns can be in a file: the format has one dictionary for a whole file, so those inside of
+/// lists and structs have no place in it.
+pub(super) fn has_place_for(table: &Schema) -> bool {
+    let schema = without_dictionaries(table);
+    let mut fields = schema.flattened_fields().into_iter();
+    fields.all(|field| !matches!(field.data_type(), DataType::Dictionary(..)))
+}
+
 fn without_dictionaries(schema: &Schema) -> SchemaRef {
     let plain = |field: &Arc<Field>| match field.data_type() {
         DataType::Dictionary(_, words) => Arc::new(field.as_ref().clone().with_data_type(*words.clone())),
@@ -86,6 +95,10 @@ pub(super) struct FileBeingWritten {
 impl FileBeingWritten {
     /// A new file for a shard of these columns.
     pub(super) fn create(folder: &Path, shard: ShardId, table: &SchemaRef) -> Result<Self> {
+        if !has_place_for(table) {
+            let message = "a dictionary inside of a list or struct cannot be kept on disk";
+            return Err(Error::user(Code::NOT_SUPPORTED, message).into());
+        }
         let (file, path) = tempfile::Builder::new()
             .prefix(&format!("{shard}-"))
             .suffix(".arrow")

@@ -15,7 +15,7 @@ use datafusion::common::Statistics;
 use datafusion::error::Result;
 use uuid::Uuid;
 
-use super::file::{FileBeingWritten, IpcWriter, ShardFile};
+use super::file::{FileBeingWritten, IpcWriter, ShardFile, has_place_for};
 use super::level::StorageLevel;
 use super::packed::Column;
 use super::room::Claim;
@@ -165,7 +165,9 @@ impl Shard {
 
     /// Whether its rows can be moved from memory to disk.
     pub(super) fn may_leave_memory(&self) -> bool {
-        self.about.level != StorageLevel::Memory && matches!(self.contents, Contents::Memory { .. })
+        self.about.level != StorageLevel::Memory
+            && matches!(self.contents, Contents::Memory { .. })
+            && has_place_for(self.schema())
     }
 
     /// The same shard with its rows in a new file of this folder.
@@ -197,7 +199,7 @@ pub(super) fn batch_of(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -
 /// Writes the rows of a shard as a file in Arrow's IPC format, one record batch for each stored batch.
 ///
 /// Columns have the table's types, except that a dictionary becomes what is in it, for the format has one dictionary
-/// for a whole file.
+/// for a whole file; a dictionary inside of a list or struct is an error.
 ///
 /// # Errors
 /// Those of the writer.

@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
 
-use super::file::FileBeingWritten;
+use super::file::{FileBeingWritten, has_place_for};
 use super::level::StorageLevel;
 use super::packed::Column;
 use super::room::Claim;
@@ -41,7 +41,7 @@ pub struct Writer<'a> {
 /// Where the batches are put.
 enum Target {
     Memory { batches: Vec<Vec<Column>>, claim: Claim },
-    Disk(FileBeingWritten),
+    Disk(Box<FileBeingWritten>),
 }
 
 impl fmt::Debug for Writer<'_> {
@@ -134,7 +134,8 @@ impl<'a> Writer<'a> {
 
     /// Goes on with a batch for which there is no memory.
     fn without_memory(&mut self, batch: &RecordBatch, bytes: usize, refusal: String) -> Result<()> {
-        if self.level == StorageLevel::Memory || self.store.folder().is_none() {
+        let may_leave_memory = self.level != StorageLevel::Memory && has_place_for(&self.schema);
+        if !may_leave_memory || self.store.folder().is_none() {
             return Err(self.store.full(&self.table, bytes, refusal));
         }
         self.store.count_spilled();
@@ -152,7 +153,7 @@ impl<'a> Writer<'a> {
                 let columns = columns.iter().map(Column::unpack).collect::<Result<_>>()?;
                 file.write(&batch_of(self.schema.clone(), columns, *rows)?)?;
             }
-            self.target = Target::Disk(file);
+            self.target = Target::Disk(Box::new(file));
         }
         match &mut self.target {
             Target::Disk(file) => Ok(file),

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use datafusion::arrow::array::{AsArray, Int64Array, RecordBatch, StringViewArray};
-use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, new_null_array};
+use datafusion::arrow::compute::{cast, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::arrow::ipc::reader::FileReader;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -215,12 +215,12 @@ fn mixed(rows: usize) -> RecordBatch {
         Field::new("text", DataType::Utf8View, true),
         Field::new("listed", words.clone(), true),
     ]);
-    let texts = |different| {
+    let texts = |different| -> ArrayRef {
         let of = move |row: usize| (row % 5 > 0).then(|| format!("text number {}", row % different));
         Arc::new(StringViewArray::from_iter((0..rows).map(of)))
     };
     let numbers = (0..rows as i64).map(|row| (row % 3 > 0).then_some(row));
-    let listed = datafusion::arrow::compute::cast(&texts(3), &words).unwrap();
+    let listed = cast(&texts(3), &words).unwrap();
     RecordBatch::try_new(
         Arc::new(schema),
         vec![
@@ -275,6 +275,21 @@ fn scans_of_files_skip_batches_and_copy_what_they_answer() {
     assert_eq!(column.value(0), 199_990 << 40);
     assert_eq!(rows.num_rows(), 5);
     assert!(rows.get_array_memory_size() < 1_000);
+}
+
+#[test]
+fn rows_that_files_have_no_place_for_stay_in_memory() {
+    let (store, folder) = store_on_disk();
+    let words = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let nested = DataType::Struct(vec![Field::new("word", words, true)].into());
+    let schema = Arc::new(Schema::new(vec![Field::new("nested", nested.clone(), true)]));
+    let rows = RecordBatch::try_new(schema, vec![new_null_array(&nested, 10)]).unwrap();
+    let shard = filled(&store, StorageLevel::MemoryAndDisk, rows.clone()).unwrap();
+    assert!(!store.spill_one().unwrap());
+    assert_eq!(rows_of(&shard), rows);
+    let error = filled(&store, StorageLevel::Disk, rows).unwrap_err();
+    assert_eq!(Error::from_datafusion(error).code, Code::NOT_SUPPORTED);
+    assert_eq!(files(&folder), 0);
 }
 
 #[test]
