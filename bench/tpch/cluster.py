@@ -14,7 +14,10 @@ def binary_of_environment() -> Path:
     path = os.environ.get("MILLPOND_BIN")
     if not path:
         raise SystemExit("set MILLPOND_BIN to the millpond binary")
-    return Path(path).resolve()
+    binary = Path(path).resolve()
+    if not binary.is_file():
+        raise SystemExit(f"MILLPOND_BIN: there is no {binary}")
+    return binary
 
 
 class Cluster:

@@ -22,8 +22,8 @@ class Millpond:
     def load(self, files: dict[str, Path]) -> None:
         for table, file in files.items():
             self._cursor.execute(f"CREATE EXTERNAL TABLE {table} STORED AS PARQUET LOCATION '{file}'")
-            # Ends when all rows are in memory. Not `execute`, which prepares, and this cannot be prepared.
-            self._cursor.executescript(f"CACHE TABLE {table}")
+            # Ends when all rows are in memory, because it is not CACHE LAZY TABLE.
+            self._cursor.execute(f"CACHE TABLE {table}")
 
     def query(self, sql: str) -> pa.Table:
         self._cursor.execute(sql)

@@ -1,5 +1,6 @@
 """The engines, behind one interface: tables into memory, queries answered as Arrow tables."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +8,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
-# As many as the executors of Millpond have together.
-THREADS = 2
+# Every engine may use the whole machine; `millpond up` shares its cores between the executors.
+THREADS = os.cpu_count() or 1
 MILLPOND = "Millpond"
 
 
@@ -58,6 +59,12 @@ PEERS: dict[str, Callable[[Path], Engine]] = {
 }
 ENGINES = [*MILLPOND_MODES, *PEERS]
 DEFAULT_ENGINES = [MILLPOND, *PEERS]
+
+
+def check_requirements(names: list[str]) -> None:
+    """Fails now rather than after the engines before it."""
+    if "PySpark" in names and not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        raise SystemExit("PySpark needs Java 17 or later; install it, or leave PySpark out with --only")
 
 
 def open_engine(name: str, binary: Path | None, work: Path) -> Engine:

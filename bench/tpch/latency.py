@@ -4,9 +4,7 @@ MILLPOND_BIN names the binary. See README.md for the method.
 """
 
 import argparse
-import json
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +13,8 @@ import pyarrow.parquet as pq
 from check import Checksum, checksum, differences
 from cluster import binary_of_environment
 from engines import MILLPOND, Engine, open_engine
+from machine import describe_machine
+from results import WORK, RunFolder
 
 ROWS = 1_000_000
 KEYS = 100
@@ -100,13 +100,14 @@ def table(latencies: Latencies) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, help="folder for files, kept; default is a temporary one")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder for raw results; default %(default)s")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="latency-") as temporary:
-        work = (options.work or Path(temporary)).resolve()
-        latencies = measure_latencies(binary_of_environment(), work)
-        (work / "latencies.json").write_text(json.dumps(latencies))
-    print(table(latencies))
+    run = RunFolder(options.work.resolve())
+    binary = binary_of_environment()
+    machine = describe_machine(binary)
+    latencies = measure_latencies(binary, run.path)
+    run.keep({"machine": machine, "latency_milliseconds": latencies})
+    run.say(table(latencies))
 
 
 if __name__ == "__main__":

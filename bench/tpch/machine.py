@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+# Long enough that a short burst of other processes does not look like load.
+IDLE_SECONDS = 2
 PACKAGES = ["adbc-driver-flightsql", "datafusion", "duckdb", "pyarrow", "pyspark", "tpchgen-cli"]
 
 
@@ -20,6 +22,11 @@ def describe_machine(binary: Path | None) -> dict:
         "memory_bytes": psutil.virtual_memory().total,
         "versions": {"python": platform.python_version(), "millpond": _millpond(binary), **_packages()},
     }
+
+
+def busy_cores() -> float:
+    """Cores that are in use now, when nothing of ours runs."""
+    return psutil.cpu_percent(IDLE_SECONDS) / 100 * (os.cpu_count() or 1)
 
 
 def _cpu_model() -> str:

@@ -2,10 +2,14 @@
 
 import math
 import statistics
+from pathlib import Path
 
 from engines import MILLPOND, MILLPOND_MODES
 
-# Name of an engine to what measure.py wrote, with `peak_bytes`.
+# More than this of other work in the background disturbs.
+BUSY_CORES_MAX = 0.2
+
+# Name of an engine to what measure.py wrote, with `peak_bytes` and `busy_cores_before`.
 Results = dict[str, dict]
 
 
@@ -43,7 +47,21 @@ def table(results: Results, numbers: list[int]) -> str:
         lines.append(_line([_label("geometric mean", common, numbers), *[""] * len(results), *means]))
     add("load, seconds", {name: result["load_seconds"] for name, result in results.items()}, 2)
     add("peak, MiB", {name: result["peak_bytes"] / 2**20 for name, result in results.items()}, 0)
+    busy = [f"{result['busy_cores_before']:.1f}" for result in results.values()]
+    lines.append(_line(["cores busy before", *busy, *["" for _ in ratios]]))
     return "\n".join(lines)
+
+
+def warnings(results: Results, binary: str | None) -> list[str]:
+    """What a reader of the table must know."""
+    lines = [
+        f"{result['busy_cores_before']:.1f} cores were busy with other work before {name} began: its figures are too high."
+        for name, result in results.items()
+        if result["busy_cores_before"] > BUSY_CORES_MAX
+    ]
+    if binary and "release" not in Path(binary).parts:
+        lines.append("Millpond was not built with the release profile.")
+    return lines
 
 
 def _line(cells: list[str]) -> str:

@@ -6,15 +6,15 @@ MILLPOND_BIN names the binary. See README.md for the method.
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 import latency
 from check import Checksum, differences
 from cluster import binary_of_environment
-from engines import DEFAULT_ENGINES, ENGINES, MILLPOND_MODES
-from machine import describe_machine
-from report import Results, table
+from engines import DEFAULT_ENGINES, ENGINES, MILLPOND_MODES, check_requirements
+from machine import busy_cores, describe_machine
+from report import Results, table, warnings
+from results import WORK, RunFolder
 from tables import QUERIES, generate, read_once
 
 HERE = Path(__file__).resolve().parent
@@ -26,23 +26,23 @@ from measured import run_measured  # noqa: E402
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1, metavar="SF", help="scale factor: 1 is about 1 GB")
-    parser.add_argument("--repeat", type=int, default=3, metavar="R")
-    parser.add_argument("--work", type=Path, help="folder for files, kept; default is a temporary one")
+    parser.add_argument("--repeat", type=int, default=3, metavar="R", help="runs with the clock, after one to warm up")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder for data and raw results; default %(default)s")
     parser.add_argument("--only", nargs="+", choices=ENGINES, default=DEFAULT_ENGINES, metavar="ENGINE")
     parser.add_argument("--queries", nargs="+", type=int, choices=QUERIES, default=list(QUERIES), metavar="Q")
     parser.add_argument("--no-latency", action="store_true", help="leave out latency.py")
     return parser.parse_args()
 
 
-def run_engine(name: str, plan: dict, work: Path) -> dict:
+def run_engine(name: str, plan: dict, folder: Path) -> dict:
     """Measures one engine in a process of its own, with what it starts."""
-    folder = work / name.replace(" ", "_")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
     plan_file, result_file = folder / "plan.json", folder / "result.json"
     plan_file.write_text(json.dumps(plan))
     command = [sys.executable, str(HERE / "measure.py"), name, str(plan_file), str(result_file)]
+    busy = busy_cores()
     process = run_measured(command, folder / "log")
-    return json.loads(result_file.read_text()) | {"peak_bytes": process.peak_bytes}
+    return json.loads(result_file.read_text()) | {"peak_bytes": process.peak_bytes, "busy_cores_before": busy}
 
 
 def failures(results: Results, numbers: list[int]) -> list[str]:
@@ -66,35 +66,36 @@ def checksums(queries: dict[str, dict]) -> dict[str, Checksum]:
 
 def main() -> None:
     options = arguments()
+    check_requirements(options.only)
     binary = binary_of_environment() if set(options.only) & set(MILLPOND_MODES) or not options.no_latency else None
     machine = describe_machine(binary)
-    print(f"{machine['cores']} cores, {machine['cpu']}, scale factor {options.scale:g}; {machine['versions']}\n")
-    with tempfile.TemporaryDirectory(prefix="tpch-") as temporary:
-        work = (options.work or Path(temporary)).resolve()
-        files = generate(work / f"data-{options.scale:g}", options.scale)
-        read_once(files)
-        plan = {
-            "binary": str(binary) if binary else None,
-            "files": {name: str(file) for name, file in files.items()},
-            "queries": options.queries,
-            "scale": options.scale,
-            "repeat": options.repeat,
-        }
-        results = {name: run_engine(name, plan, work) for name in options.only}
-        measurements = {"machine": machine, "plan": plan, "engines": results}
-        keep(work, measurements)
-        print(table(results, options.queries))
-        if wrong := failures(results, options.queries):
-            raise SystemExit("\n".join(wrong))
-        if not options.no_latency:
-            latencies = latency.measure_latencies(binary, work / "latency")
-            keep(work, measurements | {"latency_milliseconds": latencies})
-            print(f"\n{latency.table(latencies)}")
-
-
-def keep(work: Path, measurements: dict) -> None:
-    """Writes before anything is judged, so that a run that fails can be looked at."""
-    (work / "measurements.json").write_text(json.dumps(measurements, indent=1))
+    work = options.work.resolve()
+    run = RunFolder(work)
+    run.say(f"{machine['cores']} cores, {machine['cpu']}, scale factor {options.scale:g}; {machine['versions']}\n")
+    files = generate(work / f"data-{options.scale:g}", options.scale)
+    read_once(files)
+    plan = {
+        "binary": str(binary) if binary else None,
+        "files": {name: str(file) for name, file in files.items()},
+        "queries": options.queries,
+        "scale": options.scale,
+        "repeat": options.repeat,
+    }
+    measurements = {"machine": machine, "plan": plan, "engines": {}}
+    for name in options.only:
+        print(f"{name} ...", file=sys.stderr)
+        measurements["engines"][name] = run_engine(name, plan, run.path / name.replace(" ", "_"))
+        run.keep(measurements)
+    results = measurements["engines"]
+    run.say(table(results, options.queries))
+    run.say("\n".join(["", *warnings(results, plan["binary"])]))
+    if wrong := failures(results, options.queries):
+        raise SystemExit("\n".join(wrong))
+    if not options.no_latency:
+        print("latency ...", file=sys.stderr)
+        latencies = latency.measure_latencies(binary, run.path / "latency")
+        run.keep(measurements | {"latency_milliseconds": latencies})
+        run.say(f"\n{latency.table(latencies)}")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,24 @@ def test_tables_views_and_files(cursor, tmp_path):
     cursor.execute("DROP TABLE squares")
 
 
+def test_statements_about_caches_run_like_others(cursor, tmp_path):
+    target = tmp_path / "cubes.parquet"
+    cursor.execute(f"COPY (SELECT value AS n, value * value * value AS cube FROM generate_series(1, 100)) TO '{target}'")
+    cursor.execute(f"CREATE EXTERNAL TABLE cubes STORED AS PARQUET LOCATION '{target}'")
+    assert rows(cursor, "CACHE TABLE cubes") == [(100,)]
+    assert rows(cursor, "SELECT cache, rows FROM system.tables WHERE table_name = 'cubes'") == [("filled", 100)]
+    assert rows(cursor, "REFRESH TABLE cubes") == [(100,)]
+    cursor.execute("UNCACHE TABLE cubes")
+    cursor.execute("CACHE LAZY TABLE cubes")
+    assert rows(cursor, "SELECT cache FROM system.tables WHERE table_name = 'cubes'") == [("lazy",)]
+    assert not cursor.adbc_prepare("CLEAR CACHE"), "it has no parameters"
+    cursor.execute("CLEAR CACHE")
+    assert rows(cursor, "SELECT cache FROM system.tables WHERE table_name = 'cubes'") == [(None,)]
+    with pytest.raises(flight_sql.Error, match="MP0001"):
+        cursor.execute("CACHE cubes")
+    cursor.execute("DROP TABLE cubes")
+
+
 def test_parameters_are_bound(cursor):
     assert rows(cursor, "SELECT $1 + 1 AS x, upper($2) AS y", (41, "abc")) == [(42, "ABC")]
 

@@ -50,10 +50,11 @@ pub(super) async fn run(
         }
         OwnStatement::Refresh(name) => {
             let relation = found(&name)?;
-            if let Some(cache) = &relation.cache {
-                let rows = fill(services, statement, &relation, cache.settings.clone(), true).await?;
-                return count_result(rows);
-            }
+            let rows = match &relation.cache {
+                Some(cache) => fill(services, statement, &relation, cache.settings.clone(), true).await?,
+                None => 0,
+            };
+            return count_result(rows);
         }
     }
     Ok(ResultSet::nothing())

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::common::ParamValues;
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::{DFSchema, ParamValues};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as SessionStatement};
+use datafusion::logical_expr::{DdlStatement, EmptyRelation, LogicalPlan, Statement as SessionStatement};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast;
@@ -192,15 +193,32 @@ pub(super) async fn partitions_of_cluster(services: &Services) -> usize {
     }
 }
 
-/// Plans a statement without running it, for prepared statements and schemas.
+/// Plans a statement without running it, for prepared statements and schemas. The plan of a statement of ours is empty,
+/// with the columns of its answer.
 pub(crate) async fn plan_only(catalog: &StatementCatalog, sql: &str) -> Result<LogicalPlan, Error> {
     limits::check_text(sql)?;
+    if let Some(own) = syntax::parse(sql).map_err(|error| error.with_sql(sql))? {
+        return empty_plan(own.answers_count());
+    }
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let (parsed, _) = parse_with_options(&state, sql)?;
     state
         .statement_to_plan(parsed)
         .await
         .map_err(Error::from_datafusion)
+}
+
+fn empty_plan(with_count: bool) -> Result<LogicalPlan, Error> {
+    let columns = if with_count {
+        write::count_schema()
+    } else {
+        Schema::empty()
+    };
+    let schema = DFSchema::try_from(columns).map_err(Error::from_datafusion)?;
+    Ok(LogicalPlan::EmptyRelation(EmptyRelation {
+        produce_one_row: false,
+        schema: Arc::new(schema),
+    }))
 }
 
 fn parse(state: &SessionState, sql: &str) -> Result<ParsedStatement, Error> {

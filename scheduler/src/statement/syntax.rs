@@ -53,6 +53,15 @@ impl OwnStatement {
             Self::Refresh(_) => "REFRESH TABLE",
         }
     }
+
+    /// True if it answers how many rows are in memory now; else it answers nothing.
+    pub(super) fn answers_count(&self) -> bool {
+        match self {
+            Self::Cache(cache) => !cache.lazy,
+            Self::Refresh(_) => true,
+            Self::Uncache { .. } | Self::ClearCache => false,
+        }
+    }
 }
 
 /// Reads a statement; `None` if it is none of ours.

@@ -171,9 +171,14 @@ fn extension(node: impl datafusion::logical_expr::UserDefinedLogicalNode + 'stat
     LogicalPlan::Extension(Extension { node: Arc::new(node) })
 }
 
+/// Columns of the answer to a statement that says how many rows it wrote.
+pub(super) fn count_schema() -> Schema {
+    Schema::new(vec![Field::new("count", DataType::UInt64, false)])
+}
+
 /// The answer of a statement that writes.
 pub(super) fn count_result(rows: u64) -> Result<ResultSet, Error> {
-    let schema = Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]));
+    let schema = Arc::new(count_schema());
     let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(UInt64Array::from(vec![rows]))])
         .map_err(|error| Error::from_datafusion(error.into()))?;
     Ok(ResultSet::batches(schema, vec![batch]))
