@@ -42,6 +42,10 @@ pub struct Options {
     pub memory_fraction: f64,
     /// Where results of stages and spilled data go; `None` for a temporary directory.
     pub work_dir: Option<PathBuf>,
+    /// Memory file system for results of stages; `None` keeps them in `work_dir`.
+    pub shuffle_dir: Option<PathBuf>,
+    /// Bytes of results of stages in memory; `None` for a share of the memory limit.
+    pub shuffle_memory_bytes: Option<u64>,
     /// Longest wait for running tasks when asked to stop.
     pub drain_timeout: Duration,
     /// Time between heartbeats, in whole seconds, at least one.
@@ -67,6 +71,8 @@ impl Options {
             memory_limit_bytes: None,
             memory_fraction: 0.7,
             work_dir: None,
+            shuffle_dir: Some(PathBuf::from("/dev/shm")),
+            shuffle_memory_bytes: None,
             drain_timeout: Duration::from_secs(30),
             heartbeat_interval: Duration::from_secs(2),
             grpc_max_message_bytes: 64 << 20,
@@ -95,6 +101,10 @@ impl Options {
                 .map(|limit| limit.as_u64()),
             memory_fraction: config.get(keys::EXECUTOR_MEMORY_FRACTION).get(),
             work_dir: config.get(keys::EXECUTOR_WORK_DIR),
+            shuffle_dir: config.get(keys::EXECUTOR_SHUFFLE_DIR),
+            shuffle_memory_bytes: config
+                .get(keys::EXECUTOR_SHUFFLE_MEMORY)
+                .map(|limit| limit.as_u64()),
             drain_timeout: config.get(keys::EXECUTOR_DRAIN_TIMEOUT),
             heartbeat_interval: config.get(keys::CLUSTER_HEARTBEAT_INTERVAL),
             grpc_max_message_bytes: usize::try_from(config.get(keys::GRPC_MAX_MESSAGE_SIZE).as_u64())
@@ -212,6 +222,8 @@ mod tests {
             ("executor.memory_limit", "2GiB"),
             ("executor.memory_fraction", "0.25"),
             ("executor.work_dir", "/var/tmp/work"),
+            ("executor.shuffle_dir", ""),
+            ("executor.shuffle_memory", "1GiB"),
             ("executor.drain_timeout", "5s"),
             ("cluster.heartbeat_interval", "1s"),
             ("grpc.max_message_size", "8MiB"),
@@ -231,6 +243,10 @@ mod tests {
             (0.25, 8 << 20)
         );
         assert_eq!(options.work_dir, Some(PathBuf::from("/var/tmp/work")));
+        assert_eq!(
+            (options.shuffle_dir, options.shuffle_memory_bytes),
+            (None, Some(1 << 30))
+        );
         assert_eq!(options.drain_timeout, Duration::from_secs(5));
         assert_eq!(options.heartbeat_interval, Duration::from_secs(1));
     }
