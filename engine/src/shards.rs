@@ -15,6 +15,7 @@
 //! names is one of them.
 
 mod read;
+mod reads;
 mod sink_exec;
 mod sink_node;
 mod source;
@@ -23,6 +24,7 @@ mod store;
 pub mod wire;
 
 pub use read::ShardRead;
+pub use reads::ShardsRead;
 pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;
 pub use source::{Holders, Reader, ShardSource};

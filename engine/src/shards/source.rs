@@ -30,6 +30,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::read::ShardRead;
+use super::reads;
 use super::store::{ShardId, ShardStore};
 use crate::codec;
 use crate::connections::Connections;
@@ -257,8 +258,8 @@ impl ShardOpener {
                 predicate: source.predicate.clone(),
                 limit,
             },
-            local: counter("shards_local"),
-            remote: counter("shards_remote"),
+            local: counter(reads::LOCAL),
+            remote: counter(reads::REMOTE),
             pruned: counter("batches_pruned"),
         }
     }
