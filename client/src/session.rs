@@ -194,8 +194,14 @@ impl Session {
             Command::Functions(part) => self.show(&describe::functions(part.as_deref())).await?,
             Command::Definition(name) => self.show(&describe::definition(name.as_deref())).await?,
             Command::Jobs => self.show(describe::JOBS).await?,
-            Command::Expanded(choice) => self.settings.expanded = choice.unwrap_or(!self.settings.expanded),
-            Command::Timing(choice) => self.settings.timing = choice.unwrap_or(!self.settings.timing),
+            Command::Expanded(choice) => {
+                self.settings.expanded = choice.unwrap_or(!self.settings.expanded);
+                note(&switched("Expanded display", self.settings.expanded));
+            }
+            Command::Timing(choice) => {
+                self.settings.timing = choice.unwrap_or(!self.settings.timing);
+                note(&switched("Timing", self.settings.timing));
+            }
             Command::Mode(Some(format)) => self.settings.format = format,
             Command::Mode(None) => note(self.settings.format.name()),
             Command::Output(file) => self.redirect(file.as_deref())?,
@@ -268,6 +274,11 @@ impl Session {
             }
         }
     }
+}
+
+/// The new state of a switch, as psql says it.
+fn switched(name: &str, on: bool) -> String {
+    format!("{name} is {}.", if on { "on" } else { "off" })
 }
 
 /// What a statement did, as psql says it: `INSERT 5`, `CREATE VIEW`, `(3 rows)`.

@@ -52,6 +52,30 @@ fn data_goes_to_standard_output_and_nothing_else() {
 }
 
 #[test]
+fn switches_tell_their_new_state() {
+    let switches = [
+        "-c",
+        "\\timing on",
+        "-c",
+        "\\x",
+        "-c",
+        "\\x off",
+        "-c",
+        "\\timing",
+    ];
+    let arguments: Vec<&str> = ["sql", "--format", "csv"].into_iter().chain(switches).collect();
+    let errors = check(&arguments, 0, "");
+    let told: Vec<&str> = errors.lines().filter(|line| line.contains(" is o")).collect();
+    let expected = [
+        "Timing is on.",
+        "Expanded display is on.",
+        "Expanded display is off.",
+        "Timing is off.",
+    ];
+    assert_eq!(told, expected, "{errors}");
+}
+
+#[test]
 fn exit_codes_tell_what_went_wrong() {
     let errors = check(&["sql", "-c", "SELECT * FROM nowhere"], 1, "");
     assert!(errors.contains("MP0002"), "{errors}");

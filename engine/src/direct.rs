@@ -16,8 +16,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use ballista_core::registry::BallistaFunctionRegistry;
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use ballista_core::utils::collect_plan_metrics;
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
+use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::common::internal_datafusion_err;
 use datafusion::config::ConfigEntry;
 use datafusion::error::Result;
@@ -40,6 +41,7 @@ use crate::codec;
 use crate::connections::Connections;
 use crate::error::Error;
 use crate::session;
+use crate::shards::ShardsRead;
 
 /// Start of a ticket for a direct plan. Ballista's tickets are protobuf messages, which do not start with a zero byte.
 pub const TICKET_MARK: &[u8] = b"\0direct";
@@ -166,7 +168,7 @@ impl Query {
         execute_stream(self.plan, self.context)
     }
 
-    /// Runs the query to its end, drops its rows and answers one row: the plan with the metrics of its operators.
+    /// Runs the query to its end, drops its rows and answers one row, which [`Analyzed::of`] reads.
     ///
     /// # Errors
     /// Whatever ends the query.
@@ -176,10 +178,52 @@ impl Query {
         let text = DisplayableExecutionPlan::with_metrics(self.plan.as_ref())
             .indent(false)
             .to_string();
-        let schema = Arc::new(Schema::new(vec![Field::new("plan", DataType::Utf8, false)]));
-        let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
-        let batch = RecordBatch::try_new(schema.clone(), vec![column])?;
+        let shards = ShardsRead::of(&collect_plan_metrics(self.plan.as_ref()));
+        let batch = Analyzed { plan: text, shards }.batch()?;
+        let schema = batch.schema();
         Ok(Box::pin(MemoryStream::try_new(vec![batch], schema, None)?))
+    }
+}
+
+/// What the operators of a direct plan have done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Analyzed {
+    /// The plan, an operator a line, with metrics.
+    pub plan: String,
+    /// The shards that it read.
+    pub shards: ShardsRead,
+}
+
+impl Analyzed {
+    fn batch(self) -> Result<RecordBatch> {
+        let columns: [(&str, ArrayRef); 3] = [
+            ("plan", Arc::new(StringArray::from(vec![self.plan]))),
+            (
+                "shards_local",
+                Arc::new(UInt64Array::from(vec![self.shards.local])),
+            ),
+            (
+                "shards_remote",
+                Arc::new(UInt64Array::from(vec![self.shards.remote])),
+            ),
+        ];
+        Ok(RecordBatch::try_from_iter(columns)?)
+    }
+
+    /// Reads the answer of an executor; `None` if it is another one.
+    pub fn of(batch: &RecordBatch) -> Option<Self> {
+        let plan = batch.column_by_name("plan")?.as_string_opt::<i32>()?;
+        let count = |name| {
+            let counts = batch.column_by_name(name)?.as_primitive_opt::<UInt64Type>()?;
+            counts.iter().next().flatten()
+        };
+        Some(Self {
+            plan: plan.iter().next().flatten()?.to_string(),
+            shards: ShardsRead {
+                local: count("shards_local")?,
+                remote: count("shards_remote")?,
+            },
+        })
     }
 }
 
@@ -208,6 +252,7 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::arrow::datatypes::Schema;
     use datafusion::prelude::SessionContext;
 
     async fn sent(sql: &str, analyze: bool) -> Vec<RecordBatch> {
@@ -244,13 +289,15 @@ mod tests {
     #[tokio::test]
     async fn analyze_answers_the_plan_with_metrics() {
         let rows = sent(JOIN, true).await;
-        let text = datafusion::arrow::util::pretty::pretty_format_batches(&rows)
-            .unwrap()
-            .to_string();
+        let analyzed = Analyzed::of(&rows[0]).unwrap();
+        let text = &analyzed.plan;
         assert!(
             text.contains("HashJoinExec") && text.contains("output_rows="),
             "{text}"
         );
+        assert_eq!(analyzed.shards, ShardsRead::default());
+        let other = RecordBatch::new_empty(rows[0].schema());
+        assert_eq!(Analyzed::of(&other), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use ballista_core::serde::protobuf::executor_status::Status;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use ballista_core::serde::protobuf::{ExecutorStatus, ExecutorStoppedParams, HeartBeatParams};
 use ballista_core::utils::{GrpcServerConfig, create_grpc_server};
-use ballista_executor::execution_engine::{DefaultExecutionEngine, QueryStageExecutor};
+use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use ballista_executor::executor::{Executor, TasksDrainedFuture};
 use ballista_executor::executor_process::{ExecutorProcessConfig, structure_executor_metadata};
 use ballista_executor::executor_server::{self, TERMINATING};
@@ -54,6 +54,7 @@ use crate::error::Error;
 use crate::metrics;
 use crate::ports::HeldPort;
 use crate::shard_copies::ShardCopies;
+use crate::shuffle::{PlacingEngine, ShuffleDir};
 use crate::stoppable::StoppableEngine;
 
 /// Longest wait for a TCP connection to the scheduler.
@@ -82,6 +83,8 @@ pub(crate) struct Parts {
     pub(crate) data_address: SocketAddr,
     /// Folder for results of stages.
     pub(crate) jobs: String,
+    /// Decides which of them are in memory, if some may be.
+    pub(crate) shuffle: Option<Arc<ShuffleDir>>,
     /// Tasks that may run at the same time, counted in output partitions.
     pub(crate) vcores: usize,
     /// Time between heartbeats; Ballista counts whole seconds.
@@ -410,11 +413,18 @@ impl Parts {
                 executor: self.name.clone(),
             }),
             self.vcores,
-            Arc::new(StoppableEngine::new(DefaultExecutionEngine::with_client_pool(
-                Arc::new(Connections::default()),
-            ))),
+            self.engine(),
         )
         .with_session_runtime_cache(Some(self.runtimes.clone()))
+    }
+
+    fn engine(&self) -> Arc<dyn ExecutionEngine> {
+        let engine = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
+        let engine = StoppableEngine::new(engine);
+        match &self.shuffle {
+            Some(shuffle) => Arc::new(PlacingEngine::new(engine, shuffle.clone())),
+            None => Arc::new(engine),
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::http::{self, Shown};
 use crate::membership::{self, Membership};
 use crate::options::Options;
 use crate::ports::{self, HeldPort};
+use crate::shuffle::ShuffleDir;
 use crate::work_dir::{self, WorkDir};
 use crate::{metrics, options};
 
@@ -33,6 +34,8 @@ use crate::{metrics, options};
 const LAST_TRANSFERS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often to look for data of forgotten jobs.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// How often to look for data of jobs that were removed.
+const REMOVED_INTERVAL: Duration = Duration::from_secs(1);
 /// Nobody fetches the result of a job after this time.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -202,6 +205,7 @@ struct Service {
     http_address: Option<SocketAddr>,
     grpc: HeldPort,
     work_dir: WorkDir,
+    memory_dir: Option<WorkDir>,
     only_one: OnlyOne,
 }
 
@@ -229,6 +233,10 @@ impl Service {
         let vcores = options.vcores();
         let storage_limit = options.storage_limit(limit.bytes)?;
         let budget = Budget::new(limit.bytes, storage_limit, vcores);
+        let (shuffle, memory_dir) = open_shuffle(&options, &work_dir, &budget).unzip();
+        let jobs = shuffle
+            .as_ref()
+            .map_or(work_dir.jobs(), |shuffle| shuffle.jobs().to_path_buf());
         let base = Registry::new(options.buckets.clone())
             .runtime_builder()
             .with_temp_file_path(work_dir.spill())
@@ -245,7 +253,8 @@ impl Service {
             scheduler: options.scheduler.clone(),
             advertised_host: options.advertised_host(),
             data_address,
-            jobs: work_dir.jobs().to_string_lossy().into_owned(),
+            jobs: jobs.to_string_lossy().into_owned(),
+            shuffle,
             vcores,
             heartbeat_interval: options.heartbeat_interval,
             grpc_max_message_bytes: options.grpc_max_message_bytes,
@@ -269,6 +278,7 @@ impl Service {
             http_address,
             grpc,
             work_dir,
+            memory_dir,
             only_one,
         })
     }
@@ -285,6 +295,7 @@ impl Service {
             http,
             grpc,
             work_dir,
+            memory_dir,
             only_one,
             ..
         } = self;
@@ -301,14 +312,16 @@ impl Service {
                 budget,
                 disk: base.disk_manager.clone(),
                 shards: parts.shards.store.clone(),
+                shuffle: parts.shuffle.clone(),
             };
             let pages = http::serve(listener, shown, stop_servers.clone());
             servers.spawn(async { ("health server", pages.await.map_err(|error| error.to_string())) });
         }
-        let sweep = sweep(work_dir.jobs(), stop_servers.clone());
+        let forgotten = sweep_forgotten(parts.jobs.clone().into(), stop_servers.clone());
+        let removed = sweep_removed(&options, &parts, stop_servers.clone());
         servers.spawn(async {
             ("clean-up", {
-                sweep.await;
+                tokio::join!(forgotten, removed);
                 Ok(())
             })
         });
@@ -330,7 +343,7 @@ impl Service {
         }
         servers.shutdown().await;
         // Removing a large directory takes its time, and must be over before the process ends.
-        let removed = tokio::task::spawn_blocking(move || drop(work_dir)).await;
+        let removed = tokio::task::spawn_blocking(move || drop((memory_dir, work_dir))).await;
         drop(only_one);
         match &result {
             Ok(()) => tracing::info!(executor = options.name, "executor ended"),
@@ -364,8 +377,53 @@ fn service_ended(ended: Result<(&'static str, Result<(), String>), tokio::task::
     }
 }
 
+/// A place in memory for results of stages, if there is one; the log says why not.
+fn open_shuffle(
+    options: &Options,
+    work_dir: &WorkDir,
+    budget: &Arc<Budget>,
+) -> Option<(Arc<ShuffleDir>, WorkDir)> {
+    let parent = options.shuffle_dir.as_deref()?;
+    match ShuffleDir::open(parent, options.shuffle_memory_bytes, work_dir.jobs(), budget) {
+        Ok((shuffle, folder)) => {
+            tracing::info!(
+                path = %folder.path().display(), limit = %Bytes(shuffle.limit_bytes()),
+                "results of stages are kept in memory up to a limit"
+            );
+            Some((shuffle, folder))
+        }
+        Err(reason) => {
+            tracing::info!(path = %parent.display(), reason, "results of stages are kept on disk");
+            None
+        }
+    }
+}
+
+/// Removes data of removed jobs as long as some may be in memory, and what killed executors left in memory.
+fn sweep_removed(
+    options: &Options,
+    parts: &Parts,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let place = options.shuffle_dir.clone().zip(parts.shuffle.clone());
+    async move {
+        let Some((parent, shuffle)) = place else { return };
+        let mut ticks = tokio::time::interval(REMOVED_INTERVAL);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let (parent, shuffle) = (parent.clone(), shuffle.clone());
+            let swept = tokio::task::spawn_blocking(move || {
+                shuffle.sweep();
+                work_dir::remove_abandoned(&parent);
+            });
+            if let Err(error) = swept.await {
+                tracing::warn!(%error, "removing data of removed jobs was cut short");
+            }
+        }
+    }
+}
+
 /// Removes data of forgotten jobs from time to time.
-async fn sweep(jobs: std::path::PathBuf, stop: CancellationToken) {
+async fn sweep_forgotten(jobs: std::path::PathBuf, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let jobs = jobs.clone();

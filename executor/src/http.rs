@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::Budget;
 use crate::membership::Membership;
 use crate::metrics::Reading;
+use crate::shuffle::ShuffleDir;
 
 /// What the pages show.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct Shown {
     pub(crate) budget: Arc<Budget>,
     pub(crate) disk: Arc<DiskManager>,
     pub(crate) shards: Arc<ShardStore>,
+    pub(crate) shuffle: Option<Arc<ShuffleDir>>,
 }
 
 /// Serves until `stop`.
@@ -83,6 +85,11 @@ impl Shown {
             tasks_running: membership.tasks_running(),
             vcores: self.vcores,
             registered: membership.ready().is_ok(),
+            shuffle: self
+                .shuffle
+                .as_ref()
+                .map(|shuffle| shuffle.in_use())
+                .unwrap_or_default(),
         }
     }
 }

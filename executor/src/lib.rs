@@ -1,8 +1,8 @@
 //! The process that runs tasks.
 //!
 //! ```text
-//!   scheduler ──tasks──► gRPC (ballista) ──► task threads ──► jobs/ in the work_dir ──► data port ──► whoever asks
-//!       ▲                                     │  memory from the budget
+//!   scheduler ──tasks──► gRPC (ballista) ──► task threads ──► jobs/ in memory or on disk ──► data port ──► whoever asks
+//!       ▲                                     │  memory from the budget   (shuffle)
 //!       └── heartbeats, reports (ballista)    └─ spilled operators ──► spill/
 //! ```
 //!
@@ -21,6 +21,7 @@ mod metrics;
 mod options;
 mod ports;
 mod shard_copies;
+mod shuffle;
 mod stoppable;
 mod work_dir;
 

@@ -7,6 +7,8 @@ use std::sync::Once;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
+use crate::shuffle::ShuffleUse;
+
 const MEMORY_LIMIT: &str = "executor_memory_limit_bytes";
 const TABLES_LIMIT: &str = "executor_tables_limit_bytes";
 const TABLES_MEMORY: &str = "executor_tables_memory_bytes";
@@ -21,6 +23,9 @@ const REGISTERED: &str = "executor_registered";
 const TASKS_ENDED: &str = "executor_tasks_ended_total";
 const SPILLED: &str = "executor_spilled_bytes_total";
 const REGISTRATIONS: &str = "executor_registrations_total";
+const SHUFFLE_LIMIT: &str = "executor_shuffle_memory_limit_bytes";
+const SHUFFLE_MEMORY: &str = "executor_shuffle_memory_bytes";
+const SHUFFLE_TASKS: &str = "executor_shuffle_tasks_total";
 
 /// Installs the registry of the process and describes the metrics in it.
 pub(crate) fn install() {
@@ -68,6 +73,20 @@ pub(crate) fn install() {
             "bytes that operators wrote to disk for lack of memory"
         );
         describe_counter!(REGISTRATIONS, "times this executor joined the cluster");
+        describe_gauge!(
+            SHUFFLE_LIMIT,
+            Unit::Bytes,
+            "most bytes of results of stages in memory, 0 if all go to disk"
+        );
+        describe_gauge!(
+            SHUFFLE_MEMORY,
+            Unit::Bytes,
+            "results of stages in memory, and what is set aside for those being written; part of the used memory"
+        );
+        describe_counter!(
+            SHUFFLE_TASKS,
+            "tasks by where they wrote, place memory or disk, if memory may be used"
+        );
     });
 }
 
@@ -96,6 +115,7 @@ pub(crate) struct Reading {
     pub(crate) tasks_running: usize,
     pub(crate) vcores: usize,
     pub(crate) registered: bool,
+    pub(crate) shuffle: ShuffleUse,
 }
 
 impl Reading {
@@ -113,6 +133,13 @@ impl Reading {
         set(TASKS_RUNNING, self.tasks_running as f64);
         set(VCORES, self.vcores as f64);
         set(REGISTERED, f64::from(u8::from(self.registered)));
+        set(SHUFFLE_LIMIT, self.shuffle.limit_bytes as f64);
+        set(SHUFFLE_MEMORY, self.shuffle.memory_bytes as f64);
+        let tasks = |place: &'static str, count: u64| {
+            counter!(SHUFFLE_TASKS, "executor" => executor.to_string(), "place" => place).absolute(count);
+        };
+        tasks("memory", self.shuffle.tasks_in_memory);
+        tasks("disk", self.shuffle.tasks_on_disk);
         if let Some(bytes) = self.resident_bytes {
             set(RESIDENT, bytes as f64);
         }

@@ -45,6 +45,10 @@ pub struct Options {
     pub storage_limit_bytes: Option<u64>,
     /// Where results of stages and spilled data go; `None` for a temporary directory.
     pub work_dir: Option<PathBuf>,
+    /// Memory file system for results of stages; `None` keeps them in `work_dir`.
+    pub shuffle_dir: Option<PathBuf>,
+    /// Bytes of results of stages in memory; `None` for a share of the memory limit.
+    pub shuffle_memory_bytes: Option<u64>,
     /// Longest wait for running tasks when asked to stop.
     pub drain_timeout: Duration,
     /// Time between heartbeats, in whole seconds, at least one.
@@ -71,6 +75,8 @@ impl Options {
             memory_fraction: 0.7,
             storage_limit_bytes: None,
             work_dir: None,
+            shuffle_dir: Some(PathBuf::from("/dev/shm")),
+            shuffle_memory_bytes: None,
             drain_timeout: Duration::from_secs(30),
             heartbeat_interval: Duration::from_secs(2),
             grpc_max_message_bytes: 64 << 20,
@@ -102,6 +108,10 @@ impl Options {
                 .get(keys::EXECUTOR_STORAGE_LIMIT)
                 .map(|limit| limit.as_u64()),
             work_dir: config.get(keys::EXECUTOR_WORK_DIR),
+            shuffle_dir: config.get(keys::EXECUTOR_SHUFFLE_DIR),
+            shuffle_memory_bytes: config
+                .get(keys::EXECUTOR_SHUFFLE_MEMORY)
+                .map(|limit| limit.as_u64()),
             drain_timeout: config.get(keys::EXECUTOR_DRAIN_TIMEOUT),
             heartbeat_interval: config.get(keys::CLUSTER_HEARTBEAT_INTERVAL),
             grpc_max_message_bytes: usize::try_from(config.get(keys::GRPC_MAX_MESSAGE_SIZE).as_u64())
@@ -233,6 +243,8 @@ mod tests {
             ("executor.memory_fraction", "0.25"),
             ("executor.storage_limit", "512MiB"),
             ("executor.work_dir", "/var/tmp/work"),
+            ("executor.shuffle_dir", ""),
+            ("executor.shuffle_memory", "1GiB"),
             ("executor.drain_timeout", "5s"),
             ("cluster.heartbeat_interval", "1s"),
             ("grpc.max_message_size", "8MiB"),
@@ -253,6 +265,10 @@ mod tests {
             (0.25, 8 << 20)
         );
         assert_eq!(options.work_dir, Some(PathBuf::from("/var/tmp/work")));
+        assert_eq!(
+            (options.shuffle_dir, options.shuffle_memory_bytes),
+            (None, Some(1 << 30))
+        );
         assert_eq!(options.drain_timeout, Duration::from_secs(5));
         assert_eq!(options.heartbeat_interval, Duration::from_secs(1));
     }

@@ -5,7 +5,8 @@
 //! left in these folders is useless (nobody knows of it any more) and is removed at the start; nothing else in
 //! the directory is touched, so that a wrong path costs no files. Without a configured directory a fresh one is made
 //! under the system's temporary directory and removed at the end; those of processes that were killed are
-//! removed by the next executor that starts.
+//! removed by the next executor that starts. The folder for results of stages in memory (`shuffle`) is such a
+//! fresh one, on a memory file system.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -37,18 +38,26 @@ impl WorkDir {
     pub(crate) fn open(configured: Option<&Path>) -> Result<Self, Error> {
         match configured {
             Some(path) => Self::open_at(path, None),
-            None => {
-                let parent = std::env::temp_dir();
-                remove_abandoned(&parent);
-                let temporary = tempfile::Builder::new()
-                    .prefix(&format!("{TEMPORARY_PREFIX}{}", Uuid::new_v4()))
-                    .rand_bytes(0)
-                    .tempdir_in(&parent)
-                    .map_err(|source| Error::WorkDir { path: parent, source })?;
-                let path = temporary.path().to_path_buf();
-                Self::open_at(&path, Some(temporary))
-            }
+            None => Self::fresh_in(&std::env::temp_dir()),
         }
+    }
+
+    /// Makes a temporary directory in `parent`, after those that killed executors left there are removed.
+    ///
+    /// # Errors
+    /// [`Error::WorkDir`] if it cannot be made or written.
+    pub(crate) fn fresh_in(parent: &Path) -> Result<Self, Error> {
+        remove_abandoned(parent);
+        let temporary = tempfile::Builder::new()
+            .prefix(&format!("{TEMPORARY_PREFIX}{}", Uuid::new_v4()))
+            .rand_bytes(0)
+            .tempdir_in(parent)
+            .map_err(|source| Error::WorkDir {
+                path: parent.to_path_buf(),
+                source,
+            })?;
+        let path = temporary.path().to_path_buf();
+        Self::open_at(&path, Some(temporary))
     }
 
     fn open_at(path: &Path, temporary: Option<TempDir>) -> Result<Self, Error> {
@@ -140,7 +149,7 @@ fn make_empty(folder: &Path) -> io::Result<()> {
 }
 
 /// Removes temporary directories whose process has ended without doing so.
-fn remove_abandoned(parent: &Path) {
+pub(crate) fn remove_abandoned(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let path = entry.path();

@@ -36,6 +36,7 @@ use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use futures::TryStreamExt;
 use millpond_engine::codec;
 use millpond_engine::error::{Code, Error};
+use millpond_engine::shards::ShardsRead;
 use millpond_proto::statement::StatementStatus;
 use tokio::sync::mpsc;
 
@@ -94,6 +95,8 @@ pub(crate) struct StageReport {
     pub(crate) output_rows: Option<u64>,
     /// Bytes spilled to disk by the operators of the stage.
     pub(crate) spilled_bytes: u64,
+    /// Shards that tasks of the stage have opened.
+    pub(crate) shards: ShardsRead,
     /// The plan, an operator a line, with metrics once tasks have ended.
     pub(crate) plan: String,
     /// Stages that read this one; empty for the last.
@@ -549,6 +552,7 @@ fn report_stage(stage_id: usize, stage: &ExecutionStage) -> StageReport {
             .iter()
             .filter_map(MetricsSet::spilled_bytes)
             .sum::<usize>() as u64,
+        shards: ShardsRead::of(metrics),
         plan: format_stage_metrics(stage.plan(), metrics),
         output_links: stage.output_links().to_vec(),
     }

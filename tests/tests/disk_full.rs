@@ -55,7 +55,15 @@ fn a_disk_too_small_to_spill_fails_the_statement_and_is_freed() -> Result<()> {
 /// A cluster of one executor that works on `disk`.
 async fn start(disk: &Path, memory_limit: &str) -> Result<(Cluster, Client)> {
     let work_dir = format!("executor.work_dir={}", work_dir(disk).display());
-    let flags = ["--memory-limit", memory_limit, "--set", &work_dir];
+    // All on disk: nothing would be full otherwise.
+    let flags = [
+        "--memory-limit",
+        memory_limit,
+        "--set",
+        &work_dir,
+        "--set",
+        "executor.shuffle_dir=",
+    ];
     let cluster = Cluster::start_with(1, &[], &flags).await?;
     let client = cluster.connect().await?;
     small_query_works(&client).await?;

@@ -120,6 +120,12 @@ registry! {
     EXECUTOR_STORAGE_LIMIT: Option<ByteSize> = "executor.storage_limit", "0", Node;
     /// Folder for intermediate results and data that does not fit into memory; empty is a new temporary folder.
     EXECUTOR_WORK_DIR: Option<PathBuf> = "executor.work_dir", "", Node;
+    /// Memory file system (tmpfs) in which tasks leave their results for the next stage, as far as there is room; the
+    /// rest goes to `executor.work_dir`. Empty, or a folder that is not in memory, puts all of them there.
+    EXECUTOR_SHUFFLE_DIR: Option<PathBuf> = "executor.shuffle_dir", "/dev/shm", Node;
+    /// Most bytes of such results in memory. They are part of `executor.memory_limit`. 0 is an eighth of that limit; it
+    /// is never more than half of what is free in `executor.shuffle_dir` when the executor starts.
+    EXECUTOR_SHUFFLE_MEMORY: Option<ByteSize> = "executor.shuffle_memory", "0", Node;
     /// How long a stopping executor waits for its running tasks before it cancels them.
     EXECUTOR_DRAIN_TIMEOUT: Duration = "executor.drain_timeout", "30s", Node;
 

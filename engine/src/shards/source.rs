@@ -30,6 +30,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::read::ShardRead;
+use super::reads;
 use super::shard::ShardId;
 use super::store::ShardStore;
 use crate::codec;
@@ -258,8 +259,8 @@ impl ShardOpener {
                 predicate: source.predicate.clone(),
                 limit,
             },
-            local: counter("shards_local"),
-            remote: counter("shards_remote"),
+            local: counter(reads::LOCAL),
+            remote: counter(reads::REMOTE),
             pruned: counter("batches_pruned"),
         }
     }

@@ -102,6 +102,8 @@ const STAGES: Columns = &[
     ("elapsed_ms", Kind::Number),
     ("output_rows", Kind::Number),
     ("spilled_bytes", Kind::Number),
+    ("shards_local", Kind::Number),
+    ("shards_remote", Kind::Number),
     ("read_by", Kind::Text),
     ("plan", Kind::Text),
 ];
@@ -330,6 +332,8 @@ impl SystemTables {
                     stage.elapsed_ms.into(),
                     stage.output_rows.into(),
                     stage.spilled_bytes.into(),
+                    stage.shards.local.into(),
+                    stage.shards.remote.into(),
                     links.join(" ").into(),
                     stage.plan.into(),
                 ]);

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use ballista_core::JobId;
 use ballista_scheduler::planner::{DefaultDistributedPlanner, DistributedPlanner};
-use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::displayable;
+use millpond_engine::direct::Analyzed;
 use millpond_engine::error::Error;
+use millpond_engine::shards::ShardsRead;
 
-use super::direct::{self, Route, Way};
+use super::direct::{self, Way};
 use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
@@ -121,34 +123,26 @@ pub(super) async fn analyze(
         write::execute(services, statement, planned).await?.job
     } else if let Way::Direct(route) = direct::choose(services, &state, &plan).await? {
         let plans = direct::analyze(services, statement, &route).await?;
-        return table(
-            plans
-                .iter()
-                .flat_map(|batch| direct_rows(&route, batch))
-                .collect(),
-        );
+        let analyzed: Vec<Analyzed> = plans.iter().filter_map(Analyzed::of).collect();
+        let shards = analyzed.iter().map(|analyzed| analyzed.shards).sum();
+        let plans = analyzed
+            .into_iter()
+            .map(|analyzed| (route.to_string(), analyzed.plan));
+        return table(plans.chain(shards_row(shards)).collect());
     } else {
         let context = SessionFactory::of_job(&state);
         let run = || job::run(services, statement, context.clone(), &plan, job::Watched::Yes);
         job::rerun_after_loss(services, run).await?.id
     };
     let stages = services.cluster.stages(&job).await;
-    table(
-        stages
-            .iter()
-            .map(|stage| (heading(stage), stage.plan.clone()))
-            .collect(),
-    )
+    let shards = stages.iter().map(|stage| stage.shards).sum();
+    let stages = stages.iter().map(|stage| (heading(stage), stage.plan.clone()));
+    table(stages.chain(shards_row(shards)).collect())
 }
 
-/// Rows of `EXPLAIN ANALYZE` from the one column of a direct plan's answer.
-fn direct_rows(route: &Route, batch: &RecordBatch) -> Vec<(String, String)> {
-    let texts = batch
-        .columns()
-        .first()
-        .and_then(|column| column.as_string_opt::<i32>());
-    let texts = texts.into_iter().flat_map(|texts| texts.iter().flatten());
-    texts.map(|text| (route.to_string(), text.to_string())).collect()
+/// The last row of `EXPLAIN ANALYZE`, if tables in memory were read.
+fn shards_row(shards: ShardsRead) -> Option<(String, String)> {
+    (shards.total() > 0).then(|| (String::from("shards"), shards.to_string()))
 }
 
 fn heading(stage: &StageReport) -> String {
