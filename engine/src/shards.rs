@@ -14,6 +14,8 @@
 //! Nothing here decides what is kept: the scheduler says which shards to drop, and a staged shard that no commit
 //! names is one of them.
 
+mod fit;
+pub mod ingest;
 mod read;
 mod sink_exec;
 mod sink_node;
@@ -22,6 +24,7 @@ pub mod statistics;
 mod store;
 pub mod wire;
 
+pub use fit::{Fitting, plain_schema};
 pub use read::ShardRead;
 pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;

@@ -200,18 +200,23 @@ pub(super) fn explained(dml: &DmlStatement, target: &Target) -> Result<LogicalPl
     sink_plan(Arc::new(plan), &target.name, "", &schema)
 }
 
+/// How rows of a table are stored.
+pub(super) fn shard_sink(table: &str, write: &str, schema: &SchemaRef) -> Result<ShardSink, Error> {
+    Ok(ShardSink {
+        table: table.to_string(),
+        write: write.to_string(),
+        arrow_schema: encode_schema(schema).map_err(Error::from_datafusion)?,
+        ..Default::default()
+    })
+}
+
 fn sink_plan(
     input: Arc<LogicalPlan>,
     table: &str,
     write: &str,
     schema: &SchemaRef,
 ) -> Result<LogicalPlan, Error> {
-    let sink = ShardSink {
-        table: table.to_string(),
-        write: write.to_string(),
-        arrow_schema: encode_schema(schema).map_err(Error::from_datafusion)?,
-        ..Default::default()
-    };
+    let sink = shard_sink(table, write, schema)?;
     let node =
         ShardSinkNode::try_new(input, Arc::new(sink), schema.clone()).map_err(Error::from_datafusion)?;
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
@@ -261,16 +266,21 @@ async fn stored_in(services: &Services, partition: PartitionLocation) -> Result<
     let mut shards = Vec::new();
     for batch in &services.cluster.fetch_all(partition).await? {
         let rows = ShardRow::read(batch).map_err(Error::from_datafusion)?;
-        shards.extend(rows.into_iter().map(|row| TableShard {
-            shard: row.shard.to_string(),
-            holder: holder.clone(),
-            rows: row.rows,
-            bytes: row.bytes,
-            statistics: row.statistics,
-            ..Default::default()
-        }));
+        shards.extend(rows.into_iter().map(|row| table_shard(row, &holder)));
     }
     Ok(shards)
+}
+
+/// A shard as the catalog names it.
+pub(super) fn table_shard(row: ShardRow, holder: &str) -> TableShard {
+    TableShard {
+        shard: row.shard.to_string(),
+        holder: holder.to_string(),
+        rows: row.rows,
+        bytes: row.bytes,
+        statistics: row.statistics,
+        ..Default::default()
+    }
 }
 
 /// The one number that a plan answers.

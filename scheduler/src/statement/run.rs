@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use datafusion::common::ParamValues;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as SessionStatement};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{
+    DdlStatement, Expr, LogicalPlan, LogicalPlanBuilder, Statement as SessionStatement,
+};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast;
@@ -15,7 +19,7 @@ use super::frontend::{Request, Services};
 use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::{cache, direct, explain, job, limits, memory, syntax, write};
+use super::{alter, cache, direct, explain, job, limits, memory, syntax, write};
 use crate::catalog::{Reads, SessionFactory, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 
@@ -52,6 +56,10 @@ pub(super) async fn run(
             parameters: request.parameters,
         },
     };
+    if let Some(command) = alter::command(&parsed.parsed) {
+        let context = ddl_context(services, statement, &catalog, &state, &request.sql);
+        return Box::pin(alter::run(services, statement, &context, command)).await;
+    }
     let plan = plan(&state, parsed).await?;
     let planned = Planned { catalog, state, plan };
     Box::pin(dispatch(services, statement, planned, &request.sql)).await
@@ -85,7 +93,18 @@ pub(super) async fn partitions_of_cluster(services: &Services) -> usize {
 pub(crate) async fn plan_only(catalog: &StatementCatalog, sql: &str) -> Result<LogicalPlan, Error> {
     limits::check_text(sql)?;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
+    let without_plan = || {
+        LogicalPlanBuilder::empty(false)
+            .build()
+            .map_err(Error::from_datafusion)
+    };
+    if syntax::parse(sql).map_err(|error| error.with_sql(sql))?.is_some() {
+        return without_plan();
+    }
     let parsed = parse(&state, sql)?;
+    if alter::command(&parsed).is_some() {
+        return without_plan();
+    }
     state
         .statement_to_plan(parsed)
         .await
@@ -187,17 +206,19 @@ fn no_such_prepared(name: &str) -> Error {
 
 /// Evaluates an expression without columns.
 fn constant(state: &SessionState, expression: &ast::Expr) -> Result<datafusion::common::ScalarValue, Error> {
-    use datafusion::logical_expr::Expr;
-    use datafusion::logical_expr::simplify::SimplifyContext;
-    use datafusion::optimizer::simplify_expressions::ExprSimplifier;
     let schema = datafusion::common::DFSchema::empty();
     let logical = state
         .create_logical_expr(&expression.to_string(), &schema)
         .map_err(Error::from_datafusion)?;
+    literal(logical)
+}
+
+/// The value of an expression without columns and functions that answer anew each time.
+pub(super) fn literal(expression: Expr) -> Result<datafusion::common::ScalarValue, Error> {
     let simplifier = ExprSimplifier::new(SimplifyContext::default());
-    match simplifier.simplify(logical).map_err(Error::from_datafusion)? {
+    match simplifier.simplify(expression).map_err(Error::from_datafusion)? {
         Expr::Literal(value, _) => Ok(value),
-        _ => Err(Error::user(
+        expression => Err(Error::user(
             Code::TYPE_MISMATCH,
             format!("'{expression}' is no constant"),
         )),
@@ -217,14 +238,7 @@ async fn dispatch(
             Ok(ResultSet::nothing())
         }
         LogicalPlan::Ddl(ref command) => {
-            let context = ddl::Context {
-                log: &services.catalog,
-                catalog: &planned.catalog,
-                state: &planned.state,
-                local_paths: &services.local_paths,
-                principal: &statement.session.principal,
-                sql,
-            };
+            let context = ddl_context(services, statement, &planned.catalog, &planned.state, sql);
             if let DdlStatement::CreateMemoryTable(command) = command {
                 memory::create(services, statement, &context, command).await?;
             } else {
@@ -251,6 +265,23 @@ async fn dispatch(
             on_scheduler(planned).await
         }
         _ => on_cluster(services, statement, planned).await,
+    }
+}
+
+pub(super) fn ddl_context<'a>(
+    services: &'a Services,
+    statement: &'a Statement,
+    catalog: &'a StatementCatalog,
+    state: &'a SessionState,
+    sql: &'a str,
+) -> ddl::Context<'a> {
+    ddl::Context {
+        log: &services.catalog,
+        catalog,
+        state,
+        local_paths: &services.local_paths,
+        principal: &statement.session.principal,
+        sql,
     }
 }
 
