@@ -9,9 +9,9 @@ use std::time::Duration;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{Action, Ticket};
+use arrow_flight::{Action, FlightClient, FlightData, Ticket};
 use dashmap::DashMap;
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{Code, Error};
@@ -98,6 +98,25 @@ impl Connections {
         let mut bytes = Vec::new();
         while let Some(answer) = answers.message().await.map_err(failed)? {
             bytes.extend_from_slice(&answer.body);
+        }
+        Ok(bytes)
+    }
+
+    /// Sends a stream and answers the bytes of what is said about it.
+    ///
+    /// # Errors
+    /// As [`Connections::get`].
+    pub(crate) async fn put(
+        &self,
+        executor: &str,
+        data: impl Stream<Item = Result<FlightData, FlightError>> + Send + 'static,
+    ) -> Result<Vec<u8>, Error> {
+        let mut client = FlightClient::new_from_inner(self.client(executor).await?);
+        let broken = |error: FlightError| self.broken(executor, error);
+        let mut answers = client.do_put(data).await.map_err(broken)?;
+        let mut bytes = Vec::new();
+        while let Some(answer) = answers.try_next().await.map_err(broken)? {
+            bytes.extend_from_slice(&answer.app_metadata);
         }
         Ok(bytes)
     }

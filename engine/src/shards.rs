@@ -21,6 +21,8 @@ mod file;
 mod level;
 mod packed;
 mod parts;
+mod fit;
+pub mod ingest;
 mod read;
 mod room;
 mod shard;
@@ -36,6 +38,7 @@ mod writer;
 
 pub use level::StorageLevel;
 pub use parts::key_of;
+pub use fit::{Fitting, plain_schema};
 pub use read::ShardRead;
 pub use shard::{Shard, ShardId, write_ipc};
 pub use reads::ShardsRead;

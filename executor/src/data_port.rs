@@ -1,7 +1,7 @@
 //! The data port: Ballista's results of stages, our shards and direct plans behind one Arrow Flight service.
 //!
 //! A ticket or action with a mark of ours is answered from the [`ShardStore`] or by [`Plans`]; every other call
-//! is Ballista's.
+//! is Ballista's, but for `DoPut`, which Ballista has no use for.
 
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::direct::{Plans, refused};
 use crate::shard_copies::ShardCopies;
+use crate::ingest;
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -179,7 +180,8 @@ impl FlightService for DataPort {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoPutStream>, Status> {
-        Ok(self.ballista.do_put(request).await?.map(StreamExt::boxed))
+        let stored = ingest::store(request.into_inner(), self.store.clone(), self.plans.context()).await?;
+        Ok(Response::new(stream::iter([Ok(stored)]).boxed()))
     }
 
     async fn list_actions(

@@ -11,6 +11,7 @@ use arrow_flight::error::FlightError;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::runtime_cache::SessionRuntimeCache;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::TaskContext;
 use datafusion_proto::physical_plan::PhysicalExtensionCodec;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -90,13 +91,17 @@ impl Plans {
         ticket: &ShardTicket,
         schema: &SchemaRef,
     ) -> datafusion::error::Result<ShardRead> {
-        let context = direct::task_context(
+        ShardRead::of_ticket(ticket, schema, &self.context(), self.codec.as_ref())
+    }
+
+    /// What work for no statement in particular is done with.
+    pub(crate) fn context(&self) -> TaskContext {
+        direct::task_context(
             "",
             session::session_config(),
             &self.functions,
             self.runtimes.base(),
-        );
-        ShardRead::of_ticket(ticket, schema, &context, self.codec.as_ref())
+        )
     }
 
     async fn start(

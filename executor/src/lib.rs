@@ -16,6 +16,7 @@ mod direct;
 mod error;
 mod executor;
 mod http;
+mod ingest;
 mod membership;
 mod metrics;
 mod options;

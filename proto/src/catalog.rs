@@ -40,7 +40,7 @@ pub struct Entry {
 #[derive(Clone, PartialEq, Message)]
 pub struct Change {
     /// What changes. Empty means: written by a newer version, refuse.
-    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub kind: Option<ChangeKind>,
 }
 
@@ -74,6 +74,12 @@ pub enum ChangeKind {
     /// Shards are at other places than before; the rows are the same.
     #[prost(message, tag = "9")]
     PlaceShards(PlaceShards),
+    /// A table in memory has other columns, and its rows are stored anew.
+    #[prost(message, tag = "10")]
+    AlterColumns(AlterColumns),
+    /// A table or view has another name.
+    #[prost(message, tag = "11")]
+    RenameRelation(RenameRelation),
 }
 
 /// Names a schema of the cluster's one catalog.
@@ -290,6 +296,49 @@ pub struct CommitShards {
     /// The rows are the same as before, so the lineage of the table holds for them too.
     #[prost(bool, tag = "6")]
     pub same_rows: bool,
+}
+
+/// Other columns of a table in memory, with its rows in shards that fit them.
+#[derive(Clone, PartialEq, Message)]
+pub struct AlterColumns {
+    /// Schema of the table.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The table that was read; refused if another one has the name now.
+    #[prost(string, tag = "3")]
+    pub table_id: String,
+    /// The version that was read; refused if the table has another one now.
+    #[prost(uint64, tag = "4")]
+    pub version: u64,
+    /// The table's identifier from now on, so that a write that began with the old columns is refused.
+    #[prost(string, tag = "5")]
+    pub new_table_id: String,
+    /// Arrow schema, as an encapsulated IPC message.
+    #[prost(bytes = "vec", tag = "6")]
+    pub arrow_schema: Vec<u8>,
+    /// All shards of the table.
+    #[prost(message, repeated, tag = "7")]
+    pub shards: Vec<TableShard>,
+}
+
+/// Another name for a table or view, in the same schema.
+#[derive(Clone, PartialEq, Message)]
+pub struct RenameRelation {
+    /// Schema of the relation.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// The name it has.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// When the relation was created; refused if another one has the name now.
+    #[prost(uint64, tag = "3")]
+    pub created_at_ms: u64,
+    /// The name it gets; refused if it is taken.
+    #[prost(string, tag = "4")]
+    pub new_name: String,
 }
 
 /// An external table over files.

@@ -41,6 +41,6 @@ pub use key::{Key, Kind, Scope, TypedKey};
 pub use keys::KEYS;
 pub use load::{Config, Sources, process_environment};
 pub use markdown::markdown;
-pub use nearest::find_key;
+pub use nearest::{find_key, nearest};
 pub use origin::{Origin, Shown};
 pub use value::{Fraction, parse_duration};

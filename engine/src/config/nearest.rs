@@ -27,7 +27,7 @@ pub(super) fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>) -
 }
 
 /// The name most like this one, or `None` if none is like it. Among several the name that ends the same wins.
-pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |other: &str| {
         let same_end = if other.ends_with(name) { 0.3 } else { 0.0 };
         strsim::normalized_damerau_levenshtein(name, other) + same_end

@@ -199,7 +199,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn ledger(limit_bytes: u64) -> Ledger {
-        let pool: Arc<dyn MemoryPool> = Budget::new(64 * MIB, 1).start_task(0);
+        let pool: Arc<dyn MemoryPool> = Budget::new(64 * MIB, 64 * MIB / 2, 1).start_task(0);
         Ledger::new(limit_bytes, MemoryConsumer::new("shuffle").register(&pool))
     }
 

@@ -141,8 +141,8 @@ fn definition_of(relation: &Relation) -> String {
         Some(RelationKind::Memory(table)) => format!("{}\0{}", table.table_id, table.version),
         None => String::new(),
     };
-    let (schema, name, created_at_ms) = (&relation.schema, &relation.name, relation.created_at_ms);
-    format!("{schema}\0{name}\0{created_at_ms}\0{kind}\n")
+    // Not its name: a relation that was renamed has the same rows.
+    format!("{}\0{kind}\n", relation.created_at_ms)
 }
 
 /// Refuses queries whose rows are of the moment: keeping them would change their meaning.

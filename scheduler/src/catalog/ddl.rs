@@ -231,7 +231,8 @@ fn create_view(context: &Context<'_>, command: &CreateView) -> Result<Option<Cha
     )))
 }
 
-fn put(
+/// The change that makes a relation visible.
+pub(crate) fn put(
     context: &Context<'_>,
     schema: String,
     name: String,
@@ -356,7 +357,7 @@ fn drop_relation(
 }
 
 /// Resolves a name in the session's default schema; refuses other catalogs and the schemas of the system.
-fn writable_name(context: &Context<'_>, name: &TableReference) -> Result<(String, String), Error> {
+pub(crate) fn writable_name(context: &Context<'_>, name: &TableReference) -> Result<(String, String), Error> {
     let catalog = &context.state.config().options().catalog;
     let name = name
         .clone()
@@ -409,7 +410,7 @@ fn is_built_in(schema: &str) -> bool {
     schema == INFORMATION_SCHEMA || schema == SYSTEM_SCHEMA
 }
 
-fn unknown(kind: &str, name: &str) -> Error {
+pub(crate) fn unknown(kind: &str, name: &str) -> Error {
     Error::user(Code::UNKNOWN_RELATION, format!("there is no {kind} '{name}'"))
         .with_hint("SHOW TABLES lists what there is")
 }

@@ -7,11 +7,13 @@
 //! ```text
 //! GetFlightInfo / PollFlightInfo ─► door ─► Frontend::start ─► FlightInfo { tickets }
 //! DoGet(ticket) ─► door ─► ticket checked ─► executor ─► batches
+//! DoPut(CommandStatementIngest), rows ─► door ─► Frontend::ingest ─► number of rows
 //! DoAction(CancelFlightInfo), a dropped call ─► Statement::cancel
 //! ```
 
 mod actions;
 mod door;
+mod ingest;
 mod introspection;
 mod poll;
 mod prepared;

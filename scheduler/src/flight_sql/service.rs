@@ -10,8 +10,9 @@ use arrow_flight::sql::{
     ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, CommandGetCatalogs,
     CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
     CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
-    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementQuery,
-    CommandStatementUpdate, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
+    CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest,
+    CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
+    TicketStatementQuery,
 };
 use arrow_flight::{
     Action, ActionType, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse,
@@ -32,7 +33,7 @@ use super::prepared::PreparedStatements;
 use super::results::{FlightStream, batch_stream, flight_info, partition_stream};
 use super::status::to_status;
 use super::ticket::Signer;
-use super::{actions, introspection, prepared};
+use super::{actions, ingest, introspection, prepared};
 use crate::session::Session;
 use crate::statement::{Frontend, Phase, Request as StatementRequest, Statement};
 
@@ -446,6 +447,16 @@ impl FlightSqlService for FlightSql {
     ) -> Result<i64, Status> {
         let caller = self.caller(&request)?;
         let statement = self.start(&caller, command.query, None)?;
+        self.affected_rows(statement).await
+    }
+
+    async fn do_put_statement_ingest(
+        &self,
+        command: CommandStatementIngest,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        let caller = self.caller(&request)?;
+        let statement = ingest::start(self, &caller, command, request.into_inner()).await?;
         self.affected_rows(statement).await
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use millpond_engine::session::DEFAULT_SCHEMA;
 use millpond_proto::catalog::{
-    Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, PlaceShards, Relation, RelationKind,
-    SchemaRef, SetCache, Snapshot,
+    AlterColumns, Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, PlaceShards, Relation,
+    RelationKind, RenameRelation, SchemaRef, SetCache, Snapshot,
 };
 
 use super::Error;
@@ -53,6 +53,8 @@ impl CatalogState {
             Some(ChangeKind::CommitShards(commit)) => self.commit_shards(commit),
             Some(ChangeKind::SetCache(set)) => self.set_cache(set),
             Some(ChangeKind::PlaceShards(placed)) => self.place_shards(placed),
+            Some(ChangeKind::AlterColumns(altered)) => self.alter_columns(altered),
+            Some(ChangeKind::RenameRelation(renamed)) => self.rename_relation(renamed),
             None => Err(self.unknown_change()),
         }
     }
@@ -131,25 +133,20 @@ impl CatalogState {
 
     fn commit_shards(&mut self, commit: &CommitShards) -> Result<(), Error> {
         let key = (commit.schema.clone(), commit.name.clone());
-        let gone = || Error::UnknownRelation {
+        let conflict = || Error::WriteConflict {
             schema: commit.schema.clone(),
             name: commit.name.clone(),
         };
-        let relation = self.relations.get(&key).ok_or_else(gone)?;
-        let Some(RelationKind::Memory(table)) = &relation.kind else {
-            return Err(gone());
-        };
+        let (relation, table) = self.memory_table(&key)?;
+        // Replaced, or altered: the shards have other columns than the table has now.
         if table.table_id != commit.table_id {
-            return Err(gone());
+            return Err(conflict());
         }
         let mut table = table.clone();
         let before = table.shards.len();
         table.shards.retain(|shard| !commit.remove.contains(&shard.shard));
         if before - table.shards.len() != commit.remove.len() {
-            return Err(Error::WriteConflict {
-                schema: key.0,
-                name: key.1,
-            });
+            return Err(conflict());
         }
         table.shards.extend(commit.add.iter().cloned());
         if !commit.same_rows {
@@ -158,9 +155,68 @@ impl CatalogState {
         }
         let changed = Relation {
             kind: Some(RelationKind::Memory(table)),
-            ..relation.as_ref().clone()
+            ..relation.clone()
         };
         self.relations.insert(key, Arc::new(changed));
+        Ok(())
+    }
+
+    fn alter_columns(&mut self, altered: &AlterColumns) -> Result<(), Error> {
+        let key = (altered.schema.clone(), altered.name.clone());
+        let (relation, table) = self.memory_table(&key)?;
+        if table.table_id != altered.table_id || table.version != altered.version {
+            return Err(Error::WriteConflict {
+                schema: key.0,
+                name: key.1,
+            });
+        }
+        let table = MemoryTable {
+            table_id: altered.new_table_id.clone(),
+            version: table.version + 1,
+            arrow_schema: altered.arrow_schema.clone(),
+            shards: altered.shards.clone(),
+            // The definition makes rows with the columns of before.
+            lineage: None,
+            ..table.clone()
+        };
+        let changed = Relation {
+            kind: Some(RelationKind::Memory(table)),
+            ..relation.clone()
+        };
+        self.relations.insert(key, Arc::new(changed));
+        Ok(())
+    }
+
+    fn memory_table(&self, key: &(String, String)) -> Result<(&Relation, &MemoryTable), Error> {
+        let relation = self.relations.get(key);
+        let found = relation.and_then(|relation| match &relation.kind {
+            Some(RelationKind::Memory(table)) => Some((relation.as_ref(), table)),
+            _ => None,
+        });
+        found.ok_or_else(|| Error::UnknownRelation {
+            schema: key.0.clone(),
+            name: key.1.clone(),
+        })
+    }
+
+    fn rename_relation(&mut self, renamed: &RenameRelation) -> Result<(), Error> {
+        let key = (renamed.schema.clone(), renamed.name.clone());
+        let relation = self
+            .relations
+            .get(&key)
+            .filter(|relation| relation.created_at_ms == renamed.created_at_ms);
+        let Some(relation) = relation else {
+            return Err(Error::UnknownRelation {
+                schema: key.0,
+                name: key.1,
+            });
+        };
+        let changed = Relation {
+            name: renamed.new_name.clone(),
+            ..relation.as_ref().clone()
+        };
+        self.create_relation(&changed)?;
+        self.relations.remove(&key);
         Ok(())
     }
 
@@ -459,8 +515,80 @@ mod tests {
         let conflict = state.apply(&commit("first", &["d"], &["a", "b"])).unwrap_err();
         assert!(matches!(conflict, Error::WriteConflict { .. }), "{conflict}");
         let replaced = state.apply(&commit("second", &["d"], &[])).unwrap_err();
-        assert!(matches!(replaced, Error::UnknownRelation { .. }), "{replaced}");
+        assert!(matches!(replaced, Error::WriteConflict { .. }), "{replaced}");
         assert_eq!(state, before);
+    }
+
+    fn alter(table_id: &str, version: u64) -> Change {
+        Change {
+            kind: Some(ChangeKind::AlterColumns(AlterColumns {
+                schema: "public".to_string(),
+                name: "t".to_string(),
+                table_id: table_id.to_string(),
+                version,
+                new_table_id: "altered".to_string(),
+                arrow_schema: vec![7],
+                shards: vec![shard("c")],
+            })),
+        }
+    }
+
+    #[test]
+    fn other_columns_come_with_all_rows_and_later_writes_must_know_them() {
+        let mut state = with_table(&["a", "b"]);
+        state.apply(&alter("first", 1)).unwrap();
+        assert_eq!(shards_of(&state), (2, vec!["c".to_string()]));
+        let old = state.apply(&commit("first", &["d"], &[])).unwrap_err();
+        assert!(matches!(old, Error::WriteConflict { .. }), "{old}");
+        state.apply(&commit("altered", &["d"], &[])).unwrap();
+        assert_eq!(shards_of(&state), (3, ["c", "d"].map(String::from).to_vec()));
+    }
+
+    #[test]
+    fn columns_of_a_version_that_is_not_the_newest_are_refused() {
+        let mut state = with_table(&["a"]);
+        state.apply(&commit("first", &["b"], &[])).unwrap();
+        let before = state.clone();
+        for stale in [alter("first", 1), alter("second", 2)] {
+            let conflict = state.apply(&stale).unwrap_err();
+            assert!(matches!(conflict, Error::WriteConflict { .. }), "{conflict}");
+        }
+        assert_eq!(state, before);
+        state.apply(&alter("first", 2)).unwrap();
+    }
+
+    fn rename(name: &str, created_at_ms: u64, new_name: &str) -> Change {
+        Change {
+            kind: Some(ChangeKind::RenameRelation(RenameRelation {
+                schema: "public".to_string(),
+                name: name.to_string(),
+                created_at_ms,
+                new_name: new_name.to_string(),
+            })),
+        }
+    }
+
+    #[test]
+    fn a_name_changes_if_it_is_free_and_everything_else_stays() {
+        let mut state = with_table(&["a"]);
+        state.apply(&create_view("public", "v")).unwrap();
+        let key = |name: &str| ("public".to_string(), name.to_string());
+        let old = state.relations[&key("t")].as_ref().clone();
+        let before = state.clone();
+        let taken = state.apply(&rename("t", 1, "v")).unwrap_err();
+        assert!(matches!(taken, Error::RelationExists { .. }), "{taken}");
+        for (name, created_at_ms) in [("gone", 1), ("t", 2)] {
+            let unknown = state.apply(&rename(name, created_at_ms, "u")).unwrap_err();
+            assert!(matches!(unknown, Error::UnknownRelation { .. }), "{unknown}");
+        }
+        assert_eq!(state, before);
+        state.apply(&rename("t", 1, "u")).unwrap();
+        assert!(!state.relations.contains_key(&key("t")));
+        let expect = Relation {
+            name: "u".to_string(),
+            ..old
+        };
+        assert_eq!(state.relations[&key("u")].as_ref(), &expect);
     }
 
     #[test]

@@ -171,7 +171,7 @@ async fn fill(
 }
 
 /// A query for all rows of a relation.
-async fn source_plan(state: &SessionState, relation: &Relation) -> Result<LogicalPlan, Error> {
+pub(super) async fn source_plan(state: &SessionState, relation: &Relation) -> Result<LogicalPlan, Error> {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let sql = format!(
         "SELECT * FROM {}.{}.{}",

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::admission::Admission;
+use super::ingest::{self, Ingest};
 use super::registry::{Registry, Statement};
 use super::{run, upkeep};
 use crate::catalog::system::SystemTables;
@@ -70,25 +71,45 @@ pub(crate) struct Frontend {
 impl Frontend {
     /// Starts a statement and returns at once; it is watched through the handle.
     pub(crate) fn start(&self, session: Arc<Session>, request: Request) -> Arc<Statement> {
-        session.count_statement();
         let statement = Statement::new(
             session,
             request.sql.clone(),
             request.name.clone(),
             request.detached,
         );
+        self.spawn(&statement, |services, statement| async move {
+            let run = || run::run(&services, &statement, &request);
+            Box::pin(run::until_whole(&services, run)).await
+        });
+        statement
+    }
+
+    /// Starts to store the rows of a client; they are read while the statement runs.
+    pub(crate) fn ingest(&self, session: Arc<Session>, ingest: Ingest) -> Arc<Statement> {
+        let statement = Statement::new(session, ingest.text(), String::new(), false);
+        self.spawn(&statement, |services, statement| async move {
+            Box::pin(ingest::run(&services, &statement, ingest)).await
+        });
+        statement
+    }
+
+    fn spawn<W, F>(&self, statement: &Arc<Statement>, work: W)
+    where
+        W: FnOnce(Arc<Services>, Arc<Statement>) -> F,
+        F: Future<Output = Result<super::ResultSet, Error>> + Send + 'static,
+    {
+        statement.session.count_statement();
         self.services.statements.insert(statement.clone());
-        let services = self.services.clone();
-        let running = statement.clone();
+        let (services, running) = (self.services.clone(), statement.clone());
+        let work = work(services.clone(), running.clone());
         let span = tracing::info_span!("statement", id = %statement.id);
         tokio::spawn(
             async move {
-                let outcome = Box::pin(supervised(&services, &running, request)).await;
+                let outcome = supervised(&services, &running, work).await;
                 finish(&services, &running, outcome);
             }
             .instrument(span),
         );
-        statement
     }
 
     /// The catalog as a statement of this session would see it now.
@@ -127,14 +148,13 @@ impl Frontend {
 /// Runs a statement under its deadline and its cancellation.
 async fn supervised(
     services: &Services,
-    statement: &Arc<Statement>,
-    request: Request,
+    statement: &Statement,
+    work: impl Future<Output = Result<super::ResultSet, Error>>,
 ) -> Result<super::ResultSet, Error> {
     let limit = statement
         .session
         .statement_timeout()
         .or(services.statement_timeout);
-    let work = run::until_whole(services, || run::run(services, statement, &request));
     tokio::select! {
         outcome = within(limit, work) => outcome,
         () = statement.cancel.cancelled() => Err(Error::user(Code::CANCELLED, "the statement was cancelled")),

@@ -28,7 +28,7 @@ use millpond_engine::schema::{decode_schema, encode_schema};
 use millpond_engine::session::{CATALOG, DEFAULT_SCHEMA};
 use millpond_proto::catalog::{Change, ChangeKind, CommitShards, MemoryTable, RelationKind};
 
-pub(super) use self::store::{Storing, store};
+pub(super) use self::store::{Storing, settle, store, table_shard};
 pub(super) use self::upkeep::{compact, rebuild};
 use super::frontend::Services;
 use super::job::{self, Watched};

@@ -4,7 +4,7 @@
 //! of the catalog and then takes one of five ways: settings and DDL change the session or the catalog; metadata
 //! queries run on the scheduler; a query that reads little, or from one executor, runs there as a whole ([`direct`]);
 //! any other becomes a cluster job ([`job`]); a statement that writes is a job plus a commit ([`write`],
-//! [`memory`]). The result stays in the [`Registry`] until it is read or expires.
+//! [`memory`]). Rows that a client sends are passed on to executors ([`ingest`]). The result stays in the [`Registry`] until it is read or expires.
 //!
 //! ```text
 //! Queued ──admitted──► Running ──► Finished(result) ──read or expired──► history
@@ -12,12 +12,14 @@
 //! ```
 
 mod admission;
+mod alter;
 mod cache;
 mod constants;
 mod direct;
 mod drain;
 mod explain;
 mod frontend;
+mod ingest;
 mod job;
 mod limits;
 mod masked;
@@ -31,6 +33,7 @@ mod write;
 
 pub(crate) use admission::Admission;
 pub(crate) use frontend::{Frontend, Request, Services};
+pub(crate) use ingest::{Existing, Ingest, Missing};
 pub(crate) use registry::{Phase, Registry, Statement};
 pub(crate) use result::{ResultSet, Rows};
 pub(crate) use run::plan_only;

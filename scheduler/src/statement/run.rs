@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{DFSchema, ParamValues};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{DdlStatement, EmptyRelation, LogicalPlan, Statement as SessionStatement};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{DdlStatement, EmptyRelation, Expr, LogicalPlan, Statement as SessionStatement};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast;
@@ -17,7 +19,7 @@ use super::frontend::{Request, Services};
 use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::{cache, direct, explain, job, limits, memory, syntax, upkeep, write};
+use super::{alter, cache, direct, explain, job, limits, memory, syntax, upkeep, write};
 use crate::catalog::{Reads, SessionFactory, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 
@@ -85,7 +87,12 @@ pub(super) async fn run(
     if let Some(done) = prepared_statement(session, &parsed)? {
         return Ok(done);
     }
-    let (planned, options) = plan_parsed(session, catalog, state, parsed, request).await?;
+    let resolved = resolve(session, &state, parsed, request)?;
+    if let Some(command) = alter::command(&resolved.parsed) {
+        let context = ddl_context(services, statement, &catalog, &state, &request.sql);
+        return Box::pin(alter::run(services, statement, &context, command)).await;
+    }
+    let (planned, options) = plan_resolved(catalog, state, resolved).await?;
     Box::pin(dispatch(services, statement, planned, request, &options)).await
 }
 
@@ -102,24 +109,30 @@ pub(super) async fn plan_again(
     let catalog = statement_catalog(services, session).await;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let parsed = parse(&state, &request.sql)?;
-    let (planned, _) = plan_parsed(session, catalog, state, parsed, request).await?;
+    let resolved = resolve(session, &state, parsed, request)?;
+    let (planned, _) = plan_resolved(catalog, state, resolved).await?;
     Ok(planned)
 }
 
-async fn plan_parsed(
+/// The statement to plan: the one that was sent, or the one that its `EXECUTE` names.
+fn resolve(
     session: &Session,
-    catalog: Arc<StatementCatalog>,
-    state: SessionState,
+    state: &SessionState,
     parsed: ParsedStatement,
     request: &Request,
+) -> Result<Resolved, Error> {
+    let stored = executed_statement(session, state, &parsed)?;
+    Ok(stored.unwrap_or_else(|| Resolved {
+        parsed,
+        parameters: request.parameters.clone(),
+    }))
+}
+
+async fn plan_resolved(
+    catalog: Arc<StatementCatalog>,
+    state: SessionState,
+    mut resolved: Resolved,
 ) -> Result<(Planned, Options), Error> {
-    let mut resolved = match executed_statement(session, &state, &parsed)? {
-        Some(stored) => stored,
-        None => Resolved {
-            parsed,
-            parameters: request.parameters.clone(),
-        },
-    };
     let options = take_options(&mut resolved.parsed)?;
     let plan = plan(&state, resolved).await?;
     Ok((Planned { catalog, state, plan }, options))
@@ -202,6 +215,9 @@ pub(crate) async fn plan_only(catalog: &StatementCatalog, sql: &str) -> Result<L
     }
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let (parsed, _) = parse_with_options(&state, sql)?;
+    if alter::command(&parsed).is_some() {
+        return empty_plan(false);
+    }
     state
         .statement_to_plan(parsed)
         .await
@@ -316,17 +332,19 @@ fn no_such_prepared(name: &str) -> Error {
 
 /// Evaluates an expression without columns.
 fn constant(state: &SessionState, expression: &ast::Expr) -> Result<datafusion::common::ScalarValue, Error> {
-    use datafusion::logical_expr::Expr;
-    use datafusion::logical_expr::simplify::SimplifyContext;
-    use datafusion::optimizer::simplify_expressions::ExprSimplifier;
     let schema = datafusion::common::DFSchema::empty();
     let logical = state
         .create_logical_expr(&expression.to_string(), &schema)
         .map_err(Error::from_datafusion)?;
+    literal(logical)
+}
+
+/// The value of an expression without columns and functions that answer anew each time.
+pub(super) fn literal(expression: Expr) -> Result<datafusion::common::ScalarValue, Error> {
     let simplifier = ExprSimplifier::new(SimplifyContext::default());
-    match simplifier.simplify(logical).map_err(Error::from_datafusion)? {
+    match simplifier.simplify(expression).map_err(Error::from_datafusion)? {
         Expr::Literal(value, _) => Ok(value),
-        _ => Err(Error::user(
+        expression => Err(Error::user(
             Code::TYPE_MISMATCH,
             format!("'{expression}' is no constant"),
         )),
@@ -347,14 +365,7 @@ async fn dispatch(
             Ok(ResultSet::nothing())
         }
         LogicalPlan::Ddl(ref command) => {
-            let context = ddl::Context {
-                log: &services.catalog,
-                catalog: &planned.catalog,
-                state: &planned.state,
-                local_paths: &services.local_paths,
-                principal: &statement.session.principal,
-                sql: &request.sql,
-            };
+            let context = ddl_context(services, statement, &planned.catalog, &planned.state, &request.sql);
             if let DdlStatement::CreateMemoryTable(command) = command {
                 memory::create(services, statement, &context, command, options).await?;
             } else {
@@ -381,6 +392,23 @@ async fn dispatch(
             on_scheduler(planned).await
         }
         _ => on_cluster(services, statement, planned, request).await,
+    }
+}
+
+pub(super) fn ddl_context<'a>(
+    services: &'a Services,
+    statement: &'a Statement,
+    catalog: &'a StatementCatalog,
+    state: &'a SessionState,
+    sql: &'a str,
+) -> ddl::Context<'a> {
+    ddl::Context {
+        log: &services.catalog,
+        catalog,
+        state,
+        local_paths: &services.local_paths,
+        principal: &statement.session.principal,
+        sql,
     }
 }
 

@@ -14,7 +14,7 @@ struct Folders {
 impl Folders {
     fn new(limit_bytes: u64) -> Self {
         let (memory, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let budget = Budget::new(256 * MIB, 1);
+        let budget = Budget::new(256 * MIB, 256 * MIB / 2, 1);
         let dir = ShuffleDir::new(memory.path().into(), disk.path().into(), limit_bytes, &budget);
         let dir = Arc::new(dir);
         Self { memory, disk, dir }
@@ -193,7 +193,7 @@ fn a_disk_is_no_memory() {
     if memory_fs::is_in_memory(disk.path()).unwrap() {
         return;
     }
-    let budget = Budget::new(256 * MIB, 1);
+    let budget = Budget::new(256 * MIB, 256 * MIB / 2, 1);
     let error = ShuffleDir::open(disk.path(), None, PathBuf::new(), &budget).unwrap_err();
     assert!(error.contains("memory file system"), "{error}");
     assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);

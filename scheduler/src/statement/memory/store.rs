@@ -77,7 +77,8 @@ impl<'a> Storing<'a> {
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
-    fn sink(&self, write: &str, snapshots: &str) -> Result<ShardSink, Error> {
+    /// How executors store the rows of a write.
+    pub(in super::super) fn sink(&self, write: &str, snapshots: &str) -> Result<ShardSink, Error> {
         let snapshots = if self.durable { snapshots } else { "" };
         Ok(ShardSink {
             table: self.table.to_string(),
@@ -115,12 +116,7 @@ pub(in super::super) async fn store(
         for partition in finished.partitions {
             shards.extend(stored_in(services, partition).await?);
         }
-        if storing.durable && !services.shards.snapshot_url().is_empty() {
-            for shard in &mut shards {
-                shard.snapshot = Snapshots::path_of(write.id(), shard.shard.parse()?);
-            }
-        }
-        spread(services, storing, &write, &mut shards).await?;
+        settle(services, storing, &write, &mut shards).await?;
         Ok(StoredShards {
             shards,
             job: finished.id,
@@ -139,17 +135,40 @@ async fn stored_in(services: &Services, partition: PartitionLocation) -> Result<
     let mut shards = Vec::new();
     for batch in &services.cluster.fetch_all(partition).await? {
         let rows = ShardRow::read(batch).map_err(Error::from_datafusion)?;
-        shards.extend(rows.into_iter().map(|row| TableShard {
-            shard: row.shard.to_string(),
-            holder: holder.clone(),
-            rows: row.rows,
-            bytes: row.bytes,
-            statistics: row.statistics,
-            bucket: row.bucket,
-            ..Default::default()
-        }));
+        shards.extend(rows.into_iter().map(|row| table_shard(row, &holder)));
     }
     Ok(shards)
+}
+
+/// A shard as the catalog names it, where it was written.
+pub(in super::super) fn table_shard(row: ShardRow, holder: &str) -> TableShard {
+    TableShard {
+        shard: row.shard.to_string(),
+        holder: holder.to_string(),
+        rows: row.rows,
+        bytes: row.bytes,
+        statistics: row.statistics,
+        bucket: row.bucket,
+        ..Default::default()
+    }
+}
+
+/// Brings shards that were just written to where they have to be before their commit.
+///
+/// # Errors
+/// A replica that cannot be made.
+pub(in super::super) async fn settle(
+    services: &Services,
+    storing: &Storing<'_>,
+    write: &RunningWrite,
+    shards: &mut [TableShard],
+) -> Result<(), Error> {
+    if storing.durable && !services.shards.snapshot_url().is_empty() {
+        for shard in shards.iter_mut() {
+            shard.snapshot = Snapshots::path_of(write.id(), shard.shard.parse()?);
+        }
+    }
+    spread(services, storing, write, shards).await
 }
 
 /// Gives every executor about as much of the table, and every shard its replicas.
