@@ -21,7 +21,7 @@ use futures::stream::BoxStream;
 use millpond_engine::connections::Connections;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{decode_schema, encode_schema};
-use millpond_engine::shards::{Fitting, ShardRow, plain_schema};
+use millpond_engine::shards::{Fitting, plain_schema};
 use millpond_proto::catalog::{Change, ChangeKind, CommitShards, MemoryTable, RelationKind, TableShard};
 use millpond_proto::plan::ShardSink;
 use tokio::sync::mpsc;
