@@ -6,8 +6,14 @@
 mod client;
 mod cluster;
 mod process;
+mod seed;
 pub mod slt;
 
 pub use client::{Client, finish, text_rows};
 pub use cluster::Cluster;
 pub use process::{Process, binary};
+pub use seed::seed;
+
+/// Whether the shards of an executor that was lost come back without anyone asking. While they do not, no test kills an
+/// executor that holds rows which are nowhere else.
+pub const SHARDS_RECOVER: bool = false;
