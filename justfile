@@ -19,17 +19,17 @@ test:
 slt:
     cargo test --workspace --test slt
 
-# The SQL behaviour files in every combination of cluster, way of execution and kind of table.
+# The SQL behaviour files in every combination of cluster, way of execution and kind of table; many random histories.
 full:
-    cargo test --workspace --test slt -- --ignored
+    cargo test --workspace --test slt --test history -- --ignored
 
 # TPC-H on a cluster of processes, compared with DataFusion in one process.
 cluster:
     cargo test --workspace --test tpch
 
-# Killed, stalled and misused processes.
+# Killed, stalled and misused processes, and random histories of tables in memory.
 faults:
-    cargo test --workspace --test faults
+    cargo test --workspace --test faults --test history --test loss
 
 # The binary that the Python tests start.
 binary:
@@ -56,6 +56,12 @@ python: binary venv
 bench: binary venv
     python -m pip install --quiet --requirement bench/preprocess/requirements.txt
     MILLPOND_BIN=target/debug/millpond python bench/preprocess/run.py
+
+# TPC-H and small queries with all tables in memory, beside other engines; bench/tpch/README.md has options and method.
+[positional-arguments]
+bench-tpch *options: binary venv
+    python -m pip install --quiet --requirement bench/tpch/requirements.txt
+    MILLPOND_BIN="${MILLPOND_BIN:-target/debug/millpond}" python bench/tpch/run.py "$@"
 
 # Writes the documents that come from the code.
 generate:

@@ -6,8 +6,10 @@
 mod client;
 mod cluster;
 mod process;
+mod seed;
 pub mod slt;
 
 pub use client::{Client, finish, text_rows};
 pub use cluster::Cluster;
 pub use process::{Process, binary};
+pub use seed::seed;

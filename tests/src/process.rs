@@ -40,7 +40,14 @@ impl Process {
     /// # Errors
     /// It ended before; its standard error is in the log of the test.
     pub fn start(args: &[&str]) -> Result<Self> {
-        let mut child = Command::new(binary()?)
+        let mut command = Command::new(binary()?);
+        // Variables of the tests, such as MILLPOND_SEED, are no settings, and others would change what is tested.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MILLPOND_"))
+        {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(args)
             .env(
                 "MILLPOND_LOG_LEVEL",

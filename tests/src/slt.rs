@@ -64,13 +64,6 @@ impl Suite {
         self
     }
 
-    /// Without some files.
-    #[must_use]
-    pub fn without(mut self, files: &[&'static str]) -> Self {
-        self.left_out.extend(files);
-        self
-    }
-
     /// The statement that follows one that was carried out, if any.
     fn after(&self, sql: &str) -> Option<String> {
         let mut words = sql.split_whitespace().skip_while(|word| *word != "EXTERNAL");

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use cluster_tests::Cluster;
 use cluster_tests::slt::{Suite, Tables, run};
+use cluster_tests::{Cluster, seed};
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 
@@ -27,11 +27,6 @@ async fn run_on(nodes: Nodes, suite: Suite) -> Result<()> {
     let url = cluster.scheduler.announced("flight_sql")?.to_string();
     let folder = cluster.folder().to_path_buf();
     let context = format!("{nodes:?} {suite:?}");
-    // The rows of a table in memory are lost with the executor that held them; `faults` shows what happens then.
-    let suite = match nodes {
-        Nodes::ThreeLosingOne => suite.without(&["alter.slt", "memory.slt"]),
-        _ => suite,
-    };
     let running = tokio::spawn(async move { run(&url, &folder, &suite).await });
     if nodes == Nodes::ThreeLosingOne {
         // Somewhere in the files: each of them leaves the cluster as it was, so any moment is as good as another.
@@ -46,15 +41,13 @@ async fn run_on(nodes: Nodes, suite: Suite) -> Result<()> {
     Ok(())
 }
 
-/// Everything but what has tests of its own below, and tables in memory on a cluster that loses a node.
+/// Every kind of cluster, way of execution and kind of table.
 fn combinations() -> Vec<(Nodes, Suite)> {
     let mut all = Vec::new();
     for nodes in [Nodes::One, Nodes::Three, Nodes::ThreeLosingOne] {
         for mode in ["auto", "direct", "staged"] {
             for tables in [Tables::AsWritten, Tables::Cached, Tables::Created] {
-                if nodes != Nodes::ThreeLosingOne || tables != Tables::Created {
-                    all.push((nodes, Suite::new(mode).with_tables(tables)));
-                }
+                all.push((nodes, Suite::new(mode).with_tables(tables)));
             }
         }
     }
@@ -78,11 +71,7 @@ async fn staged_on_three_executors_of_which_one_dies() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_of_the_other_combinations() -> Result<()> {
-    let seed = match std::env::var("MILLPOND_SEED") {
-        Ok(seed) => seed.parse()?,
-        Err(_) => rand::random(),
-    };
-    println!("MILLPOND_SEED={seed}");
+    let seed = seed()?;
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     for (nodes, suite) in combinations().choose_multiple(&mut random, 3) {
         run_on(*nodes, suite.clone())
