@@ -1,6 +1,7 @@
 //! Room for shards: what is counted, what goes to disk and in which order, and what happens when nothing can.
 
 use std::fs;
+use std::io::{self, Write};
 
 use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, new_null_array};
 use datafusion::arrow::compute::{cast, concat_batches};
@@ -204,6 +205,30 @@ fn a_disk_that_cannot_be_written_fails_the_writer_and_leaves_the_shards() {
     assert!(error.to_string().contains("No such file"), "{error}");
     assert_eq!((store.list().len(), on_disk(&store).len()), (3, 0));
     assert_eq!(rows_of(&store.read(first).unwrap()), numbers(ROWS));
+}
+
+/// A file system with no space left.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_says_so() {
+    let store = store(MIB);
+    // One fails while rows are written, the other when the file is closed.
+    for rows in [ROWS, 10] {
+        let shard = filled(&store, StorageLevel::Memory, numbers(rows)).unwrap();
+        let error = Error::from_datafusion(write_ipc(&shard, Full, None).unwrap_err());
+        assert_eq!(error.code, Code::DISK_FULL);
+    }
 }
 
 /// Rows of the types that are packed and those that files have no place for.
