@@ -486,6 +486,7 @@ mod tests {
                 table_id: table_id.to_string(),
                 add: add.iter().map(|name| shard(name)).collect(),
                 remove: remove.iter().map(ToString::to_string).collect(),
+                ..Default::default()
             })),
         }
     }
