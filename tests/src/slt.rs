@@ -1,13 +1,18 @@
 //! Runs sqllogictest files through Flight SQL. The same files run on every kind of cluster and in every [`Suite`].
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
+use crate::SHARDS_RECOVER;
 use crate::client::{Client, text_rows};
+
+/// Longest time for which a statement is run again; a silent executor is given up after six seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An error of the cluster, as sqllogictest wants it.
 #[derive(Debug)]
@@ -93,18 +98,32 @@ impl Database {
         Ok(Self { client, suite })
     }
 
-    /// Runs a statement, and a query once more if its result was lost with an executor before it was read, which the
-    /// cluster tells its clients with `MP0024`.
     async fn answer(&self, sql: &str) -> Result<Vec<RecordBatch>> {
-        let is_query = sql.trim_start().starts_with("SELECT");
-        let answered = match self.client.query(sql).await {
-            Err(error) if is_query && format!("{error:#}").contains("MP0024") => self.client.query(sql).await,
-            answered => answered,
-        }?;
+        let answered = self.run_again(sql).await?;
         if let Some(next) = self.suite.after(sql) {
-            self.client.run(&next).await?;
+            self.run_again(&next).await?;
         }
         Ok(answered)
+    }
+
+    /// Runs a statement, and again while the cluster says that it should be: a query whose result was lost with an
+    /// executor before it was read (`MP0024`), and, until shards recover, a statement that would read rows of a cached
+    /// table which are gone (`MP0026`) before the cluster has noticed.
+    async fn run_again(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        let is_query = sql.trim_start().starts_with("SELECT");
+        let start = Instant::now();
+        loop {
+            let error = match self.client.query(sql).await {
+                Err(error) if start.elapsed() < PATIENCE => error,
+                ended => return ended,
+            };
+            let told = format!("{error:#}");
+            let again = is_query && told.contains("MP0024") || !SHARDS_RECOVER && told.contains("MP0026");
+            if !again {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use millpond_proto::catalog::{Cache, Relation, RelationKind};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use super::memory_table::MemoryTable;
 use super::metadata::{Reads, what_is_read};
 use super::statement_catalog::{RelationKey, StatementCatalog};
 use crate::clock::now_ms;
@@ -97,6 +98,12 @@ impl SourceState {
             digest.update(definition_of(relation));
             if let Some(table) = provider.downcast_ref::<ListingTable>() {
                 state.look_at_files(source, table, &mut digest).await?;
+            } else if let Some(cache) = &relation.cache
+                && provider.downcast_ref::<MemoryTable>().is_some()
+            {
+                // Under a view, the rows of another cache are read. They stand for the source they were made of.
+                state.local &= cache.local;
+                digest.update(&cache.source);
             }
         }
         state.digest = digest.finalize().to_vec();

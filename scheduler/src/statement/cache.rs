@@ -126,10 +126,11 @@ async fn fill(
     let catalog = run::statement_catalog(services, &statement.session).await;
     let source_catalog = catalog.reading_source_of(key.clone());
     let state = source_catalog.session_state().map_err(Error::from_datafusion)?;
+    // Taken before the plan, which may hold on to the rows of another cache: if the source changes meanwhile, the next
+    // look notices.
+    let source = source_state(&catalog, &key).await?;
     let plan = source_plan(&state, relation).await?;
     cached::check_lasting(&plan)?;
-    // Taken before the rows: if the source changes meanwhile, the next look notices.
-    let source = source_state(&catalog, &key).await?;
     if let Some(file) = &source.unverifiable
         && settings.get("validate").and_then(|word| Validate::parse(word)) != Some(Validate::Never)
     {
