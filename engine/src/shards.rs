@@ -18,15 +18,15 @@
 //! names is one of them.
 
 mod file;
+mod fit;
+pub mod ingest;
 mod level;
 mod packed;
 mod parts;
-mod fit;
-pub mod ingest;
 mod read;
+mod reads;
 mod room;
 mod shard;
-mod reads;
 mod sink_exec;
 mod sink_node;
 mod snapshot;
@@ -36,12 +36,12 @@ mod store;
 pub mod wire;
 mod writer;
 
+pub use fit::{Fitting, plain_schema};
 pub use level::StorageLevel;
 pub use parts::key_of;
-pub use fit::{Fitting, plain_schema};
 pub use read::ShardRead;
-pub use shard::{Shard, ShardId, write_ipc};
 pub use reads::ShardsRead;
+pub use shard::{Shard, ShardId, write_ipc};
 pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;
 pub use snapshot::Snapshots;

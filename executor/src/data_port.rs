@@ -25,8 +25,8 @@ use millpond_proto::plan::{ShardList, ShardTicket};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::direct::{Plans, refused};
-use crate::shard_copies::ShardCopies;
 use crate::ingest;
+use crate::shard_copies::ShardCopies;
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 

@@ -80,7 +80,8 @@ impl ShardCopies {
             snapshots.load(&wanted.snapshot, schema).await
         };
         let batches = read.await.map_err(Error::from_datafusion)?;
-        self.put(request, id, schema, stream::iter(batches.into_iter().map(Ok))).await
+        self.put(request, id, schema, stream::iter(batches.into_iter().map(Ok)))
+            .await
     }
 
     async fn put(
@@ -106,13 +107,14 @@ impl ShardCopies {
     /// # Errors
     /// A shard that is not here, or a state store that cannot be written.
     pub(crate) async fn save(&self, request: &SaveShards) -> Result<(), Error> {
-        let snapshots =
-            Snapshots::open(&request.snapshots, &self.runtime).map_err(Error::from_datafusion)?;
+        let snapshots = Snapshots::open(&request.snapshots, &self.runtime).map_err(Error::from_datafusion)?;
         for wanted in &request.shards {
             let id: ShardId = wanted.shard.parse()?;
-            let shard = self.shards.store.read(id).ok_or_else(|| {
-                Error::new(Code::SHARD_MOVED, format!("shard {id} is not here"))
-            })?;
+            let shard = self
+                .shards
+                .store
+                .read(id)
+                .ok_or_else(|| Error::new(Code::SHARD_MOVED, format!("shard {id} is not here")))?;
             let saved = snapshots.save(shard, &wanted.snapshot).await;
             saved.map_err(Error::from_datafusion)?;
         }

@@ -98,9 +98,18 @@ impl Scheduler {
         let writer = uuid::Uuid::new_v4().to_string();
         let catalog = Arc::new(CatalogLog::open(store.clone(), &writer).await?);
         let cluster = Cluster::start(&options).await?;
-        let snapshots = options.state_url.as_ref().map(|url| SnapshotFolder::of(url, store));
+        let snapshots = options
+            .state_url
+            .as_ref()
+            .map(|url| SnapshotFolder::of(url, store));
         let (upkeep, tasks) = Queue::new();
-        let frontend = make_frontend(&options, cluster.clone(), catalog.clone(), snapshots, Arc::new(upkeep))?;
+        let frontend = make_frontend(
+            &options,
+            cluster.clone(),
+            catalog.clone(),
+            snapshots,
+            Arc::new(upkeep),
+        )?;
         let flight_sql = FlightSql::new(frontend.clone(), options.token.clone())?;
 
         let stop = CancellationToken::new();

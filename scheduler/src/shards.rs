@@ -166,7 +166,9 @@ impl Needed {
     }
 
     fn is_at(&self, shard: ShardId, holder: &str) -> bool {
-        self.holders.get(&shard).is_some_and(|holders| holders.contains(holder))
+        self.holders
+            .get(&shard)
+            .is_some_and(|holders| holders.contains(holder))
     }
 }
 
@@ -179,6 +181,9 @@ pub(crate) fn rows_of(relation: &Relation) -> Option<&MemoryTable> {
 }
 
 fn shards_of(version: &CatalogState) -> impl Iterator<Item = &TableShard> {
-    let tables = version.relations.values().filter_map(|relation| rows_of(relation));
+    let tables = version
+        .relations
+        .values()
+        .filter_map(|relation| rows_of(relation));
     tables.flat_map(|table| &table.shards)
 }

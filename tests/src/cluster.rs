@@ -1,14 +1,13 @@
 //! A scheduler and executors as separate processes.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::process::{Process, binary};
+use crate::process::{Process, command};
 
 /// Longest wait for executors to appear or go.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -129,7 +128,7 @@ impl Cluster {
     /// The command fails.
     pub fn run(&self, args: &[&str]) -> Result<()> {
         let url = self.scheduler.announced("flight_sql")?;
-        let output = Command::new(binary()?).args(args).args(["--url", url]).output()?;
+        let output = command()?.args(args).args(["--url", url]).output()?;
         if !output.status.success() {
             bail!("millpond {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         }

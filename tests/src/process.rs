@@ -27,6 +27,20 @@ pub fn binary() -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// The binary under test, without the variables of the tests: MILLPOND_SEED, for example, is no setting, and others
+/// would change what is tested.
+///
+/// # Errors
+/// It is not built.
+pub fn command() -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    let of_tests = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MILLPOND_"));
+    for (name, _) in of_tests {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
 /// A process that has said where it listens. It is killed when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -40,13 +54,7 @@ impl Process {
     /// # Errors
     /// It ended before; its standard error is in the log of the test.
     pub fn start(args: &[&str]) -> Result<Self> {
-        let mut command = Command::new(binary()?);
-        // Variables of the tests, such as MILLPOND_SEED, are no settings, and others would change what is tested.
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MILLPOND_"))
-        {
-            command.env_remove(name);
-        }
+        let mut command = command()?;
         let mut child = command
             .args(args)
             .env(

@@ -8,7 +8,6 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
-use crate::SHARDS_RECOVER;
 use crate::client::{Client, text_rows};
 
 /// Longest time for which a statement is run again; a silent executor is given up after six seconds.
@@ -106,9 +105,8 @@ impl Database {
         Ok(answered)
     }
 
-    /// Runs a statement, and again while the cluster says that it should be: a query whose result was lost with an
-    /// executor before it was read (`MP0024`), and, until shards recover, a statement that would read rows of a cached
-    /// table which are gone (`MP0026`) before the cluster has noticed.
+    /// Runs a statement, and a query again while the cluster says that it should be: its result, or a part of a table
+    /// in memory, was lost with an executor when some of the rows had been read (`MP0024`, `MP0026`).
     async fn run_again(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         let is_query = sql.trim_start().starts_with("SELECT");
         let start = Instant::now();
@@ -118,7 +116,7 @@ impl Database {
                 ended => return ended,
             };
             let told = format!("{error:#}");
-            let again = is_query && told.contains("MP0024") || !SHARDS_RECOVER && told.contains("MP0026");
+            let again = is_query && (told.contains("MP0024") || told.contains("MP0026"));
             if !again {
                 return Err(error);
             }

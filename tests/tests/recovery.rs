@@ -22,7 +22,11 @@ async fn check(client: &Client) -> Result<()> {
         .rows("SELECT count(*), sum(n), count(DISTINCT g) FROM kept WHERE n + g > 0")
         .await?;
     ensure!(
-        read == [[ROWS.to_string(), (ROWS * (ROWS + 1) / 2).to_string(), "10".to_string()]],
+        read == [[
+            ROWS.to_string(),
+            (ROWS * (ROWS + 1) / 2).to_string(),
+            "10".to_string()
+        ]],
         "{read:?}"
     );
     Ok(())
@@ -34,7 +38,11 @@ async fn holders(cluster: &Cluster, client: &Client) -> Result<Vec<usize>> {
         .rows("SELECT DISTINCT executor_id FROM system.shards WHERE executor_id IS NOT NULL")
         .await?;
     Ok((0..cluster.executors.len())
-        .filter(|place| names.iter().any(|row| row[0].starts_with(&format!("executor-{}-", place + 1))))
+        .filter(|place| {
+            names
+                .iter()
+                .any(|row| row[0].starts_with(&format!("executor-{}-", place + 1)))
+        })
         .collect())
 }
 
@@ -42,7 +50,10 @@ async fn holders(cluster: &Cluster, client: &Client) -> Result<Vec<usize>> {
 async fn wait_for(client: &Client, sql: &str, expected: i64) -> Result<()> {
     let start = Instant::now();
     while client.number(sql).await? != expected {
-        ensure!(start.elapsed() < Duration::from_secs(30), "{sql} never answered {expected}");
+        ensure!(
+            start.elapsed() < Duration::from_secs(30),
+            "{sql} never answered {expected}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
@@ -70,10 +81,20 @@ async fn all_executors_may_go_and_the_rows_come_back() -> Result<()> {
     let mut cluster = Cluster::start(2).await?;
     let client = cluster.connect().await?;
     make(&client, "durable = 'async'").await?;
-    client.run("INSERT INTO kept SELECT 0, 0").await?;
-    wait_for(&client, "SELECT count(*) FROM system.shards WHERE snapshot IS NULL", 0).await?;
+    client.run("INSERT INTO kept VALUES (0, 0)").await?;
+    wait_for(
+        &client,
+        "SELECT count(*) FROM system.shards WHERE snapshot IS NULL",
+        0,
+    )
+    .await?;
     client.run("DELETE FROM kept WHERE n = 0").await?;
-    wait_for(&client, "SELECT count(*) FROM system.shards WHERE snapshot IS NULL", 0).await?;
+    wait_for(
+        &client,
+        "SELECT count(*) FROM system.shards WHERE snapshot IS NULL",
+        0,
+    )
+    .await?;
     for executor in &mut cluster.executors {
         executor.kill()?;
     }
@@ -86,7 +107,8 @@ async fn a_replica_takes_over_and_the_next_one_is_made() -> Result<()> {
     let mut cluster = Cluster::start(3).await?;
     let client = cluster.connect().await?;
     make(&client, "replicas = 2, durable = 'off'").await?;
-    let copies = "SELECT count(*) - 2 * count(DISTINCT shard) FROM system.shards WHERE executor_id IS NOT NULL";
+    let copies =
+        "SELECT count(*) - 2 * count(DISTINCT shard) FROM system.shards WHERE executor_id IS NOT NULL";
     assert_eq!(client.number(copies).await?, 0);
     for _ in 0..2 {
         let holder = holders(&cluster, &client).await?[0];
@@ -104,10 +126,18 @@ async fn rows_are_computed_again_if_their_source_is_as_it_was() -> Result<()> {
     let mut cluster = Cluster::start(2).await?;
     let client = cluster.connect().await?;
     let source = cluster.folder().join("source.parquet");
-    let write = |rows: i64| format!("COPY (SELECT value AS n, value % 10 AS g FROM generate_series(1, {rows})) TO '{}'", source.display());
+    let write = |rows: i64| {
+        format!(
+            "COPY (SELECT value AS n, value % 10 AS g FROM generate_series(1, {rows})) TO '{}'",
+            source.display()
+        )
+    };
     client.run(&write(ROWS)).await?;
     client
-        .run(&format!("CREATE EXTERNAL TABLE source STORED AS PARQUET LOCATION '{}'", source.display()))
+        .run(&format!(
+            "CREATE EXTERNAL TABLE source STORED AS PARQUET LOCATION '{}'",
+            source.display()
+        ))
         .await?;
     client
         .run("CREATE TABLE kept WITH (durable = 'off') AS SELECT * FROM source")
@@ -123,7 +153,9 @@ async fn rows_are_computed_again_if_their_source_is_as_it_was() -> Result<()> {
     kill_holder(&client).await?;
     let told = lost(&client).await?;
     assert!(told.contains("MP0025") && told.contains("kept"), "{told}");
-    client.run("CREATE OR REPLACE TABLE kept AS SELECT * FROM source").await?;
+    client
+        .run("CREATE OR REPLACE TABLE kept AS SELECT * FROM source")
+        .await?;
     assert_eq!(client.number("SELECT sum(n) FROM kept").await?, 15);
     Ok(())
 }
@@ -134,7 +166,10 @@ async fn lost(client: &Client) -> Result<String> {
     loop {
         match client.rows("SELECT sum(n + g) FROM kept").await {
             Err(error) => return Ok(format!("{error:#}")),
-            Ok(_) => ensure!(start.elapsed() < Duration::from_secs(30), "the table was never lost"),
+            Ok(_) => ensure!(
+                start.elapsed() < Duration::from_secs(30),
+                "the table was never lost"
+            ),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -232,6 +267,11 @@ async fn many_small_inserts_become_few_shards() -> Result<()> {
         ensure!(start.elapsed() < Duration::from_secs(30), "nothing was joined");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(client.rows("SELECT count(*), sum(n) FROM small WHERE n >= 0").await?, [["40", "780"]]);
+    assert_eq!(
+        client
+            .rows("SELECT count(*), sum(n) FROM small WHERE n >= 0")
+            .await?,
+        [["40", "780"]]
+    );
     Ok(())
 }

@@ -31,7 +31,11 @@ pub struct Args {
 /// The connection, no such executor, no other one that could take its shards, or the end of the wait.
 pub async fn run(args: Args, mut interrupts: Interrupts) -> Result<(), Error> {
     let (access, _) = args.access.resolve()?;
-    let action = if args.undo { "millpond.StopDraining" } else { "millpond.Drain" };
+    let action = if args.undo {
+        "millpond.StopDraining"
+    } else {
+        "millpond.Drain"
+    };
     let draining = async {
         let connection = Access::open_remote(&access).await?;
         connection.action(action, args.executor.clone()).await
@@ -45,7 +49,11 @@ pub async fn run(args: Args, mut interrupts: Interrupts) -> Result<(), Error> {
         }
         () = interrupts.next() => return Err(Error::Cancelled("stopped waiting; the executor goes on draining".to_owned())),
     }
-    let done = if args.undo { "gets work again" } else { "is drained and can be stopped" };
+    let done = if args.undo {
+        "gets work again"
+    } else {
+        "is drained and can be stopped"
+    };
     note(&format!("{} {done}", args.executor));
     Ok(())
 }

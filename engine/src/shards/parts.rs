@@ -85,7 +85,9 @@ impl<'a> Parts<'a> {
 
     fn push_to(&mut self, class: usize, rows: RecordBatch) -> Result<()> {
         let start = || {
-            let writer = self.store.start(&self.sink.table, &self.sink.write, self.schema.clone());
+            let writer = self
+                .store
+                .start(&self.sink.table, &self.sink.write, self.schema.clone());
             writer.with_level(self.level)
         };
         let writer = self.writers[class].get_or_insert_with(start);
@@ -142,7 +144,9 @@ mod tests {
         let mut parts = Parts::new(&store, &sink, &schema).unwrap();
         for start in [0, 500] {
             let numbers = Int64Array::from_iter_values(start..start + 500);
-            parts.push(RecordBatch::try_new(schema.clone(), vec![Arc::new(numbers)]).unwrap()).unwrap();
+            parts
+                .push(RecordBatch::try_new(schema.clone(), vec![Arc::new(numbers)]).unwrap())
+                .unwrap();
         }
         let parts = parts.finish().unwrap();
         let rows = |shard: &Arc<Shard>| {
@@ -150,7 +154,10 @@ mod tests {
             let values = batches.map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
             values.flatten().collect()
         };
-        parts.iter().map(|(bucket, shard)| (*bucket, rows(shard))).collect()
+        parts
+            .iter()
+            .map(|(bucket, shard)| (*bucket, rows(shard)))
+            .collect()
     }
 
     #[test]
@@ -160,7 +167,11 @@ mod tests {
         assert_eq!((parts.len(), buckets.len()), (4, 4));
         let rows: HashSet<i64> = parts.iter().flat_map(|(_, rows)| rows.clone()).collect();
         assert_eq!(rows.len(), 1000);
-        assert_eq!(written(vec![0], 4), parts, "the class of a row is always the same");
+        assert_eq!(
+            written(vec![0], 4),
+            parts,
+            "the class of a row is always the same"
+        );
     }
 
     #[test]

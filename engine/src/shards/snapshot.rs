@@ -141,7 +141,11 @@ fn decode(content: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let of_table = |batch: RecordBatch| {
         let columns = batch.columns().iter().zip(schema.fields());
         let columns = columns.map(|(column, field)| cast(column, field.data_type()));
-        batch_of(schema.clone(), columns.collect::<Result<_, _>>()?, batch.num_rows())
+        batch_of(
+            schema.clone(),
+            columns.collect::<Result<_, _>>()?,
+            batch.num_rows(),
+        )
     };
     let reader = FileReader::try_new(Cursor::new(content), None)?;
     reader.map(|batch| of_table(batch?)).collect()

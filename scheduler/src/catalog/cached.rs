@@ -77,14 +77,14 @@ impl SourceState {
     pub(crate) async fn of(catalog: &StatementCatalog, key: &RelationKey) -> Result<Self> {
         let source = catalog.reading_source_of(key.clone());
         source.open(key.clone()).await?;
-        Self::of_opened(&source).await
+        Self::of_opened(&source, None).await
     }
 
-    /// Looks at everything that a statement has opened.
+    /// Looks at everything that a statement has opened, except for one relation: the one that it creates.
     ///
     /// # Errors
     /// A source that cannot be read.
-    pub(crate) async fn of_opened(source: &StatementCatalog) -> Result<Self> {
+    pub(crate) async fn of_opened(source: &StatementCatalog, created: Option<&RelationKey>) -> Result<Self> {
         let mut state = Self {
             digest: Vec::new(),
             local: true,
@@ -92,7 +92,12 @@ impl SourceState {
         };
         let mut digest = Sha256::new();
         for (key, provider) in source.opened() {
-            let Some(relation) = source.version().relations.get(&key) else {
+            let Some(relation) = source
+                .version()
+                .relations
+                .get(&key)
+                .filter(|_| created != Some(&key))
+            else {
                 continue;
             };
             digest.update(definition_of(relation));

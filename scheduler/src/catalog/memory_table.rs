@@ -9,27 +9,29 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
+use super::table_options::{TableOptions, hash_probe};
+use crate::shards::holders;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
 use millpond_engine::shards::{Holders, ShardId, ShardSource, key_of, statistics};
 use millpond_proto::catalog::{MemoryTable as Stored, TableShard};
-use super::table_options::{TableOptions, hash_probe};
-use crate::shards::holders;
 
 /// Rows of a shard that a task of its own is worth.
 const PART_ROWS_MIN: u64 = 65_536;
@@ -72,7 +74,10 @@ impl MemoryTable {
         can_rebuild: bool,
     ) -> Result<Self, Error> {
         let is_there = |holder: &&String| present.contains(*holder);
-        let lost = stored.shards.iter().filter(|shard| !holders(shard).any(|holder| is_there(&holder)));
+        let lost = stored
+            .shards
+            .iter()
+            .filter(|shard| !holders(shard).any(|holder| is_there(&holder)));
         let schema = decode_schema(&stored.arrow_schema).map_err(Error::from_datafusion)?;
         Ok(Self {
             classes: classes_of(stored, &schema),
@@ -104,7 +109,10 @@ impl MemoryTable {
         let rows: u64 = self.lost.iter().map(|shard| shard.rows).sum();
         let comes_back = self.can_rebuild || self.lost.iter().all(|shard| !shard.snapshot.is_empty());
         let (code, hint) = if comes_back {
-            (Code::SHARD_MOVED, "it is being restored; run the statement again in a moment")
+            (
+                Code::SHARD_MOVED,
+                "it is being restored; run the statement again in a moment",
+            )
         } else {
             (
                 Code::TABLE_LOST,
@@ -172,7 +180,9 @@ impl MemoryTable {
         let mut files: Vec<Vec<PartitionedFile>> = vec![Vec::new(); count];
         for shard in shards.iter().map(|index| &self.shards[*index]) {
             let class = shard.bucket.and_then(|bucket| files.get_mut(bucket as usize));
-            class.map_or(Ok(()), |class| Part::whole(shard).file().map(|file| class.push(file)))?;
+            class.map_or(Ok(()), |class| {
+                Part::whole(shard).file().map(|file| class.push(file))
+            })?;
         }
         Ok(files.into_iter().map(FileGroup::new).collect())
     }
@@ -206,6 +216,28 @@ impl MemoryTable {
         }
         Ok(groups)
     }
+}
+
+/// Refuses a plan that reads a table which is not whole, before anybody has work with it.
+///
+/// # Errors
+/// As for [`MemoryTable::check_whole`].
+pub(crate) fn check_whole(plan: &LogicalPlan) -> Result<(), Error> {
+    let mut checked = Ok(());
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(table) = provider.downcast_ref::<MemoryTable>()
+        {
+            checked = table.check_whole();
+        }
+        Ok(match &checked {
+            Ok(()) => TreeNodeRecursion::Continue,
+            Err(_) => TreeNodeRecursion::Stop,
+        })
+    })
+    .map_err(Error::from_datafusion)?;
+    checked
 }
 
 /// How the rows of a table are distributed, if every shard is of one class and classes are found today as they were
@@ -362,7 +394,11 @@ mod tests {
             let shards = [0, 1, 2, 3, 4];
             let readers = table.readers(&shards);
             let groups = table.groups(&shards, &readers, wanted).unwrap();
-            let source = ShardSource::new(table.schema.clone(), table.places(&shards, readers).unwrap(), None);
+            let source = ShardSource::new(
+                table.schema.clone(),
+                table.places(&shards, readers).unwrap(),
+                None,
+            );
             let mut files = 0;
             for group in &groups {
                 let holders: HashSet<_> = group.files().iter().map(|file| source.holder_of(file)).collect();
@@ -453,7 +489,10 @@ mod tests {
             let table = MemoryTable::open("t", &stored, present, false).unwrap();
             table.check_whole().unwrap();
             let readers = table.readers(&[0, 1, 2]);
-            readers.into_iter().map(|readers| readers[0].clone()).collect::<Vec<_>>()
+            readers
+                .into_iter()
+                .map(|readers| readers[0].clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!(readers(&present(&["a:1", "b:1"])), ["a:1", "b:1", "a:1"]);
         assert_eq!(readers(&present(&["a:1"])), ["a:1", "a:1", "a:1"]);

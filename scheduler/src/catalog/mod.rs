@@ -23,6 +23,7 @@ mod table_options;
 
 pub(crate) use cached::Caches;
 pub(crate) use location::resolve_location;
+pub(crate) use memory_table::check_whole;
 pub(crate) use metadata::{Reads, what_is_read};
 pub(crate) use statement_catalog::{RelationKey, SessionFactory, StatementCatalog};
 pub(crate) use table_options::{Durable, Owner, TableOptions, checked};

@@ -130,9 +130,16 @@ impl StatementCatalog {
     /// The same version, but everything is read from its source, and names without a schema belong to
     /// `default_schema`. No table is open yet.
     pub(crate) fn reading_all_sources(&self, default_schema: &str) -> Arc<Self> {
-        let cached = self.version.relations.iter().filter(|(_, relation)| relation.cache.is_some());
+        let cached = self
+            .version
+            .relations
+            .iter()
+            .filter(|(_, relation)| relation.cache.is_some());
         let from_source = cached.map(|(key, _)| key.clone()).collect();
-        let config = self.config.clone().with_default_catalog_and_schema(CATALOG, default_schema);
+        let config = self
+            .config
+            .clone()
+            .with_default_catalog_and_schema(CATALOG, default_schema);
         self.reading_from(from_source, config)
     }
 
@@ -257,14 +264,19 @@ impl StatementCatalog {
             Some(RelationKind::Files(table)) => open_files(&self.session_state()?, name, table).await,
             Some(RelationKind::View(view)) => self.open_view(view).await,
             Some(RelationKind::Memory(table)) => {
-                self.open_rows(&(relation.schema.clone(), relation.name.clone()), table).await
+                self.open_rows(&(relation.schema.clone(), relation.name.clone()), table)
+                    .await
             }
             None => Err(Error::bug(format!("{name} is of a kind that this version does not know")).into()),
         }
     }
 
     /// Opens a table in memory, or a part of one.
-    pub(crate) async fn open_rows(&self, key: &RelationKey, table: &Stored) -> Result<Arc<dyn TableProvider>> {
+    pub(crate) async fn open_rows(
+        &self,
+        key: &RelationKey,
+        table: &Stored,
+    ) -> Result<Arc<dyn TableProvider>> {
         let present = self.present_executors().await;
         let rebuild = Task::Rebuild(key.clone());
         let can_rebuild = table.lineage.is_some() && !self.system.upkeep.has_failed(&rebuild);

@@ -274,10 +274,18 @@ impl SystemTables {
                         (replica as u64).into(),
                         shard.rows.into(),
                         shard.bytes.into(),
-                        number(|stored| if stored.disk_bytes > 0 { 0 } else { stored.bytes as u64 }),
+                        number(|stored| {
+                            if stored.disk_bytes > 0 {
+                                0
+                            } else {
+                                stored.bytes as u64
+                            }
+                        }),
                         number(|stored| stored.disk_bytes as u64),
                         number(|stored| stored.hits),
-                        Some(shard.snapshot.clone()).filter(|path| !path.is_empty()).into(),
+                        Some(shard.snapshot.clone())
+                            .filter(|path| !path.is_empty())
+                            .into(),
                     ]);
                 }
             }

@@ -22,7 +22,13 @@ const REPLICAS_MAX: u32 = 3;
 const PARTITIONS_MAX: usize = 4096;
 /// Hash classes of a table whose owner does not say how many.
 const DEFAULT_BUCKETS: u32 = 8;
-const COMMON: &[&str] = &["storage_level", "replicas", "partitions", "partition_by", "sort_by"];
+const COMMON: &[&str] = &[
+    "storage_level",
+    "replicas",
+    "partitions",
+    "partition_by",
+    "sort_by",
+];
 const OF_TABLES: &[&str] = &["durable"];
 const OF_CACHES: &[&str] = &["validate"];
 const STORAGE_LEVELS: &[&str] = &["memory", "memory_and_disk", "disk"];
@@ -94,7 +100,11 @@ impl TableOptions {
         let place = |name: &String| {
             let place = schema.index_of(name).ok();
             place.and_then(|place| u32::try_from(place).ok()).ok_or_else(|| {
-                let columns: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                let columns: Vec<_> = schema
+                    .fields()
+                    .iter()
+                    .map(|field| field.name().as_str())
+                    .collect();
                 Error::user(Code::UNKNOWN_COLUMN, format!("there is no column '{name}'"))
                     .with_hint(format!("the columns are {}", columns.join(", ")))
             })
@@ -129,7 +139,11 @@ pub(crate) fn checked(options: &[(String, String)], owner: Owner) -> Result<Hash
 }
 
 fn check(key: &str, value: &str, owner: Owner) -> Result<(), Error> {
-    let own = if owner == Owner::Cache { OF_CACHES } else { OF_TABLES };
+    let own = if owner == Owner::Cache {
+        OF_CACHES
+    } else {
+        OF_TABLES
+    };
     if !COMMON.contains(&key) && !own.contains(&key) {
         let there_are: Vec<&str> = COMMON.iter().chain(own).copied().collect();
         return Err(
@@ -137,7 +151,11 @@ fn check(key: &str, value: &str, owner: Owner) -> Result<(), Error> {
                 .with_hint(format!("the options are {}", there_are.join(", "))),
         );
     }
-    let number_up_to = |most: u32| value.parse().is_ok_and(|number: u32| (1..=most).contains(&number));
+    let number_up_to = |most: u32| {
+        value
+            .parse()
+            .is_ok_and(|number: u32| (1..=most).contains(&number))
+    };
     let remedy = match key {
         "storage_level" if STORAGE_LEVELS.contains(&value) => return Ok(()),
         "storage_level" => "write memory, memory_and_disk or disk",
@@ -152,9 +170,11 @@ fn check(key: &str, value: &str, owner: Owner) -> Result<(), Error> {
         _ if !columns(Some(value)).is_empty() => return Ok(()),
         _ => "write names of columns with commas between them",
     };
-    Err(
-        Error::user(Code::INVALID_SETTING, format!("'{value}' is no value for '{key}'")).with_hint(remedy),
+    Err(Error::user(
+        Code::INVALID_SETTING,
+        format!("'{value}' is no value for '{key}'"),
     )
+    .with_hint(remedy))
 }
 
 /// What today's hash function makes of some values: rows are found by it only as long as it stays the same.

@@ -74,7 +74,12 @@ impl World {
             };
             state.register_executor(executor(id), data).await.unwrap();
         }
-        let ours = || TaskDistributionPolicy::Custom(Arc::new(Locality::of_registered(state.clone(), Draining::default())));
+        let ours = || {
+            TaskDistributionPolicy::Custom(Arc::new(Locality::of_registered(
+                state.clone(),
+                Draining::default(),
+            )))
+        };
         Self {
             policy: policy.unwrap_or_else(ours),
             state,

@@ -49,7 +49,10 @@ impl Shards {
         .await;
         let failed: Vec<(String, Error)> = failed.into_iter().flatten().collect();
         let places = wanted.iter().map(|(shard, copies)| {
-            let made = copies.to.iter().filter(|to| failed.iter().all(|(target, _)| target != *to));
+            let made = copies
+                .to
+                .iter()
+                .filter(|to| failed.iter().all(|(target, _)| target != *to));
             ShardPlaces {
                 shard: shard.shard.clone(),
                 holders: copies.kept.iter().chain(made).cloned().collect(),

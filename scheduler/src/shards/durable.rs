@@ -44,7 +44,9 @@ impl SnapshotFolder {
     /// A store that refuses.
     pub(super) async fn delete(&self, snapshots: Vec<Snapshot>) -> Result<(), Error> {
         let folder = Path::from(FOLDER);
-        let paths = snapshots.iter().map(|snapshot| Path::from(format!("{folder}/{}", snapshot.path)));
+        let paths = snapshots
+            .iter()
+            .map(|snapshot| Path::from(format!("{folder}/{}", snapshot.path)));
         self.store.delete(paths.collect()).await
     }
 }

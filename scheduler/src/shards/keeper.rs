@@ -17,6 +17,7 @@ use millpond_proto::catalog::{
     Change, ChangeKind, MemoryTable, PlaceShards, Relation, RelationKind, ShardPlaces, TableShard,
 };
 use millpond_proto::plan::{SaveShards, ShardCopy};
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -51,8 +52,10 @@ pub(crate) struct Keeper {
     cluster: Cluster,
     log: Arc<CatalogLog>,
     upkeep: Arc<Queue>,
-    /// Until then an executor that is not there may only not have come back to this scheduler yet.
+    /// Until then an executor that was never there may only not have come back to this scheduler yet.
     patient_until: Instant,
+    /// Addresses of all executors that ever were there.
+    seen: Mutex<HashSet<String>>,
 }
 
 /// What the executors hold that are there.
@@ -63,19 +66,20 @@ struct Held {
 }
 
 impl Held {
-    fn has(&self, address: &str, shard: ShardId, patient: bool) -> Has {
+    /// `may_come`: whether an executor that is not there may yet come back.
+    fn has(&self, address: &str, shard: ShardId, may_come: impl Fn(&str) -> bool) -> Has {
         match self.shards.get(address) {
             Some(Some(held)) if held.iter().any(|stored| stored.id == shard) => Has::Yes,
             Some(Some(_)) => Has::No,
             Some(None) => Has::Unknown,
-            None if patient => Has::Unknown,
+            None if may_come(address) => Has::Unknown,
             None => Has::No,
         }
     }
 }
 
 impl Keeper {
-    /// For `patience` after its start, executors that are missing are waited for.
+    /// For `patience` after its start, executors that are missing are waited for, unless they were there already.
     pub(crate) fn new(
         shards: Shards,
         cluster: Cluster,
@@ -89,6 +93,7 @@ impl Keeper {
             log,
             upkeep,
             patient_until: Instant::now() + patience,
+            seen: Mutex::default(),
         }
     }
 
@@ -131,7 +136,10 @@ impl Keeper {
     /// Address of each executor, and whether it drains.
     async fn members(&self) -> Vec<(String, bool)> {
         let members = self.cluster.members().await;
-        members.into_iter().map(|member| (member.address, member.draining)).collect()
+        members
+            .into_iter()
+            .map(|member| (member.address, member.draining))
+            .collect()
     }
 
     async fn round(&self) -> Result<(), Error> {
@@ -163,9 +171,19 @@ impl Keeper {
             };
             let bytes = held.iter().flatten().map(|stored| stored.bytes as u64).sum();
             let (address, draining) = (member.address, member.draining);
-            (Member { address, draining, bytes }, held)
+            (
+                Member {
+                    address,
+                    draining,
+                    bytes,
+                },
+                held,
+            )
         });
         let answers = join_all(asked).await;
+        self.seen
+            .lock()
+            .extend(answers.iter().map(|(member, _)| member.address.clone()));
         // One that does not answer cannot take anything.
         let answering = answers.iter().filter(|(_, held)| held.is_some());
         Held {
@@ -244,10 +262,12 @@ impl Keeper {
     ) -> Result<(), Error> {
         let options = TableOptions::of(settings_of(relation));
         let patient = Instant::now() < self.patient_until;
+        let seen = self.seen.lock().clone();
+        let may_come = |address: &str| patient && !seen.contains(address);
         let (mut places, mut copies, mut lost) = (Vec::new(), Vec::new(), 0);
         for shard in &table.shards {
             let id: ShardId = shard.shard.parse()?;
-            let has = |address: &str| held.has(address, id, patient);
+            let has = |address: &str| held.has(address, id, may_come);
             match members.need(shard, has, options.replicas) {
                 Need::Nothing => {}
                 Need::Places(holders) => places.push(placed(shard, holders)),
@@ -288,14 +308,25 @@ impl Keeper {
         };
         let (places, failed) = self.shards.copy(&about, copies).await;
         let (schema, name, elapsed) = (&key.0, &key.1, start.elapsed());
-        tracing::info!(schema, table = name, shards = places.len(), ?elapsed, "copied shards");
+        tracing::info!(
+            schema,
+            table = name,
+            shards = places.len(),
+            ?elapsed,
+            "copied shards"
+        );
         if let Some(error) = failed {
             tracing::warn!(schema, table = name, %error, "copy shards");
         }
         places
     }
 
-    async fn commit(&self, key: &RelationKey, table: &MemoryTable, places: Vec<ShardPlaces>) -> Result<(), Error> {
+    async fn commit(
+        &self,
+        key: &RelationKey,
+        table: &MemoryTable,
+        places: Vec<ShardPlaces>,
+    ) -> Result<(), Error> {
         if places.is_empty() {
             return Ok(());
         }
@@ -343,7 +374,7 @@ impl Keeper {
         let mut by_holder: HashMap<&String, Vec<&TableShard>> = HashMap::new();
         for shard in table.shards.iter().filter(|shard| shard.snapshot.is_empty()) {
             let id: ShardId = shard.shard.parse()?;
-            let holder = holders(shard).find(|holder| held.has(holder, id, false) == Has::Yes);
+            let holder = holders(shard).find(|holder| held.has(holder, id, |_| false) == Has::Yes);
             if let Some(holder) = holder {
                 by_holder.entry(holder).or_default().push(shard);
             }
@@ -363,14 +394,19 @@ impl Keeper {
                 snapshots: folder.to_string(),
                 shards: wanted.collect::<Result<_, Error>>()?,
             };
-            self.shards.inner.connections.save_shards(holder, &request).await?;
+            self.shards
+                .inner
+                .connections
+                .save_shards(holder, &request)
+                .await?;
             let places = shards.iter().map(|shard| {
                 Ok(ShardPlaces {
                     snapshot: path(shard)?,
                     ..placed(shard, holders(shard).cloned().collect())
                 })
             });
-            self.commit(key, table, places.collect::<Result<_, Error>>()?).await?;
+            self.commit(key, table, places.collect::<Result<_, Error>>()?)
+                .await?;
         }
         Ok(())
     }

@@ -109,13 +109,15 @@ impl Members {
     fn choose(&mut self, shard: &TableShard, kept: &[String], count: usize) -> Vec<String> {
         let mut chosen: Vec<String> = Vec::new();
         for _ in 0..count {
-            let taken = |member: &&Member| !kept.contains(&member.address) && !chosen.contains(&member.address);
-            let home = self.home(shard).filter(|home| {
-                !kept.contains(home) && !chosen.contains(home)
-            });
+            let taken =
+                |member: &&Member| !kept.contains(&member.address) && !chosen.contains(&member.address);
+            let home = self
+                .home(shard)
+                .filter(|home| !kept.contains(home) && !chosen.contains(home));
             let least = || {
                 let free = self.active().filter(taken);
-                free.min_by_key(|member| member.bytes).map(|member| member.address.clone())
+                free.min_by_key(|member| member.bytes)
+                    .map(|member| member.address.clone())
             };
             let Some(next) = home.or_else(least) else { break };
             self.add(&next, shard.bytes);
@@ -135,8 +137,7 @@ impl Members {
     /// Moves of shards that were just written, each held by the executor that wrote it, so that all executors get
     /// about as much of the table. Gives the place of the shard in the list and its new holder.
     pub(crate) fn even_out(&self, shards: &[TableShard]) -> Vec<(usize, String)> {
-        let mut loads: Vec<(String, u64)> =
-            self.active().map(|member| (member.address.clone(), 0)).collect();
+        let mut loads: Vec<(String, u64)> = self.active().map(|member| (member.address.clone(), 0)).collect();
         let mut places: Vec<Option<usize>> = shards
             .iter()
             .map(|shard| loads.iter().position(|(address, _)| *address == shard.holder))
@@ -166,7 +167,11 @@ impl Members {
 }
 
 /// A shard whose move makes the fullest and the emptiest executor more alike, if they differ much.
-fn uneven(shards: &[TableShard], places: &[Option<usize>], loads: &[(String, u64)]) -> Option<(usize, usize)> {
+fn uneven(
+    shards: &[TableShard],
+    places: &[Option<usize>],
+    loads: &[(String, u64)],
+) -> Option<(usize, usize)> {
     let (most, least) = (
         (0..loads.len()).max_by_key(|place| loads[*place].1)?,
         (0..loads.len()).min_by_key(|place| loads[*place].1)?,
@@ -175,10 +180,11 @@ fn uneven(shards: &[TableShard], places: &[Option<usize>], loads: &[(String, u64
     if difference < UNEVEN_BYTES {
         return None;
     }
-    let movable = (0..shards.len()).filter(|index| {
-        places[*index] == Some(most) && (1..=difference / 2).contains(&shards[*index].bytes)
-    });
-    movable.max_by_key(|index| shards[*index].bytes).map(|index| (index, least))
+    let movable = (0..shards.len())
+        .filter(|index| places[*index] == Some(most) && (1..=difference / 2).contains(&shards[*index].bytes));
+    movable
+        .max_by_key(|index| shards[*index].bytes)
+        .map(|index| (index, least))
 }
 
 /// `HOST:PORT` of everybody who holds a shard, as the catalog says, best first.
@@ -241,15 +247,25 @@ mod tests {
     fn a_replica_takes_the_place_of_a_lost_holder_and_a_new_one_is_made() {
         let mut all = members(&[("b", false, 50), ("c", false, 5), ("d", false, 7)]);
         let lost = shard(&["a", "b"], "");
-        assert_eq!(all.need(&lost, there(&["b"]), 1), Need::Places(vec!["b".to_string()]));
+        assert_eq!(
+            all.need(&lost, there(&["b"]), 1),
+            Need::Places(vec!["b".to_string()])
+        );
         assert_eq!(all.need(&lost, there(&["b"]), 2), copies(&["b"], &["c"], &["b"]));
-        assert_eq!(all.need(&lost, there(&["b"]), 2), copies(&["b"], &["d"], &["b"]), "c has more now");
+        assert_eq!(
+            all.need(&lost, there(&["b"]), 2),
+            copies(&["b"], &["d"], &["b"]),
+            "c has more now"
+        );
     }
 
     #[test]
     fn without_a_replica_there_is_the_snapshot_or_the_shard_is_lost() {
         let mut all = members(&[("b", false, 0)]);
-        assert_eq!(all.need(&shard(&["a"], "w/s"), there(&[]), 1), copies(&[], &["b"], &[]));
+        assert_eq!(
+            all.need(&shard(&["a"], "w/s"), there(&[]), 1),
+            copies(&[], &["b"], &[])
+        );
         assert_eq!(all.need(&shard(&["a"], ""), there(&[]), 1), Need::Lost);
     }
 
@@ -264,7 +280,10 @@ mod tests {
     #[test]
     fn an_executor_that_drains_gives_its_shards_away() {
         let mut all = members(&[("a", true, 0), ("b", false, 0)]);
-        assert_eq!(all.need(&shard(&["a"], ""), there(&["a"]), 1), copies(&["a"], &["b"], &[]));
+        assert_eq!(
+            all.need(&shard(&["a"], ""), there(&["a"]), 1),
+            copies(&["a"], &["b"], &[])
+        );
     }
 
     #[test]
@@ -293,6 +312,9 @@ mod tests {
         let moves = all.even_out(&[of(40 << 20), of(40 << 20), of(40 << 20), of(40 << 20)]);
         assert_eq!(moves.len(), 2);
         assert!(moves.iter().all(|(_, to)| to == "b"));
-        assert!(all.even_out(&[of(400 << 20)]).is_empty(), "one shard cannot be divided");
+        assert!(
+            all.even_out(&[of(400 << 20)]).is_empty(),
+            "one shard cannot be divided"
+        );
     }
 }

@@ -30,9 +30,9 @@ use millpond_proto::catalog::{
 
 use self::columns::Columns;
 use super::frontend::Services;
+use super::memory::{self, Storing};
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::memory::{self, Storing};
 use super::{cache, run};
 use crate::catalog::{TableOptions, ddl};
 

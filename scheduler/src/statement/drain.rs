@@ -29,7 +29,10 @@ impl Frontend {
             if !members.iter().any(|member| member.id == drained.id) {
                 return Err(Error::new(
                     Code::EXECUTOR_LOST,
-                    format!("executor {} has ended before its shards were elsewhere", drained.id),
+                    format!(
+                        "executor {} has ended before its shards were elsewhere",
+                        drained.id
+                    ),
                 )
                 .with_hint("what it held comes back from replicas and snapshots"));
             }
@@ -37,7 +40,10 @@ impl Frontend {
                 services.cluster.set_draining(&drained.id, false);
                 return Err(Error::new(
                     Code::NO_EXECUTORS,
-                    format!("there is no other executor that could take the shards of {}", drained.id),
+                    format!(
+                        "there is no other executor that could take the shards of {}",
+                        drained.id
+                    ),
                 )
                 .with_hint("start another executor first"));
             }
@@ -59,7 +65,11 @@ impl Frontend {
     async fn find_executor(&self, name: &str) -> Result<Member, Error> {
         let members = self.services.cluster.members().await;
         let has_name = |member: &&Member| {
-            member.id == name || member.id.rsplit_once('-').is_some_and(|(stable, _)| stable == name)
+            member.id == name
+                || member
+                    .id
+                    .rsplit_once('-')
+                    .is_some_and(|(stable, _)| stable == name)
         };
         let found: Vec<&Member> = members.iter().filter(has_name).collect();
         match found.as_slice() {

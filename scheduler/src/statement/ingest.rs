@@ -29,9 +29,9 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::frontend::Services;
+use super::memory::{self, Storing};
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::memory::{self, Storing};
 use super::run;
 use crate::catalog::{TableOptions, ddl};
 use crate::cluster::wait_for_executors;

@@ -18,9 +18,10 @@ use datafusion::prelude::SessionContext;
 use millpond_engine::error::{Code, Error};
 use tokio::sync::mpsc;
 
-use super::constants;
 use super::frontend::{Services, shortened};
 use super::registry::Statement;
+use super::{adaptive, constants};
+use crate::catalog::check_whole;
 use crate::cluster::{Cluster, ordered_partitions, wait_for_executors};
 
 /// How often task counts are read while a job runs.
@@ -92,7 +93,9 @@ pub(super) async fn run(
         statement.start_running();
     }
     let present = services.cluster.executor_ids().await;
+    check_whole(plan)?;
     let plan = constants::for_cluster(plan.clone())?;
+    let context = adaptive::context_for(context, &plan)?;
     let name = if statement.name.is_empty() {
         shortened(&statement.sql)
     } else {

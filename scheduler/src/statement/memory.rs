@@ -90,7 +90,8 @@ pub(super) async fn create(
     let storing = Storing::table(&place.name, &schema, &options);
     storing.check()?;
     // Taken before the rows: if the source changes meanwhile, they cannot be computed again.
-    let lineage = upkeep::lineage(statement, context, command, &options).await?;
+    let key = (place.schema.clone(), place.name.clone());
+    let lineage = upkeep::lineage(statement, context, &key, command, &options).await?;
     let (shards, job, _write) = if is_empty {
         (Vec::new(), None, None)
     } else {

@@ -11,6 +11,7 @@
 //!    └───────────────────┴──────► Failed(error)     (a cancel or a deadline is a failure with its own code)
 //! ```
 
+mod adaptive;
 mod admission;
 mod alter;
 mod cache;

@@ -7,7 +7,9 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{DFSchema, ParamValues};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{DdlStatement, EmptyRelation, Expr, LogicalPlan, Statement as SessionStatement};
+use datafusion::logical_expr::{
+    DdlStatement, EmptyRelation, Expr, LogicalPlan, Statement as SessionStatement,
+};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
@@ -170,13 +172,18 @@ fn take_options(parsed: &mut ParsedStatement) -> Result<Options, Error> {
 
 fn key_and_value(option: &ast::SqlOption) -> Result<(String, String), Error> {
     let ast::SqlOption::KeyValue { key, value } = option else {
-        return Err(
-            Error::user(Code::INVALID_SETTING, format!("'{option}' is no option of a table"))
-                .with_hint("write the options of a table as WITH (key = 'value', ...)"),
-        );
+        return Err(Error::user(
+            Code::INVALID_SETTING,
+            format!("'{option}' is no option of a table"),
+        )
+        .with_hint("write the options of a table as WITH (key = 'value', ...)"));
     };
     let value = match value {
-        ast::Expr::Value(value) => value.value.clone().into_string().unwrap_or_else(|| value.to_string()),
+        ast::Expr::Value(value) => value
+            .value
+            .clone()
+            .into_string()
+            .unwrap_or_else(|| value.to_string()),
         other => other.to_string(),
     };
     Ok((key.value.clone(), value))
@@ -365,7 +372,13 @@ async fn dispatch(
             Ok(ResultSet::nothing())
         }
         LogicalPlan::Ddl(ref command) => {
-            let context = ddl_context(services, statement, &planned.catalog, &planned.state, &request.sql);
+            let context = ddl_context(
+                services,
+                statement,
+                &planned.catalog,
+                &planned.state,
+                &request.sql,
+            );
             if let DdlStatement::CreateMemoryTable(command) = command {
                 memory::create(services, statement, &context, command, options).await?;
             } else {

@@ -5,6 +5,7 @@
 //! unknown; only true deletes or updates.
 
 use datafusion::arrow::array::{Int64Array, RecordBatch};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::utils::COUNT_STAR_EXPANSION;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, lit, when};
@@ -39,6 +40,9 @@ pub(super) fn with_updates(plan: &LogicalPlan) -> Result<LogicalPlan, Error> {
         )
         .with_hint("write its answers into a table first, and UPDATE with a condition over that table"));
     }
+    if has_subquery(&predicate) {
+        return changed_and_unchanged(values, scan, predicate);
+    }
     let columns = scan.schema().columns();
     let chosen = values
         .iter()
@@ -58,6 +62,46 @@ pub(super) fn with_updates(plan: &LogicalPlan) -> Result<LogicalPlan, Error> {
         .project(chosen.map_err(Error::from_datafusion)?)
         .and_then(LogicalPlanBuilder::build)
         .map_err(Error::from_datafusion)
+}
+
+/// The rows that an `UPDATE` changes, and after them the others: a subquery can stand in a filter, but not beside the
+/// values.
+fn changed_and_unchanged(values: &[Expr], scan: &LogicalPlan, predicate: Expr) -> Result<LogicalPlan, Error> {
+    let columns = scan.schema().columns();
+    let named = |value: &Expr, name: &str| value.clone().unalias().alias(name);
+    let new: Vec<Expr> = values
+        .iter()
+        .zip(&columns)
+        .map(|(value, column)| named(value, &column.name))
+        .collect();
+    let old: Vec<Expr> = columns
+        .iter()
+        .map(|column| named(&Expr::Column(column.clone()), &column.name))
+        .collect();
+    let chosen = |condition: Expr, values: Vec<Expr>| {
+        LogicalPlanBuilder::from(scan.clone())
+            .filter(condition)
+            .and_then(|rows| rows.project(values))
+            .and_then(LogicalPlanBuilder::build)
+    };
+    let both = || {
+        let unchanged = chosen(predicate.clone().is_not_true(), old)?;
+        LogicalPlanBuilder::from(chosen(predicate.clone(), new)?)
+            .union(unchanged)?
+            .build()
+    };
+    both().map_err(Error::from_datafusion)
+}
+
+fn has_subquery(predicate: &Expr) -> bool {
+    let is_subquery = |part: &Expr| {
+        let subquery = matches!(
+            part,
+            Expr::InSubquery(_) | Expr::Exists(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_)
+        );
+        Ok(subquery)
+    };
+    predicate.exists(is_subquery).unwrap_or(true)
 }
 
 /// A query for the number of rows that an `UPDATE` changes.

@@ -199,7 +199,13 @@ async fn spread(
     }
     let mut replicas = Vec::new();
     for (index, shard) in shards.iter().enumerate() {
-        let has = |address: &str| if address == shard.holder { Has::Yes } else { Has::No };
+        let has = |address: &str| {
+            if address == shard.holder {
+                Has::Yes
+            } else {
+                Has::No
+            }
+        };
         if let Need::Copies(copies) = members.need(shard, has, storing.options.replicas) {
             replicas.push((index, copies));
         }

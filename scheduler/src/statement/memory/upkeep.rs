@@ -7,12 +7,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{CreateMemoryTable, DdlStatement, LogicalPlan, LogicalPlanBuilder};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
 use millpond_engine::session;
-use millpond_proto::catalog::{Change, ChangeKind, CommitShards, Lineage, MemoryTable, RelationKind, TableShard};
+use millpond_proto::catalog::{
+    Change, ChangeKind, CommitShards, Lineage, MemoryTable, RelationKind, TableShard,
+};
 
 use super::super::frontend::Services;
 use super::super::registry::Statement;
@@ -26,21 +29,39 @@ use crate::shards::{holders, is_small};
 pub(super) async fn lineage(
     statement: &Statement,
     context: &ddl::Context<'_>,
+    key: &RelationKey,
     command: &CreateMemoryTable,
     options: &TableOptions,
 ) -> Result<Option<Lineage>, Error> {
     let lasting = options.durable == Durable::Off
         && check_lasting(&command.input).is_ok()
-        && has_default_settings(statement);
+        && has_default_settings(statement)
+        && !reads(&command.input, key).map_err(Error::from_datafusion)?;
     if !lasting {
         return Ok(None);
     }
     let default_schema = context.catalog.default_schema();
-    let source = Source::read(context.catalog, context.sql, &default_schema).await?;
+    let source = Source::read(context.catalog, context.sql, &default_schema, key).await?;
     Ok(Some(Lineage {
         source: source.digest,
         default_schema,
     }))
+}
+
+/// True if a query reads a table.
+fn reads(query: &LogicalPlan, (schema, name): &RelationKey) -> datafusion::error::Result<bool> {
+    let mut found = false;
+    query.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let scanned = scan
+                .table_name
+                .clone()
+                .resolve(session::CATALOG, session::DEFAULT_SCHEMA);
+            found |= scanned.schema.as_ref() == schema && scanned.table.as_ref() == name;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }
 
 /// True if the session has no setting of its own that could change what a query answers.
@@ -49,7 +70,9 @@ fn has_default_settings(statement: &Statement) -> bool {
     let of_new = of_new.options().entries();
     let config = statement.session.config();
     let changed = config.options().entries().into_iter().filter(|entry| {
-        let same = of_new.iter().any(|new| new.key == entry.key && new.value == entry.value);
+        let same = of_new
+            .iter()
+            .any(|new| new.key == entry.key && new.value == entry.value);
         !same && !entry.key.starts_with("millpond.") && !entry.key.starts_with("datafusion.catalog.")
     });
     changed.count() == 0
@@ -63,15 +86,26 @@ struct Source {
 }
 
 impl Source {
-    async fn read(catalog: &StatementCatalog, definition: &str, default_schema: &str) -> Result<Self, Error> {
+    /// `key` is the table that is defined. Planning opens it too, if it is there.
+    async fn read(
+        catalog: &StatementCatalog,
+        definition: &str,
+        default_schema: &str,
+        key: &RelationKey,
+    ) -> Result<Self, Error> {
         let catalog = catalog.reading_all_sources(default_schema);
         let state = catalog.session_state().map_err(Error::from_datafusion)?;
         let (parsed, _) = run::parse_with_options(&state, definition)?;
-        let plan = state.statement_to_plan(parsed).await.map_err(Error::from_datafusion)?;
+        let plan = state
+            .statement_to_plan(parsed)
+            .await
+            .map_err(Error::from_datafusion)?;
         let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command)) = plan else {
             return Err(Error::bug("the stored definition of a table is no CREATE TABLE"));
         };
-        let state = SourceState::of_opened(&catalog).await.map_err(Error::from_datafusion)?;
+        let state = SourceState::of_opened(&catalog, Some(key))
+            .await
+            .map_err(Error::from_datafusion)?;
         Ok(Self {
             catalog,
             query: command.input.as_ref().clone(),
@@ -96,11 +130,14 @@ pub(in super::super) async fn rebuild(
     let Some(lineage) = &table.lineage else {
         return Ok(0);
     };
-    let source = Source::read(&catalog, &table.definition, &lineage.default_schema).await?;
+    let source = Source::read(&catalog, &table.definition, &lineage.default_schema, key).await?;
     if source.digest != lineage.source {
         return Err(Error::new(
             Code::TABLE_LOST,
-            format!("table {}.{} cannot be computed again: what it was made of has changed", key.0, key.1),
+            format!(
+                "table {}.{} cannot be computed again: what it was made of has changed",
+                key.0, key.1
+            ),
         )
         .with_hint("make the table again: CREATE OR REPLACE TABLE ... AS SELECT ..., or DROP it"));
     }
@@ -124,7 +161,12 @@ pub(in super::super) async fn compact(
     let Some(table) = table_of(&catalog, key) else {
         return Ok(0);
     };
-    let small: Vec<TableShard> = table.shards.iter().filter(|shard| is_small(shard)).cloned().collect();
+    let small: Vec<TableShard> = table
+        .shards
+        .iter()
+        .filter(|shard| is_small(shard))
+        .cloned()
+        .collect();
     let executors: HashSet<&String> = small.iter().flat_map(holders).collect();
     let (schema, options) = described(table)?;
     let options = TableOptions {
@@ -136,7 +178,10 @@ pub(in super::super) async fn compact(
         shards: small,
         ..table.clone()
     };
-    let provider = catalog.open_rows(key, &part).await.map_err(Error::from_datafusion)?;
+    let provider = catalog
+        .open_rows(key, &part)
+        .await
+        .map_err(Error::from_datafusion)?;
     let scan = LogicalPlanBuilder::scan(key.1.as_str(), provider_as_source(provider), None)
         .and_then(LogicalPlanBuilder::build)
         .map_err(Error::from_datafusion)?;
@@ -158,9 +203,7 @@ fn table_of<'a>(catalog: &'a StatementCatalog, key: &RelationKey) -> Option<&'a 
     }
 }
 
-fn described(
-    table: &MemoryTable,
-) -> Result<(datafusion::arrow::datatypes::SchemaRef, TableOptions), Error> {
+fn described(table: &MemoryTable) -> Result<(datafusion::arrow::datatypes::SchemaRef, TableOptions), Error> {
     let schema = decode_schema(&table.arrow_schema).map_err(Error::from_datafusion)?;
     Ok((schema, TableOptions::of(&table.settings)))
 }
@@ -181,6 +224,9 @@ async fn commit(
         remove,
         same_rows: true,
     });
-    services.catalog.commit(vec![Change { kind: Some(change) }]).await?;
+    services
+        .catalog
+        .commit(vec![Change { kind: Some(change) }])
+        .await?;
     Ok(())
 }
