@@ -32,7 +32,7 @@ pub fn binary() -> Result<PathBuf> {
 ///
 /// # Errors
 /// It is not built.
-pub fn command() -> Result<Command> {
+pub(crate) fn command() -> Result<Command> {
     let mut command = Command::new(binary()?);
     let of_tests = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MILLPOND_"));
     for (name, _) in of_tests {

@@ -9,7 +9,9 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use datafusion::catalog::information_schema::{INFORMATION_SCHEMA_TABLES, InformationSchemaProvider};
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, TableProvider,
+};
 use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result};
@@ -49,7 +51,7 @@ pub(crate) struct SessionFactory {
 impl SessionFactory {
     /// Makes a factory whose sessions run with `runtime`.
     pub(crate) fn new(runtime: Arc<RuntimeEnv>) -> Result<Self> {
-        let nothing = Arc::new(datafusion::catalog::MemoryCatalogProviderList::new());
+        let nothing = Arc::new(MemoryCatalogProviderList::new());
         Ok(Self {
             base: millpond_engine::session::session_state(
                 millpond_engine::session::session_config(),
@@ -73,10 +75,12 @@ impl SessionFactory {
         state
     }
 
-    /// The same state with a session id of its own, as Ballista wants it for each job.
+    /// The same state with a session id of its own, as Ballista wants it for each job, and without the catalog: the
+    /// plan of a job has its tables already, and Ballista keeps the state for minutes, with every shard of that version.
     pub(crate) fn of_job(state: &SessionState) -> Arc<SessionContext> {
         let state = SessionStateBuilder::new_from_existing(state.clone())
             .with_session_id(uuid::Uuid::new_v4().to_string())
+            .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
             .build();
         Arc::new(SessionContext::new_with_state(state))
     }

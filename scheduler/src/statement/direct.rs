@@ -108,7 +108,15 @@ pub(super) async fn query(
         }
     })
     .await?;
-    Ok(rows.map(|rows| ResultSet::stream(schema, rows)))
+    // The shards that are still to be read stay as long as the version of the statement does.
+    let catalog = planned.catalog.clone();
+    let pinned = |rows: Rows| {
+        rows.inspect(move |_| {
+            let _ = &catalog;
+        })
+        .boxed()
+    };
+    Ok(rows.map(|rows| ResultSet::stream(schema, pinned(rows))))
 }
 
 /// Runs a query as [`query`] does and answers its plan with the metrics of the operators.
