@@ -75,7 +75,7 @@ impl Options {
             memory_fraction: 0.7,
             storage_limit_bytes: None,
             work_dir: None,
-            shuffle_dir: Some(PathBuf::from("/dev/shm")),
+            shuffle_dir: None,
             shuffle_memory_bytes: None,
             drain_timeout: Duration::from_secs(30),
             heartbeat_interval: Duration::from_secs(2),
@@ -243,7 +243,7 @@ mod tests {
             ("executor.memory_fraction", "0.25"),
             ("executor.storage_limit", "512MiB"),
             ("executor.work_dir", "/var/tmp/work"),
-            ("executor.shuffle_dir", ""),
+            ("executor.shuffle_dir", "/dev/shm"),
             ("executor.shuffle_memory", "1GiB"),
             ("executor.drain_timeout", "5s"),
             ("cluster.heartbeat_interval", "1s"),
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(options.work_dir, Some(PathBuf::from("/var/tmp/work")));
         assert_eq!(
             (options.shuffle_dir, options.shuffle_memory_bytes),
-            (None, Some(1 << 30))
+            (Some(PathBuf::from("/dev/shm")), Some(1 << 30))
         );
         assert_eq!(options.drain_timeout, Duration::from_secs(5));
         assert_eq!(options.heartbeat_interval, Duration::from_secs(1));

@@ -114,8 +114,8 @@ async fn small_query_works(client: &Client) -> Result<()> {
 fn leftovers(disk: &Path) -> Result<Option<PathBuf>> {
     let mut folders = vec![work_dir(disk)];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)?.flatten() {
-            // What is gone between the two calls is no leftover.
+        // What is gone between two calls is no leftover.
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_dir() {
                 folders.push(entry.path());

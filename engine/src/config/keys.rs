@@ -120,9 +120,10 @@ registry! {
     EXECUTOR_STORAGE_LIMIT: Option<ByteSize> = "executor.storage_limit", "0", Node;
     /// Folder for intermediate results and data that does not fit into memory; empty is a new temporary folder.
     EXECUTOR_WORK_DIR: Option<PathBuf> = "executor.work_dir", "", Node;
-    /// Memory file system (tmpfs) in which tasks leave their results for the next stage, as far as there is room; the
-    /// rest goes to `executor.work_dir`. Empty, or a folder that is not in memory, puts all of them there.
-    EXECUTOR_SHUFFLE_DIR: Option<PathBuf> = "executor.shuffle_dir", "/dev/shm", Node;
+    /// Memory file system (tmpfs), such as `/dev/shm`, in which tasks leave their results for the next stage, as far as
+    /// there is room; the rest goes to `executor.work_dir`. Empty, or a folder that is not in memory, puts all of them
+    /// there.
+    EXECUTOR_SHUFFLE_DIR: Option<PathBuf> = "executor.shuffle_dir", "", Node;
     /// Most bytes of such results in memory. They are part of `executor.memory_limit`. 0 is an eighth of that limit; it
     /// is never more than half of what is free in `executor.shuffle_dir` when the executor starts.
     EXECUTOR_SHUFFLE_MEMORY: Option<ByteSize> = "executor.shuffle_memory", "0", Node;
@@ -136,10 +137,11 @@ registry! {
     CLUSTER_EXECUTOR_TIMEOUT: Duration = "cluster.executor_timeout", "6s", Node;
     /// How often the scheduler looks for silent executors.
     CLUSTER_REAPER_INTERVAL: Duration = "cluster.reaper_interval", "1s", Node;
-    /// How long a statement waits for a part of a table in memory that was lost with an executor and is being restored.
-    RECOVERY_TIMEOUT: Duration = "recovery.timeout", "60s", Node;
     /// Into how many parts a statement is divided; 0 is the number of tasks all executors together run at a time.
     CLUSTER_TARGET_PARTITIONS: Option<usize> = "cluster.target_partitions", "0", Node;
+
+    /// How long a statement waits for a part of a table in memory that was lost with an executor and is being restored.
+    RECOVERY_TIMEOUT: Duration = "recovery.timeout", "60s", Node;
 
     /// Folders of the local disk that statements may read and write, with everything below them. Empty allows none.
     STORAGE_LOCAL_ROOTS: Vec<String> = "storage.local_roots", "", Node;

@@ -128,9 +128,9 @@ pages! {
     }
 
     TABLE_LOST = 25, Resource, Never, "a table in memory has lost rows" {
-        happened: "A part of a table in memory was with an executor that is gone, so the table cannot be read.",
-        why: "The rows of a table in memory are with the executors only; this version keeps no second copy of them.",
-        remedy: "Make the table again with `CREATE OR REPLACE TABLE ... AS SELECT ...`, or drop it. Keep what must not be lost in files as well.",
+        happened: "A part of a table in memory was with an executor that is gone, and there is no other copy of it.",
+        why: "The table was created with `durable = 'off'` or on a cluster without lasting state, has no replica left, and its rows cannot be computed again: a statement has changed it, its query answers anew each time, or what it was made of has changed.",
+        remedy: "Make the table again with `CREATE OR REPLACE TABLE ... AS SELECT ...`, or drop it. Leave `durable` on, or give the table `replicas`, so that it comes back by itself.",
     }
     SHARD_MOVED = 26, Resource, Retry, "a part of a table in memory is not where it was" {
         happened: "The executors that held a part of a table in memory could not be read, and the statement could not be planned again by itself.",

@@ -115,7 +115,7 @@ impl<'a> Writer<'a> {
         self.statistics.add(&batch);
         self.batches.push(batch.num_rows());
         if self.level == StorageLevel::Disk {
-            self.to_disk()?;
+            self.go_to_disk()?;
         }
         match &mut self.target {
             Target::Disk(file) => file.write(&batch),
@@ -139,12 +139,12 @@ impl<'a> Writer<'a> {
             return Err(self.store.full(&self.table, bytes, refusal));
         }
         self.store.count_spilled();
-        let file = self.to_disk()?;
+        let file = self.go_to_disk()?;
         file.write(batch)
     }
 
     /// The file, into which the batches that are in memory are written first.
-    fn to_disk(&mut self) -> Result<&mut FileBeingWritten> {
+    fn go_to_disk(&mut self) -> Result<&mut FileBeingWritten> {
         if let Target::Memory { batches, .. } = &self.target {
             let folder = self.store.folder();
             let folder = folder.ok_or_else(|| internal_datafusion_err!("no folder for tables on disk"))?;
