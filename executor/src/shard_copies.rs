@@ -38,9 +38,9 @@ impl ShardCopies {
             if self.shards.store.contains(id) {
                 continue;
             }
-            match self.from_holders(request, wanted, id, &schema).await {
+            match self.copy_from_holders(request, wanted, id, &schema).await {
                 Err(error) if error.code == Code::SHARD_MOVED && !wanted.snapshot.is_empty() => {
-                    self.from_snapshot(request, wanted, id, &schema).await?;
+                    self.copy_from_snapshot(request, wanted, id, &schema).await?;
                 }
                 copied => copied?,
             }
@@ -48,7 +48,7 @@ impl ShardCopies {
         Ok(())
     }
 
-    async fn from_holders(
+    async fn copy_from_holders(
         &self,
         request: &CopyShards,
         wanted: &ShardCopy,
@@ -68,7 +68,7 @@ impl ShardCopies {
         self.put(request, id, schema, rows).await
     }
 
-    async fn from_snapshot(
+    async fn copy_from_snapshot(
         &self,
         request: &CopyShards,
         wanted: &ShardCopy,

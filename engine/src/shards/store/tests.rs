@@ -241,7 +241,8 @@ fn mixed(rows: usize) -> RecordBatch {
         Field::new("listed", words.clone(), true),
     ]);
     let texts = |different| -> ArrayRef {
-        let of = move |row: usize| (row % 5 > 0).then(|| format!("text number {}", row % different));
+        let of =
+            move |row: usize| (!row.is_multiple_of(5)).then(|| format!("text number {}", row % different));
         Arc::new(StringViewArray::from_iter((0..rows).map(of)))
     };
     let numbers = (0..rows as i64).map(|row| (row % 3 > 0).then_some(row));
