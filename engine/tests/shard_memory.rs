@@ -2,6 +2,8 @@
 //!
 //! One test, alone in its process, because it watches the allocator.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::alloc::System;
 use std::sync::Arc;
 

@@ -380,7 +380,7 @@ fn described(found: Option<&Cells>, expected: Option<&Cells>) -> String {
         rows.map_or("no such table".to_string(), |rows| format!("{} rows", rows.len()))
     };
     let only = |rows: Option<&Cells>, others: Option<&Cells>| -> Cells {
-        let missing = |row: &&Vec<String>| !others.is_some_and(|others| others.binary_search(row).is_ok());
+        let missing = |row: &&Vec<String>| others.is_none_or(|others| others.binary_search(row).is_err());
         let rows = rows.into_iter().flatten();
         rows.filter(missing).take(3).cloned().collect()
     };

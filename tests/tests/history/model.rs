@@ -64,6 +64,9 @@ impl Model {
     }
 }
 
+/// Whether a row is meant.
+pub(crate) type Test = Box<dyn Fn(&Row) -> bool>;
+
 /// Which rows a statement is about.
 #[derive(Debug, Clone)]
 pub(crate) enum Condition {
@@ -82,7 +85,7 @@ pub(crate) enum Condition {
 impl Condition {
     /// The condition as a function of a row, which is false where SQL says unknown; `None` if it names a table that is
     /// not there.
-    pub(crate) fn bound(&self, model: &Model) -> Option<Box<dyn Fn(&Row) -> bool>> {
+    pub(crate) fn bound(&self, model: &Model) -> Option<Test> {
         let condition = self.clone();
         if let Self::In(other) = self {
             let numbers: std::collections::HashSet<i64> =
