@@ -1,3 +1,5 @@
+//! Places of tasks, their limits and what is left of them, on a folder that stands for the memory file system.
+
 use tempfile::TempDir;
 
 use super::*;
