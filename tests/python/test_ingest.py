@@ -139,7 +139,7 @@ def test_columns_are_found_by_name_and_values_converted(cursor, table):
     [
         ({"id": ["one"]}, "column 'id' of table ingested is Int64"),
         ({"id": [1.5]}, "column 'id'"),
-        ({"id": [1], "nmae": ["x"]}, "did you mean 'name'"),
+        ({"id": [1], "names": ["x"]}, "did you mean 'name'"),
         ({"name": ["x"]}, "no column 'id'"),
         ({"id": [1, None]}, "column 'id' is NOT NULL"),
         ({"id": [1], "small": [70_000]}, "column 'small' cannot hold"),

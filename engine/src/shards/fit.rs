@@ -265,7 +265,7 @@ mod tests {
             (vec![("id", texts())], Code::TYPE_MISMATCH, "'id'"),
             (vec![("name", texts())], Code::TYPE_MISMATCH, "'id'"),
             (
-                vec![("id", ids()), ("nmae", texts())],
+                vec![("id", ids()), ("names", texts())],
                 Code::UNKNOWN_COLUMN,
                 "'name'",
             ),

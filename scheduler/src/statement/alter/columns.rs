@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn wrong_names_and_values_are_refused() {
-        let error = columns(true).rename("nmae", "x").unwrap_err();
+        let error = columns(true).rename("names", "x").unwrap_err();
         assert_eq!(error.code, Code::UNKNOWN_COLUMN);
         assert_eq!(error.hint.as_deref(), Some("did you mean 'name'?"));
         let error = columns(true).drop("zzzzzz", false).unwrap_err();
