@@ -51,6 +51,11 @@ const OF_JOBS: &[(&str, &str)] = &[
     ("datafusion.optimizer.prefer_hash_join", "true"),
     ("datafusion.optimizer.enable_round_robin_repartition", "true"),
 ];
+/// Most values of a join's build side that its filter at run time lists. Beyond them the filter looks into the build
+/// side's hash table, which another executor cannot: it would send all rows of its shards.
+const LISTED_VALUES_MAX: usize = 20_000;
+/// Their most bytes.
+const LISTED_BYTES_MAX: usize = 1 << 20;
 /// Settings of the executor, which makes these filters itself.
 const AT_RUN_TIME: &[(&str, &str)] = &[("datafusion.optimizer.enable_dynamic_filter_pushdown", "true")];
 
@@ -68,7 +73,24 @@ pub fn single_process(session: &SessionConfig, partitions: usize) -> Result<Sess
     optimizer.hash_join_single_partition_threshold = defaults.optimizer.hash_join_single_partition_threshold;
     optimizer.hash_join_single_partition_threshold_rows =
         defaults.optimizer.hash_join_single_partition_threshold_rows;
+    replace_default(
+        &mut optimizer.hash_join_inlist_pushdown_max_distinct_values,
+        defaults.optimizer.hash_join_inlist_pushdown_max_distinct_values,
+        LISTED_VALUES_MAX,
+    );
+    replace_default(
+        &mut optimizer.hash_join_inlist_pushdown_max_size,
+        defaults.optimizer.hash_join_inlist_pushdown_max_size,
+        LISTED_BYTES_MAX,
+    );
     Ok(config)
+}
+
+/// A user's own value stays.
+fn replace_default(value: &mut usize, default: usize, better: usize) {
+    if *value == default {
+        *value = better;
+    }
 }
 
 /// Makes the ticket of a plan that was planned with `config`.
