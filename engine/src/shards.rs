@@ -23,6 +23,7 @@ pub mod ingest;
 mod level;
 mod packed;
 mod parts;
+mod passing;
 mod read;
 mod reads;
 mod room;

@@ -10,15 +10,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::vec;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::FilterBuilder;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::internal_datafusion_err;
 use datafusion::common::pruning::PrunableStatistics;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::expressions::Column as ColumnExpr;
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::PhysicalExpr;
@@ -31,6 +28,7 @@ use millpond_proto::Message;
 use millpond_proto::plan::ShardTicket;
 
 use super::packed::Column;
+use super::passing::{Passing, Test};
 use super::shard::{Shard, ShardId, batch_of};
 
 /// Rows that a scan passes on at once; stored batches are larger.
@@ -171,7 +169,7 @@ impl Rows {
         let test = |predicate| Test::new(predicate, shard.schema());
         Ok(Self {
             schema: Arc::new(shard.schema().project(&read.columns)?),
-            test: read.predicate.clone().map(test).transpose()?,
+            test: read.predicate.as_ref().map(test).transpose()?,
             columns: read.columns.clone(),
             parts: parts.into_iter(),
             left: read.limit.unwrap_or(usize::MAX),
@@ -192,23 +190,25 @@ impl Rows {
             let unpacked = wanted.iter().map(Column::unpack).collect::<Result<_>>()?;
             return batch_of(self.schema.clone(), unpacked, rows.len()).map(Some);
         };
-        let tested: Vec<ArrayRef> = tested.iter().map(Column::unpack).collect::<Result<_>>()?;
-        let passed = FilterBuilder::new(&test.passed(&tested, rows.len())?)
-            .optimize()
-            .build();
+        let Passing {
+            rows: passed,
+            unpacked,
+        } = test.passing(tested, rows.len())?;
         if passed.count() == 0 {
             return Ok(None);
         }
-        let unpacked = self.columns.iter().zip(wanted);
-        let unpacked = unpacked.map(|(place, column)| {
-            let all = passed.count() == rows.len();
-            match test.columns.iter().position(|tested| tested == place) {
-                Some(place) if all => Ok(tested[place].clone()),
-                Some(place) => Ok(passed.filter(&tested[place])?),
+        let all = passed.count() == rows.len();
+        let rows_of = |place: &usize, column: &Column| {
+            let tested = test.columns.iter().position(|tested| tested == place);
+            match tested.and_then(|tested| unpacked[tested].as_ref()) {
+                Some(values) if all => Ok(values.clone()),
+                Some(values) => Ok(passed.filter(values)?),
                 None if all => column.unpack(),
                 None => column.filter(&passed)?.unpack(),
             }
-        });
+        };
+        let unpacked = self.columns.iter().zip(wanted);
+        let unpacked = unpacked.map(|(place, column)| rows_of(place, column));
         let unpacked = unpacked.collect::<Result<_>>()?;
         batch_of(self.schema.clone(), unpacked, passed.count()).map(Some)
     }
@@ -247,48 +247,6 @@ impl Iterator for Rows {
             }
         }
         None
-    }
-}
-
-/// A predicate over those columns of a table that it needs.
-struct Test {
-    predicate: Arc<dyn PhysicalExpr>,
-    /// Columns by their place in the table.
-    columns: Vec<usize>,
-    schema: SchemaRef,
-}
-
-impl Test {
-    /// Points the columns of a predicate over a table to their places among those that it needs.
-    fn new(predicate: Arc<dyn PhysicalExpr>, table: &SchemaRef) -> Result<Self> {
-        let mut columns: Vec<usize> = Vec::new();
-        let moved = predicate.transform(|expr| {
-            let Some(column) = expr.downcast_ref::<ColumnExpr>() else {
-                return Ok(Transformed::no(expr));
-            };
-            let known = columns.iter().position(|known| *known == column.index());
-            let place = known.unwrap_or_else(|| {
-                columns.push(column.index());
-                columns.len() - 1
-            });
-            let moved: Arc<dyn PhysicalExpr> = Arc::new(ColumnExpr::new(column.name(), place));
-            Ok(Transformed::yes(moved))
-        });
-        Ok(Self {
-            predicate: moved?.data,
-            schema: Arc::new(table.project(&columns)?),
-            columns,
-        })
-    }
-
-    /// Which rows pass.
-    fn passed(&self, columns: &[ArrayRef], rows: usize) -> Result<BooleanArray> {
-        let batch = batch_of(self.schema.clone(), columns.to_vec(), rows)?;
-        let passed = self.predicate.evaluate(&batch)?.into_array(rows)?;
-        let passed = passed.as_any().downcast_ref::<BooleanArray>();
-        passed
-            .cloned()
-            .ok_or_else(|| internal_datafusion_err!("a predicate that is not boolean"))
     }
 }
 
