@@ -8,6 +8,7 @@
 pub mod codec;
 pub mod config;
 pub mod connections;
+pub mod decode;
 pub mod direct;
 pub mod error;
 pub mod files;

@@ -21,6 +21,7 @@ mod file;
 mod fit;
 pub mod ingest;
 mod level;
+mod live;
 mod packed;
 mod parts;
 mod passing;
@@ -39,6 +40,7 @@ mod writer;
 
 pub use fit::{Fitting, plain_schema};
 pub use level::StorageLevel;
+pub use live::{Applied, LiveShard, Stalled, View};
 pub use parts::key_of;
 pub use read::ShardRead;
 pub use reads::ShardsRead;

@@ -62,7 +62,8 @@ impl Column {
         Ok(packed)
     }
 
-    fn plain(values: ArrayRef) -> Self {
+    /// A column as it is, which may share memory with others.
+    pub(super) fn plain(values: ArrayRef) -> Self {
         let coding = Coding::Plain;
         Self { values, coding }
     }

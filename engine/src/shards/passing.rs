@@ -39,6 +39,14 @@ pub(super) struct Passing {
 }
 
 impl Test {
+    /// A test that every row passes.
+    pub(super) fn nothing() -> Self {
+        Self {
+            columns: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
     pub(super) fn new(predicate: &Arc<dyn PhysicalExpr>, table: &Schema) -> Result<Self> {
         let mut conjuncts = split_conjunction(predicate);
         conjuncts.sort_by_key(|conjunct| turn_of(conjunct, table));
@@ -51,10 +59,15 @@ impl Test {
         Ok(Self { columns, steps })
     }
 
-    /// Tests `rows` rows; `packed` are the columns of the test.
-    pub(super) fn passing(&self, packed: &[Column], rows: usize) -> Result<Passing> {
+    /// Tests `rows` rows, or those of them that are alive; `packed` are the columns of the test.
+    pub(super) fn passing(
+        &self,
+        packed: &[Column],
+        rows: usize,
+        alive: Option<BooleanArray>,
+    ) -> Result<Passing> {
         let mut unpacked: Vec<Option<ArrayRef>> = vec![None; packed.len()];
-        let mut passed = BooleanArray::from(vec![true; rows]);
+        let mut passed = alive.unwrap_or_else(|| BooleanArray::from(vec![true; rows]));
         for step in &self.steps {
             let left = passed.true_count();
             if left == 0 {
@@ -218,7 +231,7 @@ mod tests {
         let test = Test::new(predicate, &rows.schema()).unwrap();
         let columns = test.columns.iter().map(|place| Column::pack(rows.column(*place)));
         let columns: Vec<Column> = columns.collect::<Result<_>>().unwrap();
-        let passing = test.passing(&columns, rows.num_rows()).unwrap();
+        let passing = test.passing(&columns, rows.num_rows(), None).unwrap();
         let whole = passing.unpacked.iter().map(Option::is_some).collect();
         (passing.rows.count(), whole)
     }

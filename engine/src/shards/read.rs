@@ -186,14 +186,17 @@ impl Rows {
             .map(|column| column.slice(rows))
             .collect();
         let (wanted, tested) = columns.split_at(self.columns.len());
-        let Some(test) = &self.test else {
+        let alive = self.shard.alive(batch, rows);
+        let nothing = Test::nothing();
+        let test = self.test.as_ref().or(alive.as_ref().map(|_| &nothing));
+        let Some(test) = test else {
             let unpacked = wanted.iter().map(Column::unpack).collect::<Result<_>>()?;
             return batch_of(self.schema.clone(), unpacked, rows.len()).map(Some);
         };
         let Passing {
             rows: passed,
             unpacked,
-        } = test.passing(tested, rows.len())?;
+        } = test.passing(tested, rows.len(), alive)?;
         if passed.count() == 0 {
             return Ok(None);
         }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::CompressionType;
 use datafusion::common::Statistics;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use super::file::{FileBeingWritten, IpcWriter, ShardFile, has_place_for};
 use super::level::StorageLevel;
+use super::live::Segment;
 use super::packed::Column;
 use super::room::Claim;
 use crate::error::Error;
@@ -76,8 +78,13 @@ pub(super) struct About {
 
 /// Where the rows are.
 pub(super) enum Contents {
-    Memory { batches: Vec<Vec<Column>>, claim: Claim },
+    Memory {
+        batches: Vec<Vec<Column>>,
+        claim: Claim,
+    },
     Disk(ShardFile),
+    /// Of a live table; their memory counts as that of the table.
+    Live(Vec<Segment>),
 }
 
 impl fmt::Debug for Shard {
@@ -126,14 +133,14 @@ impl Shard {
     pub fn bytes(&self) -> usize {
         match &self.contents {
             Contents::Memory { claim, .. } => claim.bytes(),
-            Contents::Disk(_) => 0,
+            Contents::Disk(_) | Contents::Live(_) => 0,
         }
     }
 
     /// Bytes of its file on disk; 0 if it is in memory.
     pub fn disk_bytes(&self) -> usize {
         match &self.contents {
-            Contents::Memory { .. } => 0,
+            Contents::Memory { .. } | Contents::Live(_) => 0,
             Contents::Disk(file) => file.bytes(),
         }
     }
@@ -142,6 +149,9 @@ impl Shard {
     pub fn decoded(&self) -> impl Iterator<Item = Result<RecordBatch>> + Send + '_ {
         let all: Vec<usize> = (0..self.schema().fields().len()).collect();
         self.about.batches.iter().enumerate().map(move |(index, rows)| {
+            if let Contents::Live(segments) = &self.contents {
+                return segments[index].decoded(self.schema());
+            }
             let columns = self.columns(index, &all)?;
             let columns = columns.iter().map(Column::unpack).collect::<Result<_>>()?;
             batch_of(self.schema().clone(), columns, *rows)
@@ -160,6 +170,18 @@ impl Shard {
                 .map(|column| batches[batch][*column].clone())
                 .collect()),
             Contents::Disk(file) => file.columns(batch, wanted),
+            Contents::Live(segments) => {
+                let columns = segments[batch].columns();
+                Ok(wanted.iter().map(|column| columns[*column].clone()).collect())
+            }
+        }
+    }
+
+    /// Which of some rows of a batch are there; `None`: all of them.
+    pub(super) fn alive(&self, batch: usize, rows: &Range<usize>) -> Option<BooleanArray> {
+        match &self.contents {
+            Contents::Live(segments) => segments[batch].alive(rows),
+            Contents::Memory { .. } | Contents::Disk(_) => None,
         }
     }
 

@@ -25,7 +25,7 @@ use millpond_proto::Message;
 const BOUND_BYTES_MAX: usize = 64;
 
 /// Statistics of a batch, without distinct values. Types without an order have no bounds.
-fn of_batch(batch: &RecordBatch) -> Statistics {
+pub(super) fn of_batch(batch: &RecordBatch) -> Statistics {
     let fields = batch.schema();
     let columns = batch.columns().iter().zip(fields.fields());
     Statistics {

@@ -1,0 +1,270 @@
+//! Messages of a topic become rows and changes of a table.
+//!
+//! A message is read twice. First its reader, one for each format, walks through the text and remembers where the
+//! values of columns are; nothing is built for what no column has. Then the values are made into the types of their
+//! columns. Only a message that passed both adds rows to the columns, so one that is bad leaves nothing behind.
+//!
+//! ```text
+//! Message -> Scanner -> Image (slots) -> Rows (cells, kinds) -> Column (builders) -> Changes
+//! ```
+//!
+//! Nothing here knows Kafka, offsets or tables in memory. Any bytes give rows, a skip or a [`Rejected`].
+
+mod canal;
+mod cell;
+mod change;
+mod column;
+mod csv;
+mod debezium;
+mod decimal;
+mod dms;
+mod format;
+mod image;
+mod json_row;
+mod key;
+mod maxwell;
+mod names;
+mod ogg;
+mod op;
+mod options;
+mod raw;
+mod rejected;
+mod rows;
+mod scanner;
+mod slot;
+mod target;
+mod time;
+mod unavailable;
+mod upsert;
+mod wanted;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+
+pub use change::{Changes, Kind, Message, Outcome, Skip, Table};
+pub use format::Format;
+pub use rejected::{Reason, Rejected};
+
+use cell::{Shape, Writing};
+use column::Column;
+use format::Name;
+use rows::Rows;
+use target::Target;
+
+/// Most bytes of messages between two takes; columns of text cannot hold more than twice as much.
+const BYTES_MAX: usize = 1 << 29;
+
+/// Reads the messages of one format.
+trait Reader: fmt::Debug + Send {
+    /// Reads a value that is there.
+    fn read(&mut self, text: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected>;
+
+    /// Reads a value that is null.
+    fn read_null(&mut self, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
+        rows.tombstone(message)
+    }
+
+    /// False if values are bytes and need not be UTF-8; then they are only in the message.
+    fn is_text(&self) -> bool {
+        true
+    }
+}
+
+/// Decodes messages of a topic partition, one by one, into rows of a table.
+#[derive(Debug)]
+pub struct Decoder {
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    reader: Box<dyn Reader>,
+    rows: Rows,
+    is_change_log: bool,
+    kinds: Vec<Kind>,
+    messages: Vec<u32>,
+    /// Messages since the last take.
+    pushed: u32,
+    /// Their bytes.
+    bytes: usize,
+}
+
+impl Decoder {
+    /// A decoder of messages for a table.
+    ///
+    /// # Errors
+    /// For users: what the table lacks, or a column that messages of this format cannot fill.
+    pub fn new(format: &Format, table: &Table) -> Result<Self, String> {
+        let columns = columns_of(table)?;
+        let targets = targets_of(table)?;
+        let name = format.name();
+        if format.is_change_log() && table.key.is_empty() {
+            return Err(format!(
+                "format '{name}' changes and deletes rows, so the table needs a PRIMARY KEY: declare the one of the source"
+            ));
+        }
+        let options = &format.options;
+        let writing = Writing {
+            decimals_in_base64: options.decimals_in_base64,
+            bytes: options.bytes,
+            unit: options.unit,
+        };
+        let mut rows = Rows::new(targets, table, writing, options);
+        let reader: Box<dyn Reader> = match format.name {
+            Name::Json => Box::new(json_row::Json::new(&rows)),
+            Name::Csv => Box::new(csv::Csv::new(options, &rows)),
+            Name::Raw => Box::new(raw::Raw::new(table)?),
+            Name::Debezium => Box::new(debezium::Debezium::new(options, &mut rows)),
+            Name::Maxwell => Box::new(maxwell::Maxwell::new(options, &rows)),
+            Name::Canal => Box::new(canal::Canal::new(options, &rows)),
+            Name::Ogg => Box::new(ogg::Ogg::new(options, &rows)),
+            Name::Dms => Box::new(dms::Dms::new(options, &rows)),
+            Name::Upsert => Box::new(upsert::Upsert::new(options, &mut rows)),
+            Name::Op => Box::new(op::Op::new(options, &mut rows)),
+        };
+        Ok(Self {
+            schema: nullable(&table.schema),
+            columns,
+            reader,
+            rows,
+            is_change_log: format.is_change_log(),
+            kinds: Vec::new(),
+            messages: Vec::new(),
+            pushed: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Decodes a message. After an error nothing of it is left.
+    ///
+    /// # Errors
+    /// What is wrong with the message.
+    pub fn push(&mut self, message: Message<'_>) -> Result<Outcome, Rejected> {
+        let index = self.pushed;
+        self.pushed = self.pushed.saturating_add(1);
+        self.rows.clear();
+        let bytes = message.value.map_or(0, <[u8]>::len) + message.key.map_or(0, <[u8]>::len);
+        if self.bytes + bytes > BYTES_MAX {
+            let detail = format!(
+                "{bytes} bytes do not fit behind the {} that wait to be taken",
+                self.bytes
+            );
+            return Err(Rejected::new(Reason::TooLarge, detail));
+        }
+        let value = message
+            .value
+            .filter(|value| !(self.is_change_log && is_null(value)));
+        let text = match value {
+            Some(value) if self.reader.is_text() => scanner::text_of(value)?,
+            _ => "",
+        };
+        let skip = match value {
+            Some(_) => self.reader.read(text, message, &mut self.rows)?,
+            None => self.reader.read_null(message, &mut self.rows)?,
+        };
+        if let Some(skip) = skip {
+            return Ok(Outcome::Skipped(skip));
+        }
+        self.bytes += bytes;
+        Ok(Outcome::Rows(self.append(text, index)))
+    }
+
+    /// Rows since the last take.
+    pub fn rows(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Takes all rows.
+    ///
+    /// # Errors
+    /// None that is known; columns are checked when they become arrays.
+    pub fn take(&mut self) -> Result<Changes, ArrowError> {
+        let arrays = self
+            .columns
+            .iter_mut()
+            .map(Column::take)
+            .collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.kinds.len()));
+        self.pushed = 0;
+        self.bytes = 0;
+        Ok(Changes {
+            rows: RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?,
+            kinds: std::mem::take(&mut self.kinds),
+            messages: std::mem::take(&mut self.messages),
+        })
+    }
+
+    /// Adds the rows of a message that is good.
+    fn append(&mut self, text: &str, index: u32) -> usize {
+        let added = self.rows.len();
+        let stock = self.rows.stock(text);
+        for row in self.rows.cells().chunks_exact(self.columns.len()) {
+            for (column, cell) in self.columns.iter_mut().zip(row) {
+                column.append(*cell, stock);
+            }
+        }
+        self.kinds.extend(self.rows.take_kinds());
+        self.messages.extend(std::iter::repeat_n(index, added));
+        added
+    }
+}
+
+/// True for what some writers put for a null.
+fn is_null(value: &[u8]) -> bool {
+    value.is_empty() || value.trim_ascii() == b"null"
+}
+
+fn columns_of(table: &Table) -> Result<Vec<Column>, String> {
+    if table.schema.fields().is_empty() {
+        return Err("the table has no columns that messages could fill: declare some".into());
+    }
+    if let Some(column) = table
+        .key
+        .iter()
+        .find(|column| **column >= table.schema.fields().len())
+    {
+        return Err(format!(
+            "the primary key has column {column}, which the table has not"
+        ));
+    }
+    let columns = table.schema.fields().iter().map(|field| {
+        Column::new(field.data_type()).ok_or_else(|| cannot_fill(field, &field.data_type().to_string()))
+    });
+    columns.collect()
+}
+
+fn targets_of(table: &Table) -> Result<Vec<Target>, String> {
+    let fields = table.schema.fields().iter().enumerate();
+    let targets = fields.map(|(column, field)| {
+        let is_key = table.key.contains(&column);
+        Ok(Target {
+            name: field.name().clone(),
+            type_name: field.data_type().to_string(),
+            shape: Shape::of(field.data_type()).map_err(|what| cannot_fill(field, &what))?,
+            is_required: is_key || !field.is_nullable(),
+            is_key,
+        })
+    });
+    targets.collect()
+}
+
+fn cannot_fill(field: &Field, what: &str) -> String {
+    let name = field.name();
+    format!(
+        "column '{name}' cannot be filled from messages: {what} is not known here; use a number, text, bytes, date, \
+         time or timestamp (nested values can be kept as text)"
+    )
+}
+
+fn nullable(schema: &Schema) -> SchemaRef {
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+#[cfg(test)]
+mod tests;

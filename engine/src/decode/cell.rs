@@ -1,0 +1,340 @@
+//! A value of a row in the type of its column, and how it is made from what a message says.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use jiff::tz::TimeZone;
+
+use super::decimal;
+use super::rejected::Rejected;
+use super::scanner::{Scanner, Scratch};
+use super::slot::{Piece, Slot, Texts};
+use super::time;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A value in the type of its column.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cell {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Unsigned(u64),
+    Float(f64),
+    Decimal(i128),
+    Text(Piece),
+    Word(&'static str),
+    /// Bytes by their place among those that were decoded.
+    Bytes(usize, usize),
+}
+
+impl Cell {
+    /// True if both are one value; they are of the same column.
+    pub(super) fn is_same(self, other: Self, stock: Stock<'_>) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(one), Self::Bool(other)) => one == other,
+            (Self::Int(one), Self::Int(other)) => one == other,
+            (Self::Unsigned(one), Self::Unsigned(other)) => one == other,
+            (Self::Float(one), Self::Float(other)) => one.total_cmp(&other).is_eq(),
+            (Self::Decimal(one), Self::Decimal(other)) => one == other,
+            (one, other) => one.bytes(stock).is_some() && one.bytes(stock) == other.bytes(stock),
+        }
+    }
+
+    fn bytes(self, stock: Stock<'_>) -> Option<&[u8]> {
+        match self {
+            Self::Text(piece) => Some(stock.texts.get(piece).as_bytes()),
+            Self::Word(word) => Some(word.as_bytes()),
+            Self::Bytes(start, end) => stock.bytes.get(start..end),
+            _ => None,
+        }
+    }
+}
+
+/// Where the cells of pending rows point to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stock<'a> {
+    pub(super) texts: Texts<'a>,
+    pub(super) bytes: &'a [u8],
+}
+
+/// Why a value does not fit its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misfit {
+    /// It is of another type.
+    Type,
+    /// It is too large or too small.
+    Range,
+}
+
+/// How bytes are written as a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Coding {
+    #[default]
+    Base64,
+    Hex,
+    /// A letter of ISO 8859-1 for each byte.
+    Latin1,
+}
+
+/// How the bytes and decimals of a format are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Writing {
+    /// Texts in decimal columns are base64 of an unscaled number, if they can be.
+    pub(super) decimals_in_base64: bool,
+    pub(super) bytes: Coding,
+    /// Unit of whole numbers in columns of times, if it is not that of the column.
+    pub(super) unit: Option<TimeUnit>,
+}
+
+/// What a column takes.
+#[derive(Debug, Clone)]
+pub(super) enum Shape {
+    Bool,
+    Int { min: i64, max: i64 },
+    Unsigned { max: u64 },
+    Float { is_single: bool },
+    Decimal { precision: u8, scale: u8 },
+    Text,
+    Bytes,
+    Date,
+    Time(TimeUnit),
+    Timestamp(TimeUnit, Option<TimeZone>),
+}
+
+impl Shape {
+    /// What a column of this type takes; an error names a part of the type that cannot be taken.
+    pub(super) fn of(data_type: &DataType) -> Result<Self, String> {
+        let int = |min, max| Self::Int { min, max };
+        Ok(match data_type {
+            DataType::Boolean => Self::Bool,
+            DataType::Int8 => int(i8::MIN.into(), i8::MAX.into()),
+            DataType::Int16 => int(i16::MIN.into(), i16::MAX.into()),
+            DataType::Int32 => int(i32::MIN.into(), i32::MAX.into()),
+            DataType::Int64 => int(i64::MIN, i64::MAX),
+            DataType::UInt8 => Self::Unsigned { max: u8::MAX.into() },
+            DataType::UInt16 => Self::Unsigned { max: u16::MAX.into() },
+            DataType::UInt32 => Self::Unsigned { max: u32::MAX.into() },
+            DataType::UInt64 => Self::Unsigned { max: u64::MAX },
+            DataType::Float32 => Self::Float { is_single: true },
+            DataType::Float64 => Self::Float { is_single: false },
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::Text,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Self::Bytes,
+            DataType::Date32 => Self::Date,
+            DataType::Time32(unit @ (TimeUnit::Second | TimeUnit::Millisecond))
+            | DataType::Time64(unit @ (TimeUnit::Microsecond | TimeUnit::Nanosecond)) => Self::Time(*unit),
+            DataType::Timestamp(unit, None) => Self::Timestamp(*unit, None),
+            DataType::Timestamp(unit, Some(zone)) => Self::Timestamp(*unit, time::zone_of_column(zone)?),
+            DataType::Decimal128(precision, scale) => Self::Decimal {
+                precision: *precision,
+                scale: u8::try_from(*scale).map_err(|_| data_type.to_string())?,
+            },
+            _ => return Err(data_type.to_string()),
+        })
+    }
+
+    /// Makes a cell of a slot. Decoded bytes go to `bytes`.
+    pub(super) fn cell(
+        &self,
+        slot: Slot,
+        texts: Texts<'_>,
+        writing: Writing,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Cell, Misfit> {
+        let (piece, is_text) = match (slot, self) {
+            (Slot::Absent | Slot::Null, _) => return Ok(Cell::Null),
+            (Slot::Bool(value), Self::Bool) => return Ok(Cell::Bool(value)),
+            (Slot::Bool(value), Self::Text) => return Ok(Cell::Word(if value { "true" } else { "false" })),
+            (Slot::Nested(piece), Self::Text) => return Ok(Cell::Text(piece)),
+            (Slot::Nested(piece), Self::Decimal { precision, scale }) => {
+                return variable_scale(texts.get(piece), *precision, *scale);
+            }
+            (Slot::Bool(_) | Slot::Nested(_), _) => return Err(Misfit::Type),
+            (Slot::Number(piece), _) => (piece, false),
+            (Slot::Text(piece), _) => (piece, true),
+        };
+        let text = texts.get(piece);
+        match self {
+            Self::Text => Ok(Cell::Text(piece)),
+            Self::Bool => boolean(text).map(Cell::Bool),
+            Self::Int { min, max } => int(text)
+                .and_then(|value| within(value, *min, *max))
+                .map(Cell::Int),
+            Self::Unsigned { max } => unsigned(text)
+                .and_then(|value| within(value, 0, *max))
+                .map(Cell::Unsigned),
+            Self::Float { is_single } => float(text, *is_single).map(Cell::Float),
+            Self::Decimal { precision, scale } if is_text && writing.decimals_in_base64 => {
+                let coded = text
+                    .len()
+                    .is_multiple_of(4)
+                    .then(|| BASE64.decode(text).ok())
+                    .flatten();
+                match coded {
+                    Some(coded) => digits(decimal::from_bytes(&coded)?, *precision),
+                    None => digits(decimal::parse(text, *scale)?.value, *precision),
+                }
+            }
+            Self::Decimal { precision, scale } => digits(decimal::parse(text, *scale)?.value, *precision),
+            Self::Bytes if !is_text => Err(Misfit::Type),
+            Self::Bytes => {
+                let start = bytes.len();
+                let decoded = match writing.bytes {
+                    Coding::Base64 => BASE64.decode_vec(text, bytes).ok(),
+                    Coding::Hex => hex(text, bytes),
+                    Coding::Latin1 => latin1(text, bytes),
+                };
+                decoded
+                    .map(|()| Cell::Bytes(start, bytes.len()))
+                    .ok_or(Misfit::Type)
+            }
+            Self::Date if is_text => time::date(text).map(|days| Cell::Int(days.into())),
+            Self::Date => int(text)
+                .and_then(|days| within(days, i32::MIN.into(), i32::MAX.into()))
+                .map(Cell::Int),
+            Self::Time(unit) => {
+                let value = if is_text {
+                    time::time_of_day(text, *unit)
+                } else {
+                    moment(text, writing.unit.unwrap_or(*unit), *unit)
+                };
+                let day = 86_400 * time::per_second(*unit);
+                value.and_then(|value| within(value, 0, day - 1)).map(Cell::Int)
+            }
+            Self::Timestamp(unit, _) if !is_text || is_whole(text) => {
+                moment(text, writing.unit.unwrap_or(*unit), *unit).map(Cell::Int)
+            }
+            Self::Timestamp(unit, zone) => time::timestamp(text, *unit, zone.as_ref()).map(Cell::Int),
+        }
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, Misfit> {
+    match text {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        _ if text.eq_ignore_ascii_case("true") => Ok(true),
+        _ if text.eq_ignore_ascii_case("false") => Ok(false),
+        _ => Err(Misfit::Type),
+    }
+}
+
+fn int(text: &str) -> Result<i64, Misfit> {
+    text.parse()
+        .or_else(|_| whole(text).and_then(|value| i64::try_from(value).map_err(|_| Misfit::Range)))
+}
+
+fn unsigned(text: &str) -> Result<u64, Misfit> {
+    text.parse()
+        .or_else(|_| whole(text).and_then(|value| u64::try_from(value).map_err(|_| Misfit::Range)))
+}
+
+/// A whole number that is written with a point or an exponent, or is too large.
+#[cold]
+fn whole(text: &str) -> Result<i128, Misfit> {
+    let number = decimal::parse(text, 0)?;
+    number.is_exact.then_some(number.value).ok_or(Misfit::Type)
+}
+
+fn float(text: &str, is_single: bool) -> Result<f64, Misfit> {
+    // The standard parser knows words such as "inf" too.
+    let is_number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E'));
+    if !is_number {
+        return Err(Misfit::Type);
+    }
+    let value = if is_single {
+        text.parse::<f32>().map(f64::from)
+    } else {
+        text.parse()
+    };
+    let value = value.map_err(|_| Misfit::Type)?;
+    value.is_finite().then_some(value).ok_or(Misfit::Range)
+}
+
+fn moment(text: &str, from: TimeUnit, to: TimeUnit) -> Result<i64, Misfit> {
+    match text.parse() {
+        Ok(value) => time::convert(value, from, to),
+        Err(_) => time::convert_fraction(text, from, to),
+    }
+}
+
+fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn within<T: PartialOrd>(value: T, min: T, max: T) -> Result<T, Misfit> {
+    if value < min || value > max {
+        return Err(Misfit::Range);
+    }
+    Ok(value)
+}
+
+fn digits(value: i128, precision: u8) -> Result<Cell, Misfit> {
+    let limit = 10u128.pow(u32::from(precision.min(38)));
+    if value.unsigned_abs() >= limit {
+        return Err(Misfit::Range);
+    }
+    Ok(Cell::Decimal(value))
+}
+
+fn hex(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    for pair in text.as_bytes().chunks_exact(2) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    Some(())
+}
+
+fn latin1(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
+    for letter in text.chars() {
+        bytes.push(u8::try_from(letter).ok()?);
+    }
+    Some(())
+}
+
+/// A number that brings its scale: `{"scale": 2, "value": "BNI="}`.
+#[cold]
+fn variable_scale(text: &str, precision: u8, scale: u8) -> Result<Cell, Misfit> {
+    let mut scratch = Scratch::default();
+    let mut scanner = Scanner::new(text, &mut scratch);
+    let (own_scale, value) = scale_and_value(&mut scanner).map_err(|_| Misfit::Type)?;
+    scanner.finish().map_err(|_| Misfit::Type)?;
+    let texts = Texts {
+        message: text,
+        scratch: &scratch.text,
+    };
+    let (Slot::Number(own_scale), Slot::Text(value)) = (own_scale, value) else {
+        return Err(Misfit::Type);
+    };
+    let own_scale: i32 = texts.get(own_scale).parse().map_err(|_| Misfit::Type)?;
+    let unscaled = BASE64.decode(texts.get(value)).map_err(|_| Misfit::Type)?;
+    let value = decimal::rescale(decimal::from_bytes(&unscaled)?, own_scale, i32::from(scale))?;
+    digits(value, precision)
+}
+
+fn scale_and_value(scanner: &mut Scanner<'_, '_>) -> Result<(Slot, Slot), Rejected> {
+    let (mut scale, mut value) = (Slot::Absent, Slot::Absent);
+    let pick = |name: &str| (name == "scale", name == "value");
+    let mut member = scanner.first(pick)?;
+    while let Some(which) = member {
+        match which {
+            (true, _) => scale = scanner.slot()?,
+            (_, true) => value = scanner.slot()?,
+            _ => scanner.skip()?,
+        }
+        member = scanner.next(pick)?;
+    }
+    Ok((scale, value))
+}

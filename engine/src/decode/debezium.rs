@@ -1,0 +1,165 @@
+//! The envelope of Debezium: `{"before", "after", "op", "source", ...}`, plain or as the payload beside its schema.
+
+use super::Reader;
+use super::change::{Message, Skip};
+use super::image::Image;
+use super::names::Names;
+use super::options::Options;
+use super::rejected::{Reason, Rejected, quote};
+use super::rows::{Absent, Before, Images, Rows};
+use super::scanner::Scanner;
+use super::slot::{Slot, Texts};
+use super::unavailable::Unavailable;
+
+/// Reads envelopes.
+#[derive(Debug)]
+pub(super) struct Debezium {
+    after: Image,
+    before: Image,
+}
+
+/// What an envelope says beside its rows.
+#[derive(Debug, Default)]
+struct Said {
+    op: Slot,
+    status: Slot,
+    has_ddl: bool,
+    /// True if there is a time.
+    has_time: bool,
+    /// True if there is a member that is not of a heartbeat.
+    has_other: bool,
+    /// True if the payload is null.
+    is_null: bool,
+}
+
+enum Member {
+    Before,
+    After,
+    Op,
+    Payload,
+    Status,
+    Ddl,
+    Time,
+    Schema,
+    Other,
+}
+
+impl Member {
+    fn of(name: &str) -> Self {
+        match name {
+            "before" => Self::Before,
+            "after" => Self::After,
+            "op" => Self::Op,
+            "payload" => Self::Payload,
+            "status" => Self::Status,
+            "ddl" => Self::Ddl,
+            "ts_ms" | "ts_us" | "ts_ns" => Self::Time,
+            "schema" => Self::Schema,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Debezium {
+    pub(super) fn new(options: &Options, rows: &mut Rows) -> Self {
+        rows.keep_unavailable(Unavailable::new(&options.unavailable));
+        Self {
+            after: rows.image(),
+            before: rows.image(),
+        }
+    }
+
+    fn walk(
+        &mut self,
+        scanner: &mut Scanner<'_, '_>,
+        names: &mut Names,
+        said: &mut Said,
+        in_payload: bool,
+    ) -> Result<(), Rejected> {
+        let mut member = scanner.first(Member::of)?;
+        while let Some(which) = member {
+            match which {
+                Member::Before => self.before.read(scanner, names)?,
+                Member::After => self.after.read(scanner, names)?,
+                Member::Op => said.op = scanner.slot()?,
+                Member::Status => said.status = scanner.slot()?,
+                Member::Payload if !in_payload && scanner.at_object()? => {
+                    self.walk(scanner, names, said, true)?;
+                }
+                Member::Payload if !in_payload => said.is_null = scanner.slot()?.is_null(),
+                Member::Ddl => {
+                    said.has_ddl = true;
+                    scanner.skip()?;
+                }
+                Member::Time => {
+                    said.has_time = true;
+                    scanner.skip()?;
+                }
+                Member::Schema => scanner.skip()?,
+                Member::Payload | Member::Other => {
+                    said.has_other = true;
+                    scanner.skip()?;
+                }
+            }
+            member = scanner.next(Member::of)?;
+        }
+        Ok(())
+    }
+
+    fn put(&self, before: Before, from: (Message<'_>, &str), rows: &mut Rows) -> Result<(), Rejected> {
+        if !self.after.is_present() {
+            return Err(Rejected::new(
+                Reason::MissingRow,
+                "member \"after\" is null or missing",
+            ));
+        }
+        let images = Images {
+            row: &self.after,
+            before: self.before.is_present().then_some(&self.before),
+            others: &[],
+        };
+        rows.put(images, Absent::BecomeNull, before, from)
+    }
+}
+
+impl Reader for Debezium {
+    fn read(&mut self, text: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
+        self.after.clear();
+        self.before.clear();
+        let mut said = Said::default();
+        let mut scanner = Scanner::new(text, &mut rows.scratch);
+        self.walk(&mut scanner, &mut rows.names, &mut said, false)?;
+        scanner.finish()?;
+        let texts = Texts {
+            message: text,
+            scratch: &rows.scratch.text,
+        };
+        let from = (message, text);
+        match said.op {
+            Slot::Text(op) => match texts.get(op) {
+                "c" | "r" => self.put(Before::Ignored, from, rows)?,
+                "u" => self.put(Before::Whole, from, rows)?,
+                "d" => rows.delete(&[&self.before, &self.after], from)?,
+                "t" => rows.truncate(),
+                "m" => return Ok(Some(Skip::LogicalMessage)),
+                op => {
+                    let detail = format!("member \"op\": expected c, r, u, d, t or m, found {}", quote(op));
+                    return Err(Rejected::new(Reason::UnknownOperation, detail));
+                }
+            },
+            _ if said.is_null => return rows.tombstone(message),
+            _ if said.has_ddl => return Ok(Some(Skip::Ddl)),
+            _ if is_transaction(said.status, texts) => return Ok(Some(Skip::Transaction)),
+            _ if said.has_time && !said.has_other => return Ok(Some(Skip::Heartbeat)),
+            _ => {
+                let detail = "member \"op\" is missing; flattened records are read by format 'upsert-json'";
+                return Err(Rejected::new(Reason::UnknownOperation, detail));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn is_transaction(status: Slot, texts: Texts<'_>) -> bool {
+    matches!(status, Slot::Text(piece) if matches!(texts.get(piece), "BEGIN" | "END"))
+}

@@ -1,0 +1,85 @@
+//! The row that the key of a message names.
+//!
+//! A key is an object with the key columns, the same inside of `{"schema", "payload"}`, or, for a key of one column,
+//! its value: as JSON, or as any text.
+
+use super::image::Image;
+use super::names::{Found, Names};
+use super::rejected::Rejected;
+use super::rows::Rows;
+use super::scanner::{Scanner, text_of};
+use super::slot::{Piece, Slot};
+
+/// Reads the key of a message.
+///
+/// # Errors
+/// A key that is no text.
+pub(super) fn read(key: Option<&[u8]>, image: &mut Image, rows: &mut Rows) -> Result<(), Rejected> {
+    image.clear();
+    let Some(key) = key else { return Ok(()) };
+    let text = text_of(key)?;
+    let start = rows.scratch.text.len();
+    if read_json(text, image, rows).is_ok() {
+        return Ok(());
+    }
+    image.clear();
+    rows.scratch.text.truncate(start);
+    let is_object = text.trim_start().starts_with('{');
+    if let ([column], false) = (rows.key.as_slice(), is_object) {
+        let piece = Piece::copy(text, &mut rows.scratch.text);
+        image.set(exactly(*column), Slot::Text(piece));
+    }
+    Ok(())
+}
+
+fn read_json(text: &str, image: &mut Image, rows: &mut Rows) -> Result<(), Rejected> {
+    let Rows {
+        names, scratch, key, ..
+    } = rows;
+    let mut scanner = Scanner::copying(text, scratch);
+    if scanner.at_object()? {
+        let mut member = scanner.first(|name| Member::of(name, names))?;
+        while let Some(which) = member {
+            match which {
+                Member::Column(found) => image.set(found, scanner.slot()?),
+                Member::Payload if scanner.at_object()? => image.read(&mut scanner, names)?,
+                Member::Payload => scalar(&mut scanner, image, key)?,
+                Member::Other => scanner.skip()?,
+            }
+            member = scanner.next(|name| Member::of(name, names))?;
+        }
+    } else {
+        scalar(&mut scanner, image, key)?;
+    }
+    scanner.finish()
+}
+
+enum Member {
+    Column(Found),
+    Payload,
+    Other,
+}
+
+impl Member {
+    /// Maxwell writes the columns of a key with `pk.` in front.
+    fn of(name: &str, names: &Names) -> Self {
+        let without_prefix = || name.strip_prefix("pk.").and_then(|name| names.lookup(name));
+        match names.lookup(name).or_else(without_prefix) {
+            Some(found) => Self::Column(found),
+            None if name == "payload" => Self::Payload,
+            None => Self::Other,
+        }
+    }
+}
+
+fn scalar(scanner: &mut Scanner<'_, '_>, image: &mut Image, key: &[usize]) -> Result<(), Rejected> {
+    match key {
+        [column] => image.set(exactly(*column), scanner.slot()?),
+        _ => scanner.skip()?,
+    }
+    Ok(())
+}
+
+pub(super) fn exactly(column: usize) -> Found {
+    Found { column, exact: true }
+}

@@ -1,0 +1,114 @@
+//! The options of formats and their values.
+
+use arrow::datatypes::TimeUnit;
+
+use super::cell::Coding;
+use super::format::{Name, one_of};
+
+const CODINGS: [(&str, Coding); 3] = [
+    ("base64", Coding::Base64),
+    ("hex", Coding::Hex),
+    ("latin1", Coding::Latin1),
+];
+
+/// What the options of a format say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Options {
+    /// Unit of whole numbers in columns of times.
+    pub(super) unit: Option<TimeUnit>,
+    pub(super) delimiter: u8,
+    /// A field of CSV that is null, unless it is in quotes.
+    pub(super) null: String,
+    /// Stands in Debezium for a value that did not change and is not known.
+    pub(super) unavailable: String,
+    /// Rows are named by the key of the message alone.
+    pub(super) key_only: bool,
+    /// Texts in decimal columns are base64 of bytes, as Debezium's `precise` has them.
+    pub(super) decimals_in_base64: bool,
+    pub(super) bytes: Coding,
+    /// Names of members; none stands for the usual ones.
+    pub(super) op_field: Option<String>,
+    pub(super) data_field: Option<String>,
+    pub(super) before_field: Option<String>,
+    pub(super) key_field: Option<String>,
+    pub(super) table_field: Option<String>,
+    /// Rows of other tables are passed over.
+    pub(super) table: Option<String>,
+}
+
+impl Options {
+    pub(super) fn of(name: Name) -> Self {
+        // Debezium writes times in the unit of their column, and so do its flattened records.
+        let unit = match name {
+            Name::Debezium | Name::Upsert => None,
+            _ => Some(TimeUnit::Millisecond),
+        };
+        Self {
+            unit,
+            delimiter: b',',
+            null: String::new(),
+            unavailable: "__debezium_unavailable_value".to_owned(),
+            key_only: false,
+            decimals_in_base64: name == Name::Debezium,
+            bytes: if name == Name::Canal {
+                Coding::Latin1
+            } else {
+                Coding::Base64
+            },
+            op_field: None,
+            data_field: None,
+            before_field: None,
+            key_field: None,
+            table_field: None,
+            table: None,
+        }
+    }
+
+    pub(super) fn set(&mut self, option: &str, value: &str) -> Result<(), String> {
+        let units = [
+            ("s", TimeUnit::Second),
+            ("ms", TimeUnit::Millisecond),
+            ("us", TimeUnit::Microsecond),
+            ("ns", TimeUnit::Nanosecond),
+        ];
+        match option {
+            "format.timestamp_unit" => self.unit = Some(one_of(option, value, &units)?),
+            "format.delimiter" => self.delimiter = delimiter(value)?,
+            "format.null" => value.clone_into(&mut self.null),
+            "format.unavailable_value" => value.clone_into(&mut self.unavailable),
+            "format.key_only" => self.key_only = one_of(option, value, &[("true", true), ("false", false)])?,
+            "format.decimals" => {
+                self.decimals_in_base64 = one_of(
+                    option,
+                    value,
+                    &[("precise", true), ("string", false), ("double", false)],
+                )?;
+            }
+            "format.binary" => self.bytes = one_of(option, value, &CODINGS)?,
+            "format.op_field" => self.op_field = Some(field(option, value)?),
+            "format.data_field" => self.data_field = Some(field(option, value)?),
+            "format.before_field" => self.before_field = Some(field(option, value)?),
+            "format.key_field" => self.key_field = Some(field(option, value)?),
+            "format.table_field" => self.table_field = Some(field(option, value)?),
+            _ => self.table = Some(field(option, value)?),
+        }
+        Ok(())
+    }
+}
+
+fn field(option: &str, value: &str) -> Result<String, String> {
+    if value.is_empty() {
+        return Err(format!("option '{option}' is empty: give a name"));
+    }
+    Ok(value.to_owned())
+}
+
+fn delimiter(value: &str) -> Result<u8, String> {
+    match value.as_bytes() {
+        _ if value == "\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Ok(*byte),
+        _ => Err(format!(
+            "option 'format.delimiter' is '{value}': give one character, or \\t for a tab"
+        )),
+    }
+}

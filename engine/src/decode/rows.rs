@@ -1,0 +1,267 @@
+//! The rows that a message asks for, before it is sure that all of it is good.
+//!
+//! A reader of a format brings images of rows here and says what happens to them. Here they get their key, from the
+//! message itself or from its key, and become cells in the types of the columns. Only when the whole message is read
+//! do the cells go into the columns; until then, forgetting the message is clearing two lists.
+
+mod cells;
+
+use super::cell::{Cell, Stock, Writing};
+use super::change::{Kind, Message, Skip, Table};
+use super::image::Image;
+use super::key;
+use super::names::Names;
+use super::options::Options;
+use super::rejected::{Reason, Rejected};
+use super::scanner::Scratch;
+use super::slot::{Piece, Texts};
+use super::target::Target;
+use super::unavailable::Unavailable;
+
+/// Most cells of the rows of one message.
+const CELLS_MAX: usize = 1 << 21;
+/// Most cells and bytes that are kept from one message to the next.
+const KEPT_MAX: usize = 1 << 16;
+
+/// The rows of one message.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) names: Names,
+    pub(super) scratch: Scratch,
+    pub(super) key: Vec<usize>,
+    targets: Vec<Target>,
+    writing: Writing,
+    unavailable: Option<Unavailable>,
+    key_only: bool,
+    /// The row that the key of the message names.
+    of_key: Image,
+    cells: Vec<Cell>,
+    bytes: Vec<u8>,
+    kinds: Vec<Kind>,
+}
+
+/// What a change says of a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Images<'i> {
+    /// The row as it is now.
+    pub(super) row: &'i Image,
+    /// The row as it was.
+    pub(super) before: Option<&'i Image>,
+    /// Other places where a key may be, in their order.
+    pub(super) others: &'i [&'i Image],
+}
+
+/// What a put does with columns that its row does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    BecomeNull,
+    Stay,
+}
+
+/// Whether the row as it was names another key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// It is not looked at.
+    Ignored,
+    /// If it has the whole key.
+    Whole,
+    /// It has only columns that changed.
+    Changed,
+}
+
+impl Rows {
+    pub(super) fn new(targets: Vec<Target>, table: &Table, writing: Writing, options: &Options) -> Self {
+        Self {
+            names: Names::new(targets.iter().map(|target| target.name.as_str())),
+            scratch: Scratch::default(),
+            key: table.key.clone(),
+            of_key: Image::new(targets.len()),
+            targets,
+            writing,
+            unavailable: None,
+            key_only: options.key_only,
+            cells: Vec::new(),
+            bytes: Vec::new(),
+            kinds: Vec::new(),
+        }
+    }
+
+    /// From now on columns with this value keep what they have.
+    pub(super) fn keep_unavailable(&mut self, unavailable: Unavailable) {
+        self.unavailable = Some(unavailable);
+    }
+
+    /// An image of a row of this table.
+    pub(super) fn image(&self) -> Image {
+        Image::new(self.targets.len())
+    }
+
+    /// How many columns there are.
+    pub(super) fn width(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Forgets the last message.
+    pub(super) fn clear(&mut self) {
+        self.scratch.clear();
+        self.cells.clear();
+        self.cells.shrink_to(KEPT_MAX);
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_MAX);
+        self.kinds.clear();
+    }
+
+    /// Cells by row, as many each as there are columns.
+    pub(super) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    pub(super) fn take_kinds(&mut self) -> std::vec::Drain<'_, Kind> {
+        self.kinds.drain(..)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    pub(super) fn stock<'a>(&'a self, message: &'a str) -> Stock<'a> {
+        Stock {
+            texts: Texts {
+                message,
+                scratch: &self.scratch.text,
+            },
+            bytes: &self.bytes,
+        }
+    }
+
+    /// A row is put, and one with an old key goes.
+    pub(super) fn put(
+        &mut self,
+        images: Images<'_>,
+        absent: Absent,
+        before: Before,
+        (message, text): (Message<'_>, &str),
+    ) -> Result<(), Rejected> {
+        let candidates = std::iter::once(images.row)
+            .chain(images.before)
+            .chain(images.others.iter().copied());
+        self.with_identity(candidates, message, |rows, identity| {
+            let start = rows.cells.len();
+            let kind = rows.push_put(images.row, identity, absent, text)?;
+            if before != Before::Ignored
+                && let Some(old) = images.before
+            {
+                rows.push_old_key(old, identity, before, start, text)?;
+            }
+            rows.kinds.push(kind);
+            rows.check_count()
+        })
+    }
+
+    /// The row that one of the images names goes.
+    pub(super) fn delete(
+        &mut self,
+        images: &[&Image],
+        (message, text): (Message<'_>, &str),
+    ) -> Result<(), Rejected> {
+        self.with_identity(images.iter().copied(), message, |rows, identity| {
+            let given = images.iter().find(|image| image.is_present());
+            rows.push_delete(identity, given.copied().unwrap_or(identity), text)
+        })
+    }
+
+    /// A message without a value: the row that its key names goes, if it names one.
+    pub(super) fn tombstone(&mut self, message: Message<'_>) -> Result<Option<Skip>, Rejected> {
+        let mut of_key = std::mem::take(&mut self.of_key);
+        let found = key::read(message.key, &mut of_key, self);
+        let pushed = match found {
+            Ok(()) if !self.key.is_empty() && of_key.has(&self.key) => {
+                self.push_delete(&of_key, &of_key, "").map(|()| None)
+            }
+            _ => Ok(Some(Skip::Tombstone)),
+        };
+        self.of_key = of_key;
+        pushed
+    }
+
+    /// All rows go.
+    pub(super) fn truncate(&mut self) {
+        self.cells
+            .resize(self.cells.len() + self.targets.len(), Cell::Null);
+        self.kinds.push(Kind::Truncate);
+    }
+
+    /// A row of one column is put.
+    pub(super) fn put_text(&mut self, text: &str) {
+        self.cells.push(Cell::Text(Piece::of_message(0, text.len())));
+        self.kinds.push(Kind::Put);
+    }
+
+    /// The same with bytes.
+    pub(super) fn put_bytes(&mut self, value: &[u8]) {
+        self.bytes.extend_from_slice(value);
+        self.cells.push(Cell::Bytes(0, value.len()));
+        self.kinds.push(Kind::Put);
+    }
+
+    /// The same with nothing.
+    pub(super) fn put_null(&mut self) -> Result<(), Rejected> {
+        if self.targets.iter().any(|target| target.is_required) {
+            let detail = "the message has no value, and the column is NOT NULL";
+            return Err(Rejected::new(Reason::NullValue, detail));
+        }
+        self.cells.push(Cell::Null);
+        self.kinds.push(Kind::Put);
+        Ok(())
+    }
+
+    /// Finds the first image that has the whole key, and the key of the message after them all.
+    fn with_identity<'i>(
+        &mut self,
+        candidates: impl Iterator<Item = &'i Image>,
+        message: Message<'_>,
+        then: impl FnOnce(&mut Self, &Image) -> Result<(), Rejected>,
+    ) -> Result<(), Rejected> {
+        let mut candidates = candidates.filter(|_| !self.key_only);
+        if let Some(image) = candidates.find(|image| image.has(&self.key)) {
+            return then(self, image);
+        }
+        let mut of_key = std::mem::take(&mut self.of_key);
+        let done = key::read(message.key, &mut of_key, self).and_then(|()| {
+            if of_key.has(&self.key) {
+                then(self, &of_key)
+            } else {
+                Err(self.missing_key(message, &of_key))
+            }
+        });
+        self.of_key = of_key;
+        done
+    }
+
+    fn check_count(&self) -> Result<(), Rejected> {
+        if self.cells.len() > CELLS_MAX {
+            let detail = format!("more than {} rows in a message", CELLS_MAX / self.width());
+            return Err(Rejected::new(Reason::TooLarge, detail));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn missing_key(&self, message: Message<'_>, of_key: &Image) -> Rejected {
+        let missing = self.key.iter().find(|column| !of_key.get(**column).is_set());
+        let name = missing.map_or("", |column| self.targets[*column].name.as_str());
+        let of_message = if message.key.is_some() {
+            "nor does the message key"
+        } else {
+            "and the message has no key"
+        };
+        let detail = if self.key_only {
+            format!("the message key has no value for key column {name:?}")
+        } else {
+            format!(
+                "no row of the message has the whole primary key, {of_message}: column {name:?} has no value"
+            )
+        };
+        Rejected::new(Reason::MissingKey, detail)
+    }
+}

@@ -1,0 +1,118 @@
+//! Images of rows become cells.
+
+use super::super::cell::Cell;
+use super::super::change::Kind;
+use super::super::image::Image;
+use super::super::rejected::Rejected;
+use super::super::slot::{Slot, Texts};
+use super::{Absent, Before, Rows};
+
+impl Rows {
+    pub(super) fn push_put(
+        &mut self,
+        row: &Image,
+        identity: &Image,
+        absent: Absent,
+        text: &str,
+    ) -> Result<Kind, Rejected> {
+        let mut kept: Option<Box<[bool]>> = None;
+        for column in 0..self.targets.len() {
+            let target = &self.targets[column];
+            let slot = if target.is_key {
+                identity.get(column)
+            } else {
+                row.get(column)
+            };
+            let stays = !target.is_key
+                && (absent == Absent::Stay && slot.is_absent() || self.is_unavailable(slot, text));
+            if stays {
+                kept.get_or_insert_with(|| vec![true; self.targets.len()].into())[column] = false;
+                self.cells.push(Cell::Null);
+                continue;
+            }
+            if target.is_required && !slot.is_set() {
+                return Err(target.missing());
+            }
+            let cell = self.cell(column, slot, text)?;
+            self.cells.push(cell);
+        }
+        Ok(kept.map_or(Kind::Put, Kind::Merge))
+    }
+
+    /// Puts the end of a row with an old key before the row that was pushed last, if the key is another one.
+    pub(super) fn push_old_key(
+        &mut self,
+        old: &Image,
+        new: &Image,
+        before: Before,
+        start: usize,
+        text: &str,
+    ) -> Result<(), Rejected> {
+        let says_key = match before {
+            _ if self.key_only => false,
+            Before::Ignored => false,
+            Before::Whole => old.has(&self.key),
+            Before::Changed => old.has_any(&self.key),
+        };
+        if !says_key || std::ptr::eq(old, new) {
+            return Ok(());
+        }
+        let mut row = vec![Cell::Null; self.targets.len()];
+        let mut differs = false;
+        for place in 0..self.key.len() {
+            let column = self.key[place];
+            let slot = old.get(column);
+            let cell = if slot.is_set() {
+                self.cell(column, slot, text)?
+            } else {
+                self.cells[start + column]
+            };
+            differs |= !cell.is_same(self.cells[start + column], self.stock(text));
+            row[column] = cell;
+        }
+        if differs {
+            self.cells.splice(start..start, row);
+            self.kinds.push(Kind::Rekey);
+        }
+        Ok(())
+    }
+
+    /// Columns that are not of the key are taken if they can be; a delete needs none of them.
+    pub(super) fn push_delete(
+        &mut self,
+        identity: &Image,
+        given: &Image,
+        text: &str,
+    ) -> Result<(), Rejected> {
+        for column in 0..self.targets.len() {
+            let cell = if self.targets[column].is_key {
+                self.cell(column, identity.get(column), text)?
+            } else if self.is_unavailable(given.get(column), text) {
+                Cell::Null
+            } else {
+                self.cell(column, given.get(column), text).unwrap_or(Cell::Null)
+            };
+            self.cells.push(cell);
+        }
+        self.kinds.push(Kind::Delete);
+        self.check_count()
+    }
+
+    fn cell(&mut self, column: usize, slot: Slot, text: &str) -> Result<Cell, Rejected> {
+        let texts = Texts {
+            message: text,
+            scratch: &self.scratch.text,
+        };
+        self.targets[column].cell(slot, texts, self.writing, &mut self.bytes)
+    }
+
+    fn is_unavailable(&self, slot: Slot, text: &str) -> bool {
+        self.unavailable.as_ref().is_some_and(|unavailable| {
+            let texts = Texts {
+                message: text,
+                scratch: &self.scratch.text,
+            };
+            unavailable.is(slot, texts)
+        })
+    }
+}

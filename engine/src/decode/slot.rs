@@ -1,0 +1,102 @@
+//! What a message says about a column, before the type of the column is looked at.
+//!
+//! A slot only remembers where in the message its text is, so slots live longer than messages and are used again for
+//! the next one. Texts with escapes are written out to a scratch text; the message key goes there too.
+
+/// What is said about one column.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Slot {
+    /// Nothing.
+    #[default]
+    Absent,
+    Null,
+    Bool(bool),
+    /// A number as it is written.
+    Number(Piece),
+    Text(Piece),
+    /// An object or a list as it is written.
+    Nested(Piece),
+}
+
+impl Slot {
+    pub(super) fn is_set(self) -> bool {
+        !matches!(self, Self::Absent | Self::Null)
+    }
+
+    pub(super) fn is_null(self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// Where its text is, if it is a text.
+    pub(super) fn text(self) -> Option<Piece> {
+        match self {
+            Self::Text(piece) => Some(piece),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_absent(self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+/// Where a text is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) in_scratch: bool,
+}
+
+impl Piece {
+    pub(super) fn of_message(start: usize, end: usize) -> Self {
+        Self::new(start, end, false)
+    }
+
+    /// Copies a text to the scratch text.
+    pub(super) fn copy(text: &str, scratch: &mut String) -> Self {
+        let start = scratch.len();
+        scratch.push_str(text);
+        Self::new(start, scratch.len(), true)
+    }
+
+    /// Lengths are checked when a message comes in, and the scratch text is no longer than key and value are.
+    #[expect(clippy::cast_possible_truncation, reason = "see above")]
+    fn new(start: usize, end: usize, in_scratch: bool) -> Self {
+        Self {
+            start: start as u32,
+            end: end as u32,
+            in_scratch,
+        }
+    }
+}
+
+/// The texts that pieces are of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Texts<'a> {
+    pub(super) message: &'a str,
+    pub(super) scratch: &'a str,
+}
+
+impl<'a> Texts<'a> {
+    pub(super) fn get(self, piece: Piece) -> &'a str {
+        let text = if piece.in_scratch {
+            self.scratch
+        } else {
+            self.message
+        };
+        text.get(piece.start as usize..piece.end as usize)
+            .unwrap_or_default()
+    }
+
+    /// A slot as it would be written, for errors.
+    pub(super) fn show(self, slot: Slot) -> &'a str {
+        match slot {
+            Slot::Absent => "nothing",
+            Slot::Null => "null",
+            Slot::Bool(true) => "true",
+            Slot::Bool(false) => "false",
+            Slot::Number(piece) | Slot::Text(piece) | Slot::Nested(piece) => self.get(piece),
+        }
+    }
+}

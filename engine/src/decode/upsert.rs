@@ -1,0 +1,135 @@
+//! A message is a row, and one without a value is the end of a row: compacted topics, and what Debezium writes when it
+//! flattens its records.
+
+use super::Reader;
+use super::change::{Message, Skip};
+use super::image::Image;
+use super::names::{Found, Names};
+use super::options::Options;
+use super::rejected::{Reason, Rejected};
+use super::rows::{Absent, Before, Images, Rows};
+use super::scanner::Scanner;
+use super::slot::{Slot, Texts};
+use super::unavailable::Unavailable;
+
+/// Reads rows whose key is mostly beside them.
+#[derive(Debug)]
+pub(super) struct Upsert {
+    row: Image,
+}
+
+/// What a row says beside its columns.
+#[derive(Debug, Default)]
+struct Said {
+    deleted: Slot,
+    op: Slot,
+    is_null: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Member {
+    Column(Found),
+    Deleted(Option<Found>),
+    Op(Option<Found>),
+    Payload,
+    Other,
+}
+
+impl Member {
+    fn of(name: &str, found: Option<Found>) -> Self {
+        match (name, found) {
+            ("__deleted", found) => Self::Deleted(found),
+            ("__op", found) => Self::Op(found),
+            (_, Some(found)) => Self::Column(found),
+            ("payload", None) => Self::Payload,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Upsert {
+    pub(super) fn new(options: &Options, rows: &mut Rows) -> Self {
+        rows.keep_unavailable(Unavailable::new(&options.unavailable));
+        Self { row: rows.image() }
+    }
+
+    fn walk(
+        &mut self,
+        scanner: &mut Scanner<'_, '_>,
+        names: &mut Names,
+        said: &mut Said,
+        in_payload: bool,
+    ) -> Result<(), Rejected> {
+        let mut place = 0;
+        let mut member = scanner.first(|name| Member::of(name, names.find(place, name)))?;
+        while let Some(which) = member {
+            match which {
+                Member::Column(found) => self.row.set(found, scanner.slot()?),
+                Member::Deleted(found) => {
+                    said.deleted = scanner.slot()?;
+                    self.set(found, said.deleted);
+                }
+                Member::Op(found) => {
+                    said.op = scanner.slot()?;
+                    self.set(found, said.op);
+                }
+                // A schema stands before it, so it is not the first.
+                Member::Payload if !in_payload && place == 1 && scanner.at_object()? => {
+                    self.walk(scanner, names, said, true)?;
+                }
+                Member::Payload if !in_payload && place == 1 => said.is_null = scanner.slot()?.is_null(),
+                Member::Payload | Member::Other => scanner.skip()?,
+            }
+            place += 1;
+            member = scanner.next(|name| Member::of(name, names.find(place, name)))?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, found: Option<Found>, slot: Slot) {
+        if let Some(found) = found {
+            self.row.set(found, slot);
+        }
+    }
+}
+
+impl Reader for Upsert {
+    fn read(&mut self, text: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
+        self.row.clear();
+        let mut said = Said::default();
+        let mut scanner = Scanner::new(text, &mut rows.scratch);
+        self.walk(&mut scanner, &mut rows.names, &mut said, false)?;
+        scanner.finish()?;
+        let texts = Texts {
+            message: text,
+            scratch: &rows.scratch.text,
+        };
+        if said.is_null {
+            return self.read_null(message, rows);
+        }
+        let op = texts.show(said.op);
+        if texts.show(said.deleted).eq_ignore_ascii_case("true") || op == "d" {
+            rows.delete(&[&self.row], (message, text))?;
+        } else if op == "t" {
+            rows.truncate();
+        } else {
+            let images = Images {
+                row: &self.row,
+                before: None,
+                others: &[],
+            };
+            rows.put(images, Absent::BecomeNull, Before::Ignored, (message, text))?;
+        }
+        Ok(None)
+    }
+
+    fn read_null(&mut self, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
+        match rows.tombstone(message)? {
+            Some(_) => {
+                let detail = "the message has no value, and its key names no row";
+                Err(Rejected::new(Reason::MissingKey, detail))
+            }
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Rows that follow a stream: those of one topic partition, which change while they are read.
+//!
+//! One writer has a [`LiveShard`] and applies batches of changes to it; each becomes a [`Segment`], in which rows that
+//! another change replaces or deletes are marked as dead. Nothing is changed in place that a reader may have: after
+//! every batch a new [`View`] is published, with the position in the topic partition that its rows amount to. A statement
+//! pins a view under a name of its own, and from then on it is a shard like any other to the rest of the engine.
+//!
+//! ```text
+//! changes ─► LiveShard: index, segments ─► View (rows, position) ─pin─► Shard in the ShardStore ◄─ scan
+//! ```
+
+mod index;
+mod keys;
+mod segment;
+mod shard;
+mod view;
+
+pub use shard::{Applied, LiveShard, Stalled};
+pub use view::View;
+
+pub(super) use segment::Segment;

@@ -1,0 +1,206 @@
+//! An immutable batch of rows of a live shard, and which of them are still there.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use datafusion::arrow::buffer::{BooleanBuffer, Buffer};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
+use datafusion::error::Result;
+
+use crate::shards::packed::Column;
+use crate::shards::room::Claim;
+use crate::shards::shard::batch_of;
+use crate::shards::statistics::of_batch;
+
+const WORD_BITS: usize = u64::BITS as usize;
+
+/// Rows that are there no more, a bit for each. Copied before it is changed while a reader has it.
+#[derive(Clone)]
+pub(super) struct Dead {
+    words: Vec<u64>,
+    count: usize,
+}
+
+impl Dead {
+    pub(super) fn none(rows: usize) -> Self {
+        Self {
+            words: vec![0; rows.div_ceil(WORD_BITS)],
+            count: 0,
+        }
+    }
+
+    pub(super) fn kill(&mut self, row: usize) {
+        let (word, bit) = (&mut self.words[row / WORD_BITS], 1 << (row % WORD_BITS));
+        self.count += usize::from(*word & bit == 0);
+        *word |= bit;
+    }
+
+    fn bytes(&self) -> usize {
+        self.words.len() * size_of::<u64>()
+    }
+
+    /// True for the rows that are still there.
+    fn alive(&self, rows: &Range<usize>) -> BooleanArray {
+        let words = rows.start / WORD_BITS..rows.end.div_ceil(WORD_BITS);
+        let alive: Vec<u64> = self.words[words].iter().map(|word| !word).collect();
+        let bits = BooleanBuffer::new(Buffer::from_vec(alive), rows.start % WORD_BITS, rows.len());
+        BooleanArray::from(bits)
+    }
+}
+
+/// See the module. A copy shares the rows; one that was given to a reader stays as it is.
+#[derive(Clone)]
+pub(in crate::shards) struct Segment {
+    id: u32,
+    rows: usize,
+    columns: Arc<Vec<Column>>,
+    /// Of all rows, dead ones too.
+    statistics: Arc<Statistics>,
+    dead: Option<Arc<Dead>>,
+    packed: bool,
+    _claim: Arc<Claim>,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment")
+            .field("id", &self.id)
+            .field("rows", &self.rows)
+            .field("live_rows", &self.live_rows())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rows for a segment, in the form they will have, to be put there when there is memory for them.
+pub(super) struct Prepared {
+    rows: usize,
+    columns: Vec<Column>,
+    statistics: Statistics,
+    packed: bool,
+}
+
+impl Prepared {
+    /// Packing takes time and is for rows that stay together for long.
+    pub(super) fn new(rows: &RecordBatch, packed: bool) -> Result<Self> {
+        let column = |column: &ArrayRef| match packed {
+            true => Column::pack(column),
+            false => Ok(Column::plain(column.clone())),
+        };
+        Ok(Self {
+            rows: rows.num_rows(),
+            columns: rows.columns().iter().map(column).collect::<Result<_>>()?,
+            statistics: of_batch(rows),
+            packed,
+        })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.columns.iter().map(Column::bytes).sum::<usize>() + size_of::<Segment>() + size_of::<Statistics>()
+    }
+
+    pub(super) fn segment(self, id: u32, dead: Dead, claim: Claim) -> Segment {
+        Segment {
+            id,
+            rows: self.rows,
+            columns: Arc::new(self.columns),
+            statistics: Arc::new(self.statistics),
+            dead: (dead.count > 0).then(|| Arc::new(dead)),
+            packed: self.packed,
+            _claim: Arc::new(claim),
+        }
+    }
+}
+
+impl Segment {
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Rows that it has, dead ones too.
+    pub(in crate::shards) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(in crate::shards) fn live_rows(&self) -> usize {
+        self.rows - self.dead.as_ref().map_or(0, |dead| dead.count)
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        self.packed
+    }
+
+    pub(in crate::shards) fn bytes(&self) -> usize {
+        let dead = self.dead.as_ref().map_or(0, |dead| dead.bytes());
+        self.columns.iter().map(Column::bytes).sum::<usize>() + dead
+    }
+
+    pub(in crate::shards) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Of the rows as they are stored, for a scan that passes whole segments over.
+    pub(in crate::shards) fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
+    }
+
+    /// Of the rows that are there, for a planner: a bound or a number of nulls may be that of a dead row.
+    pub(super) fn live_statistics(&self) -> Statistics {
+        let mut live = self.statistics.as_ref().clone();
+        if self.dead.is_some() {
+            live = live.to_inexact();
+            live.num_rows = Precision::Exact(self.live_rows());
+            for column in &mut live.column_statistics {
+                column.null_count = Precision::Absent;
+            }
+        }
+        live
+    }
+
+    pub(super) fn kill(&mut self, row: usize) {
+        let dead = self.dead.get_or_insert_with(|| Arc::new(Dead::none(self.rows)));
+        Arc::make_mut(dead).kill(row);
+    }
+
+    /// Which of some rows are there; `None`: all of them.
+    pub(in crate::shards) fn alive(&self, rows: &Range<usize>) -> Option<BooleanArray> {
+        self.dead.as_ref().map(|dead| dead.alive(rows))
+    }
+
+    /// A column of all rows, dead ones too.
+    pub(super) fn column(&self, place: usize) -> Result<ArrayRef> {
+        self.columns[place].unpack()
+    }
+
+    /// The rows that are there.
+    pub(in crate::shards) fn decoded(&self, schema: &SchemaRef) -> Result<RecordBatch> {
+        let columns = self.columns.iter().map(Column::unpack).collect::<Result<_>>()?;
+        let all = batch_of(schema.clone(), columns, self.rows)?;
+        match self.alive(&(0..self.rows)) {
+            Some(alive) => Ok(filter_record_batch(&all, &alive)?),
+            None => Ok(all),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_there_in_any_range() {
+        let mut dead = Dead::none(200);
+        let killed = [0, 63, 64, 130, 130, 199];
+        killed.iter().for_each(|row| dead.kill(*row));
+        assert_eq!(dead.count, 5);
+        for range in [0..200, 60..70, 64..128, 129..131, 199..200, 5..5] {
+            let alive = dead.alive(&range);
+            let expected: Vec<bool> = range.map(|row| !killed.contains(&row)).collect();
+            assert_eq!(alive, BooleanArray::from(expected));
+        }
+    }
+}
