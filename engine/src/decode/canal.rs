@@ -11,7 +11,7 @@ use super::options::Options;
 use super::rejected::{Reason, Rejected, quote};
 use super::rows::{Absent, Before, Images, Rows};
 use super::scanner::Scanner;
-use super::slot::{Slot, Texts};
+use super::slot::Slot;
 use super::wanted::Wanted;
 
 /// Reads changes of Canal.
@@ -140,14 +140,12 @@ impl Canal {
 impl Reader for Canal {
     fn read(&mut self, text: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
         let said = self.walk(text, rows)?;
-        let texts = Texts {
-            message: text,
-            scratch: &rows.scratch.text,
-        };
+        let texts = rows.texts(text);
         let kind = texts.show(said.kind);
         let is = |word: &str| kind.eq_ignore_ascii_case(word);
-        let name = |slot: Slot| slot.text().map(|piece| texts.get(piece));
-        let is_wanted = self.wanted.takes(name(said.database), name(said.table));
+        let is_wanted = self
+            .wanted
+            .takes(texts.text(said.database), texts.text(said.table));
         let from = (message, text);
         if is("TRUNCATE") && is_wanted {
             rows.truncate();

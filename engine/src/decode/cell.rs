@@ -1,9 +1,9 @@
 //! A value of a row in the type of its column, and how it is made from what a message says.
 
-use arrow::datatypes::{DataType, TimeUnit};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use jiff::tz::TimeZone;
 
 use super::decimal;
@@ -285,7 +285,8 @@ fn digits(value: i128, precision: u8) -> Result<Cell, Misfit> {
     Ok(Cell::Decimal(value))
 }
 
-fn hex(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
+/// Bytes that are written as pairs of hexadecimal digits.
+pub(super) fn hex(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
     if !text.len().is_multiple_of(2) {
         return None;
     }

@@ -1,7 +1,7 @@
 //! What goes into a decoder and what comes out of it.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 
 /// A message as it lies in a topic partition.
 #[derive(Debug, Clone, Copy)]

@@ -1,13 +1,13 @@
 //! Columns of rows that grow, one builder for each.
 
-use arrow::array::{
+use datafusion::arrow::array::{
     ArrayBuilder, ArrayRef, BinaryBuilder, BinaryViewBuilder, BooleanBuilder, Decimal128Builder,
     Float32Builder, Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder,
     LargeBinaryBuilder, LargeStringBuilder, StringBuilder, StringViewBuilder, UInt8Builder, UInt16Builder,
     UInt32Builder, UInt64Builder, make_array,
 };
-use arrow::datatypes::DataType;
-use arrow::error::ArrowError;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::error::ArrowError;
 
 use super::cell::{Cell, Stock};
 
@@ -98,11 +98,7 @@ impl Column {
         })
     }
 
-    /// Adds a cell that was made for the type of this column.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "cells are checked against the range of their column when they are made"
-    )]
+    /// Adds a cell that was made for the type of this column, and so is within its range.
     pub(super) fn append(&mut self, cell: Cell, stock: Stock<'_>) {
         let text = |piece| stock.texts.get(piece);
         let bytes = |start, end| stock.bytes.get(start..end).unwrap_or_default();

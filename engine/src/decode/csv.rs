@@ -6,7 +6,7 @@ use super::image::Image;
 use super::key;
 use super::options::Options;
 use super::rejected::{Reason, Rejected};
-use super::rows::{Absent, Before, Images, Rows};
+use super::rows::Rows;
 use super::slot::{Piece, Slot};
 
 /// Reads rows that are lines.
@@ -71,12 +71,7 @@ impl Reader for Csv {
             let detail = format!("expected {} fields, found {fields}", self.columns);
             return Err(Rejected::new(Reason::NotCsv, detail));
         }
-        let images = Images {
-            row: &self.row,
-            before: None,
-            others: &[],
-        };
-        rows.put(images, Absent::BecomeNull, Before::Ignored, (message, text))?;
+        rows.put_row(&self.row, (message, text))?;
         Ok(None)
     }
 

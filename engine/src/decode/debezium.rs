@@ -6,10 +6,12 @@ use super::image::Image;
 use super::names::Names;
 use super::options::Options;
 use super::rejected::{Reason, Rejected, quote};
-use super::rows::{Absent, Before, Images, Rows};
+use super::rows::{Absent, Before, Rows};
 use super::scanner::Scanner;
 use super::slot::{Slot, Texts};
 use super::unavailable::Unavailable;
+
+const MISSING: &str = "member \"after\" is null or missing";
 
 /// Reads envelopes.
 #[derive(Debug)]
@@ -105,21 +107,6 @@ impl Debezium {
         }
         Ok(())
     }
-
-    fn put(&self, before: Before, from: (Message<'_>, &str), rows: &mut Rows) -> Result<(), Rejected> {
-        if !self.after.is_present() {
-            return Err(Rejected::new(
-                Reason::MissingRow,
-                "member \"after\" is null or missing",
-            ));
-        }
-        let images = Images {
-            row: &self.after,
-            before: self.before.is_present().then_some(&self.before),
-            others: &[],
-        };
-        rows.put(images, Absent::BecomeNull, before, from)
-    }
 }
 
 impl Reader for Debezium {
@@ -130,15 +117,13 @@ impl Reader for Debezium {
         let mut scanner = Scanner::new(text, &mut rows.scratch);
         self.walk(&mut scanner, &mut rows.names, &mut said, false)?;
         scanner.finish()?;
-        let texts = Texts {
-            message: text,
-            scratch: &rows.scratch.text,
-        };
+        let texts = rows.texts(text);
         let from = (message, text);
+        let images = (&self.after, &self.before);
         match said.op {
             Slot::Text(op) => match texts.get(op) {
-                "c" | "r" => self.put(Before::Ignored, from, rows)?,
-                "u" => self.put(Before::Whole, from, rows)?,
+                "c" | "r" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Ignored), from)?,
+                "u" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Whole), from)?,
                 "d" => rows.delete(&[&self.before, &self.after], from)?,
                 "t" => rows.truncate(),
                 "m" => return Ok(Some(Skip::LogicalMessage)),

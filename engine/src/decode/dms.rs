@@ -9,10 +9,12 @@ use super::image::Image;
 use super::names::{Found, Names};
 use super::options::Options;
 use super::rejected::{Reason, Rejected, quote};
-use super::rows::{Absent, Before, Images, Rows};
+use super::rows::{Absent, Before, Rows};
 use super::scanner::Scanner;
-use super::slot::{Slot, Texts};
+use super::slot::Slot;
 use super::wanted::Wanted;
+
+const MISSING: &str = "member \"data\" has no column of the table";
 
 /// Reads records of DMS.
 #[derive(Debug)]
@@ -104,21 +106,6 @@ impl Dms {
         }
         Ok(())
     }
-
-    fn put(&self, before: Before, from: (Message<'_>, &str), rows: &mut Rows) -> Result<(), Rejected> {
-        if !self.data.is_present() {
-            return Err(Rejected::new(
-                Reason::MissingRow,
-                "member \"data\" has no column of the table",
-            ));
-        }
-        let images = Images {
-            row: &self.data,
-            before: self.before.is_present().then_some(&self.before),
-            others: &[],
-        };
-        rows.put(images, Absent::BecomeNull, before, from)
-    }
 }
 
 impl Said {
@@ -146,21 +133,20 @@ impl Said {
 impl Reader for Dms {
     fn read(&mut self, text: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
         let said = self.walk(text, rows)?;
-        let texts = Texts {
-            message: text,
-            scratch: &rows.scratch.text,
-        };
+        let texts = rows.texts(text);
         if texts.show(said.record_type) == "control" {
             return Ok(Some(Skip::Control));
         }
-        let name = |slot: Slot| slot.text().map(|piece| texts.get(piece));
-        if !self.wanted.takes(name(said.schema), name(said.table)) {
+        if !self.wanted.takes(texts.text(said.schema), texts.text(said.table)) {
             return Ok(Some(Skip::OtherTable));
         }
         let from = (message, text);
+        let images = (&self.data, &self.before);
         match texts.show(said.operation) {
-            "load" | "insert" => self.put(Before::Ignored, from, rows)?,
-            "update" => self.put(Before::Changed, from, rows)?,
+            "load" | "insert" => {
+                rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Ignored), from)?
+            }
+            "update" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Changed), from)?,
             "delete" => rows.delete(&[&self.data, &self.before], from)?,
             op => {
                 let detail = format!(

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::options::Options;
+use crate::config::nearest;
 
 /// How messages are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ const CHANGES: &[Name] = &[
     Name::Upsert,
     Name::Op,
 ];
-const TIMES: &[Name] = &[
+const ALL_BUT_RAW: &[Name] = &[
     Name::Json,
     Name::Csv,
     Name::Debezium,
@@ -62,36 +63,21 @@ const TIMES: &[Name] = &[
 ];
 const MANY_TABLES: &[Name] = &[Name::Maxwell, Name::Canal, Name::Ogg, Name::Dms, Name::Op];
 
-/// The options and the formats that have them, in the order of [`OPTION_NAMES`].
-const OWNERS: [&[Name]; 13] = [
-    TIMES,
-    &[Name::Csv],
-    &[Name::Csv],
-    CHANGES,
-    CHANGES,
-    &[Name::Debezium, Name::Upsert],
-    TIMES,
-    &[Name::Op],
-    &[Name::Op],
-    &[Name::Op],
-    &[Name::Op],
-    &[Name::Op],
-    MANY_TABLES,
-];
-const OPTION_NAMES: [&str; 13] = [
-    "format.timestamp_unit",
-    "format.delimiter",
-    "format.null",
-    "format.unavailable_value",
-    "format.key_only",
-    "format.decimals",
-    "format.binary",
-    "format.op_field",
-    "format.data_field",
-    "format.before_field",
-    "format.key_field",
-    "format.table_field",
-    "format.table",
+/// The options there are, and the formats that have them.
+const OPTIONS: [(&str, &[Name]); 13] = [
+    ("format.timestamp_unit", ALL_BUT_RAW),
+    ("format.delimiter", &[Name::Csv]),
+    ("format.null", &[Name::Csv]),
+    ("format.unavailable_value", CHANGES),
+    ("format.key_only", CHANGES),
+    ("format.decimals", &[Name::Debezium, Name::Upsert]),
+    ("format.binary", ALL_BUT_RAW),
+    ("format.op_field", &[Name::Op]),
+    ("format.data_field", &[Name::Op]),
+    ("format.before_field", &[Name::Op]),
+    ("format.key_field", &[Name::Op]),
+    ("format.table_field", &[Name::Op]),
+    ("format.table", MANY_TABLES),
 ];
 
 impl Format {
@@ -132,8 +118,8 @@ impl Format {
     }
 
     /// All options there are, but `format` itself.
-    pub fn option_names() -> &'static [&'static str] {
-        &OPTION_NAMES
+    pub fn option_names() -> impl Iterator<Item = &'static str> {
+        OPTIONS.iter().map(|(name, _)| *name)
     }
 
     /// The format in its usual word.
@@ -143,24 +129,23 @@ impl Format {
     }
 
     fn check(&self, option: &str, format: &str) -> Result<(), String> {
-        let Some(place) = OPTION_NAMES.iter().position(|name| *name == option) else {
-            return Err(format!(
-                "there is no option '{option}'{}",
-                nearest(option, OPTION_NAMES.iter().copied())
-            ));
+        let known = OPTIONS.iter().find(|(name, _)| *name == option);
+        let Some((_, owners)) = known else {
+            let near = did_you_mean(option, Self::option_names());
+            return Err(format!("there is no option '{option}'{near}"));
         };
-        if OWNERS[place].contains(&self.name) {
+        if owners.contains(&self.name) {
             return Ok(());
         }
-        let mut owners: Vec<_> = NAMES
+        let mut words: Vec<_> = NAMES
             .iter()
-            .filter(|(_, name)| OWNERS[place].contains(name))
+            .filter(|(_, name)| owners.contains(name))
             .map(|(word, _)| *word)
             .collect();
-        owners.dedup();
+        words.dedup();
         Err(format!(
             "option '{option}' is not for format '{format}', only for {}",
-            owners.join(", ")
+            words.join(", ")
         ))
     }
 }
@@ -169,7 +154,7 @@ pub(super) fn one_of<T: Copy>(option: &str, value: &str, words: &[(&str, T)]) ->
     let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(value));
     found.map(|(_, meaning)| *meaning).ok_or_else(|| {
         let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        let near = nearest(value, all.iter().copied());
+        let near = did_you_mean(value, all.iter().copied());
         format!(
             "option '{option}' cannot be '{value}'{near}; it is one of {}",
             all.join(", ")
@@ -177,12 +162,8 @@ pub(super) fn one_of<T: Copy>(option: &str, value: &str, words: &[(&str, T)]) ->
     })
 }
 
-fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
-    let by_distance = words.map(|known| (strsim::damerau_levenshtein(word, known), known));
-    match by_distance.min() {
-        Some((distance, known)) if distance * 2 <= known.len() => format!(": did you mean '{known}'?"),
-        _ => String::new(),
-    }
+fn did_you_mean<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
+    nearest(word, words).map_or_else(String::new, |known| format!(": did you mean '{known}'?"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::Reader;
 use super::change::{Message, Skip};
 use super::image::Image;
 use super::rejected::{Reason, Rejected};
-use super::rows::{Absent, Before, Images, Rows};
+use super::rows::Rows;
 use super::scanner::Scanner;
 
 /// Reads rows that are objects.
@@ -27,12 +27,7 @@ impl Reader for Json {
         if !self.row.is_present() {
             return Err(Rejected::new(Reason::NotObject, "expected an object, found null"));
         }
-        let images = Images {
-            row: &self.row,
-            before: None,
-            others: &[],
-        };
-        rows.put(images, Absent::BecomeNull, Before::Ignored, (message, text))?;
+        rows.put_row(&self.row, (message, text))?;
         Ok(None)
     }
 

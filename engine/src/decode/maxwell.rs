@@ -5,10 +5,12 @@ use super::change::{Message, Skip};
 use super::image::Image;
 use super::options::Options;
 use super::rejected::{Reason, Rejected, quote};
-use super::rows::{Absent, Before, Images, Rows};
+use super::rows::{Absent, Before, Rows};
 use super::scanner::Scanner;
-use super::slot::{Slot, Texts};
+use super::slot::Slot;
 use super::wanted::Wanted;
+
+const MISSING: &str = "member \"data\" is null or missing";
 
 /// Reads changes of Maxwell.
 #[derive(Debug)]
@@ -78,40 +80,26 @@ impl Maxwell {
         scanner.finish()?;
         Ok(said)
     }
-
-    fn put(&self, before: Before, from: (Message<'_>, &str), rows: &mut Rows) -> Result<(), Rejected> {
-        if !self.data.is_present() {
-            return Err(Rejected::new(
-                Reason::MissingRow,
-                "member \"data\" is null or missing",
-            ));
-        }
-        let images = Images {
-            row: &self.data,
-            before: self.old.is_present().then_some(&self.old),
-            others: &[],
-        };
-        rows.put(images, Absent::BecomeNull, before, from)
-    }
 }
 
 impl Reader for Maxwell {
     fn read(&mut self, text: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
         let said = self.walk(text, rows)?;
-        let texts = Texts {
-            message: text,
-            scratch: &rows.scratch.text,
-        };
+        let texts = rows.texts(text);
         let kind = texts.show(said.kind);
-        let name = |slot: Slot| slot.text().map(|piece| texts.get(piece));
-        let is_wanted = self.wanted.takes(name(said.database), name(said.table));
+        let is_wanted = self
+            .wanted
+            .takes(texts.text(said.database), texts.text(said.table));
         let from = (message, text);
+        let images = (&self.data, &self.old);
         match kind {
             "bootstrap-start" | "bootstrap-complete" | "heartbeat" => return Ok(Some(Skip::Control)),
             _ if kind.starts_with("table-") || kind.starts_with("database-") => return Ok(Some(Skip::Ddl)),
             _ if !is_wanted => return Ok(Some(Skip::OtherTable)),
-            "insert" | "bootstrap-insert" => self.put(Before::Ignored, from, rows)?,
-            "update" => self.put(Before::Changed, from, rows)?,
+            "insert" | "bootstrap-insert" => {
+                rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Ignored), from)?
+            }
+            "update" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Changed), from)?,
             "delete" => rows.delete(&[&self.data, &self.old], from)?,
             _ => {
                 let detail = format!(

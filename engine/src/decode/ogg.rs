@@ -6,10 +6,12 @@ use super::change::{Message, Skip};
 use super::image::Image;
 use super::options::Options;
 use super::rejected::{Reason, Rejected, quote};
-use super::rows::{Absent, Before, Images, Rows};
+use super::rows::{Absent, Before, Rows};
 use super::scanner::Scanner;
-use super::slot::{Slot, Texts};
+use super::slot::Slot;
 use super::wanted::Wanted;
+
+const MISSING: &str = "member \"after\" is null or missing";
 
 /// Reads operations of GoldenGate.
 #[derive(Debug)]
@@ -68,46 +70,20 @@ impl Ogg {
         scanner.finish()?;
         Ok((op, table))
     }
-
-    fn put(
-        &self,
-        absent: Absent,
-        before: Before,
-        from: (Message<'_>, &str),
-        rows: &mut Rows,
-    ) -> Result<(), Rejected> {
-        if !self.after.is_present() {
-            return Err(Rejected::new(
-                Reason::MissingRow,
-                "member \"after\" is null or missing",
-            ));
-        }
-        let images = Images {
-            row: &self.after,
-            before: self.before.is_present().then_some(&self.before),
-            others: &[],
-        };
-        rows.put(images, absent, before, from)
-    }
 }
 
 impl Reader for Ogg {
     fn read(&mut self, text: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
         let (op, table) = self.walk(text, rows)?;
-        let texts = Texts {
-            message: text,
-            scratch: &rows.scratch.text,
-        };
-        if !self
-            .wanted
-            .takes(None, table.text().map(|piece| texts.get(piece)))
-        {
+        let texts = rows.texts(text);
+        if !self.wanted.takes(None, texts.text(table)) {
             return Ok(Some(Skip::OtherTable));
         }
         let from = (message, text);
+        let images = (&self.after, &self.before);
         match texts.show(op) {
-            "I" => self.put(Absent::BecomeNull, Before::Ignored, from, rows)?,
-            "U" => self.put(Absent::Stay, Before::Whole, from, rows)?,
+            "I" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Ignored), from)?,
+            "U" => rows.put_change(images, MISSING, (Absent::Stay, Before::Whole), from)?,
             "D" => rows.delete(&[&self.before, &self.after], from)?,
             "T" => rows.truncate(),
             op => {

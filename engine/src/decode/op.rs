@@ -12,7 +12,7 @@ use super::options::Options;
 use super::rejected::{Reason, Rejected, quote};
 use super::rows::{Absent, Before, Images, Rows};
 use super::scanner::Scanner;
-use super::slot::{Slot, Texts};
+use super::slot::Slot;
 use super::unavailable::Unavailable;
 use super::wanted::Wanted;
 
@@ -182,15 +182,11 @@ impl Op {
 impl Reader for Op {
     fn read(&mut self, text: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
         let (op, table) = self.walk(text, rows)?;
-        let texts = Texts {
-            message: text,
-            scratch: &rows.scratch.text,
-        };
-        let name = |slot: Slot| slot.text().map(|piece| texts.get(piece));
-        if !self.wanted.takes(None, name(table)) {
+        let texts = rows.texts(text);
+        if !self.wanted.takes(None, texts.text(table)) {
             return Ok(Some(Skip::OtherTable));
         }
-        let action = name(op).and_then(Action::of).ok_or_else(|| {
+        let action = texts.text(op).and_then(Action::of).ok_or_else(|| {
             let (field, found) = (&self.fields.op, quote(texts.show(op)));
             let detail = format!(
                 "member {field:?}: expected insert, update, upsert, delete or truncate, found {found}"

@@ -1,6 +1,6 @@
 //! The options of formats and their values.
 
-use arrow::datatypes::TimeUnit;
+use datafusion::arrow::datatypes::TimeUnit;
 
 use super::cell::Coding;
 use super::format::{Name, one_of};

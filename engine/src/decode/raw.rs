@@ -1,6 +1,6 @@
 //! A message is the value of the one column.
 
-use arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::DataType;
 
 use super::Reader;
 use super::change::{Message, Skip, Table};

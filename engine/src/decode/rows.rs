@@ -124,14 +124,49 @@ impl Rows {
         self.kinds.len()
     }
 
+    /// What slots point to.
+    pub(super) fn texts<'a>(&'a self, message: &'a str) -> Texts<'a> {
+        Texts {
+            message,
+            scratch: &self.scratch.text,
+        }
+    }
+
+    /// What cells point to.
     pub(super) fn stock<'a>(&'a self, message: &'a str) -> Stock<'a> {
         Stock {
-            texts: Texts {
-                message,
-                scratch: &self.scratch.text,
-            },
+            texts: self.texts(message),
             bytes: &self.bytes,
         }
+    }
+
+    /// A row alone is put.
+    pub(super) fn put_row(&mut self, row: &Image, from: (Message<'_>, &str)) -> Result<(), Rejected> {
+        let images = Images {
+            row,
+            before: None,
+            others: &[],
+        };
+        self.put(images, Absent::BecomeNull, Before::Ignored, from)
+    }
+
+    /// The row of a change is put, which must be there; `missing` is said if it is not.
+    pub(super) fn put_change(
+        &mut self,
+        (row, before): (&Image, &Image),
+        missing: &'static str,
+        says: (Absent, Before),
+        from: (Message<'_>, &str),
+    ) -> Result<(), Rejected> {
+        if !row.is_present() {
+            return Err(Rejected::new(Reason::MissingRow, missing));
+        }
+        let images = Images {
+            row,
+            before: before.is_present().then_some(before),
+            others: &[],
+        };
+        self.put(images, says.0, says.1, from)
     }
 
     /// A row is put, and one with an old key goes.

@@ -27,14 +27,6 @@ impl Slot {
         matches!(self, Self::Null)
     }
 
-    /// Where its text is, if it is a text.
-    pub(super) fn text(self) -> Option<Piece> {
-        match self {
-            Self::Text(piece) => Some(piece),
-            _ => None,
-        }
-    }
-
     pub(super) fn is_absent(self) -> bool {
         matches!(self, Self::Absent)
     }
@@ -61,7 +53,6 @@ impl Piece {
     }
 
     /// Lengths are checked when a message comes in, and the scratch text is no longer than key and value are.
-    #[expect(clippy::cast_possible_truncation, reason = "see above")]
     fn new(start: usize, end: usize, in_scratch: bool) -> Self {
         Self {
             start: start as u32,
@@ -87,6 +78,14 @@ impl<'a> Texts<'a> {
         };
         text.get(piece.start as usize..piece.end as usize)
             .unwrap_or_default()
+    }
+
+    /// The text of a slot, if it is a text.
+    pub(super) fn text(self, slot: Slot) -> Option<&'a str> {
+        match slot {
+            Slot::Text(piece) => Some(self.get(piece)),
+            _ => None,
+        }
     }
 
     /// A slot as it would be written, for errors.

@@ -7,8 +7,8 @@ mod properties;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float64Type, Int8Type, Int32Type, Int64Type, Schema,
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, UInt64Type,
 };

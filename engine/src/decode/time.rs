@@ -3,12 +3,14 @@
 //! Texts are RFC 3339 or as SQL writes them: `2026-01-02`, `2026-01-02 03:04:05.678`, `2026-01-02T03:04:05+01:00`. Digits
 //! that a column has no room for are cut off. What is written otherwise is left to a slower parser.
 
-use arrow::datatypes::TimeUnit;
+use datafusion::arrow::datatypes::TimeUnit;
+use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 
 use super::cell::Misfit;
 use super::decimal;
 
+const EPOCH: Date = Date::constant(1970, 1, 1);
 const DAY: i64 = 86_400;
 const NANOS: i64 = 1_000_000_000;
 
@@ -114,25 +116,12 @@ fn days(bytes: &[u8]) -> Option<i64> {
     };
     let year = two(*y1, *y2)? * 100 + two(*y3, *y4)?;
     let (month, day) = (two(*m1, *m2)?, two(*d1, *d2)?);
-    if !(1..=12).contains(&month) || day < 1 || day > days_of_month(year, month) {
-        return None;
-    }
-    // Years start in March, so that the leap day is the last of a year.
-    let year = if month > 2 { year } else { year - 1 };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
-}
-
-fn days_of_month(year: i64, month: i64) -> i64 {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+    let date = Date::new(
+        i16::try_from(year).ok()?,
+        i8::try_from(month).ok()?,
+        i8::try_from(day).ok()?,
+    );
+    Some(date.ok()?.duration_since(EPOCH).as_hours() / 24)
 }
 
 /// Seconds and nanoseconds of a text that starts with `HH:MM[:SS[.fraction]]`, and what follows.
@@ -165,7 +154,6 @@ fn fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
 }
 
 /// Seconds east of UTC, if anything is said; the outer none is for what is no zone.
-#[expect(clippy::option_option, reason = "no zone is not a bad zone")]
 fn zone(bytes: &[u8]) -> Option<Option<i64>> {
     let bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
     let (sign, rest) = match bytes {

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::cell::hex;
 use super::slot::{Slot, Texts};
 
 /// The value in the forms that it has by type of column: as a text, as bytes, and as the only item of a list.
@@ -17,7 +18,10 @@ pub(super) struct Unavailable {
 impl Unavailable {
     /// A value that starts with `hex:` stands for bytes.
     pub(super) fn new(text: &str) -> Self {
-        let decoded = text.strip_prefix("hex:").and_then(from_hex);
+        let decoded = text.strip_prefix("hex:").and_then(|text| {
+            let mut bytes = Vec::new();
+            hex(text, &mut bytes).map(|()| bytes)
+        });
         let bytes = decoded.as_deref().unwrap_or(text.as_bytes());
         let as_text = String::from_utf8_lossy(bytes).into_owned();
         let numbers: Vec<_> = bytes.iter().map(u8::to_string).collect();
@@ -44,11 +48,4 @@ impl Unavailable {
             _ => false,
         }
     }
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }

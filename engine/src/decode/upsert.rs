@@ -7,9 +7,9 @@ use super::image::Image;
 use super::names::{Found, Names};
 use super::options::Options;
 use super::rejected::{Reason, Rejected};
-use super::rows::{Absent, Before, Images, Rows};
+use super::rows::Rows;
 use super::scanner::Scanner;
-use super::slot::{Slot, Texts};
+use super::slot::Slot;
 use super::unavailable::Unavailable;
 
 /// Reads rows whose key is mostly beside them.
@@ -100,10 +100,7 @@ impl Reader for Upsert {
         let mut scanner = Scanner::new(text, &mut rows.scratch);
         self.walk(&mut scanner, &mut rows.names, &mut said, false)?;
         scanner.finish()?;
-        let texts = Texts {
-            message: text,
-            scratch: &rows.scratch.text,
-        };
+        let texts = rows.texts(text);
         if said.is_null {
             return self.read_null(message, rows);
         }
@@ -113,12 +110,7 @@ impl Reader for Upsert {
         } else if op == "t" {
             rows.truncate();
         } else {
-            let images = Images {
-                row: &self.row,
-                before: None,
-                others: &[],
-            };
-            rows.put(images, Absent::BecomeNull, Before::Ignored, (message, text))?;
+            rows.put_row(&self.row, (message, text))?;
         }
         Ok(None)
     }

@@ -107,12 +107,7 @@ impl Rows {
     }
 
     fn is_unavailable(&self, slot: Slot, text: &str) -> bool {
-        self.unavailable.as_ref().is_some_and(|unavailable| {
-            let texts = Texts {
-                message: text,
-                scratch: &self.scratch.text,
-            };
-            unavailable.is(slot, texts)
-        })
+        let unavailable = self.unavailable.as_ref();
+        unavailable.is_some_and(|unavailable| unavailable.is(slot, self.texts(text)))
     }
 }

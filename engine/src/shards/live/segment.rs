@@ -40,10 +40,6 @@ impl Dead {
         *word |= bit;
     }
 
-    fn bytes(&self) -> usize {
-        self.words.len() * size_of::<u64>()
-    }
-
     /// True for the rows that are still there.
     fn alive(&self, rows: &Range<usize>) -> BooleanArray {
         let words = rows.start / WORD_BITS..rows.end.div_ceil(WORD_BITS);
@@ -132,11 +128,6 @@ impl Segment {
 
     pub(super) fn is_packed(&self) -> bool {
         self.packed
-    }
-
-    pub(in crate::shards) fn bytes(&self) -> usize {
-        let dead = self.dead.as_ref().map_or(0, |dead| dead.bytes());
-        self.columns.iter().map(Column::bytes).sum::<usize>() + dead
     }
 
     pub(in crate::shards) fn columns(&self) -> &[Column] {

@@ -119,11 +119,6 @@ impl LiveShard {
         self.view.clone()
     }
 
-    /// Bytes of the index of keys.
-    pub fn index_bytes(&self) -> usize {
-        self.keys.as_ref().map_or(0, |keys| keys.index.bytes())
-    }
-
     /// Applies changes in their order. Readers see them when [`LiveShard::publish`] is called.
     ///
     /// # Errors
@@ -165,34 +160,26 @@ impl LiveShard {
         Prepared::new(rows, self.is_full(rows.num_rows()))
     }
 
+    /// Memory for so many bytes.
     fn claim(&self, bytes: usize) -> std::result::Result<Claim, Error> {
         let claim = self.store.room().claim(&self.table);
-        match self.store.claim(&claim, bytes) {
-            Ok(None) => Ok(claim),
-            Ok(Some(refusal)) => Err(Error::from_datafusion(self.store.full(
-                &self.table,
-                bytes,
-                refusal,
-            ))),
-            Err(error) => Err(Error::from_datafusion(error)),
-        }
+        self.grow(&claim, bytes)?;
+        Ok(claim)
     }
 
     fn claim_index(&self, keys: &Keys, more: usize, key_bytes: usize) -> std::result::Result<(), Error> {
         let wanted = keys.index.bytes() + KeyIndex::bytes_for(more, key_bytes);
-        let missing = wanted.saturating_sub(self.index_claim.bytes());
-        if missing == 0 {
-            return Ok(());
+        match wanted.saturating_sub(self.index_claim.bytes()) {
+            0 => Ok(()),
+            missing => self.grow(&self.index_claim, missing),
         }
-        match self.store.claim(&self.index_claim, missing) {
-            Ok(None) => Ok(()),
-            Ok(Some(refusal)) => Err(Error::from_datafusion(self.store.full(
-                &self.table,
-                missing,
-                refusal,
-            ))),
-            Err(error) => Err(Error::from_datafusion(error)),
-        }
+    }
+
+    fn grow(&self, claim: &Claim, bytes: usize) -> std::result::Result<(), Error> {
+        let refused = |refusal| self.store.full(&self.table, bytes, refusal);
+        let claimed = self.store.claim(claim, bytes);
+        let claimed = claimed.and_then(|refusal| refusal.map_or(Ok(()), |refusal| Err(refused(refusal))));
+        claimed.map_err(Error::from_datafusion)
     }
 
     fn add(&mut self, prepared: Prepared, dead: Dead, claim: Claim) {
