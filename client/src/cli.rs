@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::commands::look::{self, Subject};
 use crate::commands::{cancel, completion, drain, sql, submit};
 #[cfg(feature = "server")]
-use crate::commands::{config, executor, scheduler, state, up};
+use crate::commands::{config, executor, scheduler, state, topic, up};
 use crate::datagen;
 use crate::error::Error;
 use crate::interrupt::Interrupts;
@@ -49,6 +49,9 @@ enum Command {
     Cancel(cancel::Args),
     /// Move what an executor holds elsewhere, so that it can be stopped
     Drain(drain::Args),
+    /// Send, show, make and list messages and topics of Kafka
+    #[cfg(feature = "server")]
+    Topic(topic::Args),
     /// Write a data set to try Millpond with
     Datagen(datagen::command::Args),
     /// Show and explain the configuration
@@ -80,6 +83,8 @@ pub async fn run(cli: Cli, interrupts: Interrupts) -> Result<(), Error> {
         Command::Tables(args) => Box::pin(look::run(Subject::Tables, args, interrupts)).await,
         Command::Cancel(args) => Box::pin(cancel::run(args, interrupts)).await,
         Command::Drain(args) => Box::pin(drain::run(args, interrupts)).await,
+        #[cfg(feature = "server")]
+        Command::Topic(args) => Box::pin(topic::run(args, interrupts)).await,
         Command::Datagen(args) => generate(args, interrupts).await,
         #[cfg(feature = "server")]
         Command::Config(args) => config::run(&args),

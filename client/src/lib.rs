@@ -26,6 +26,8 @@ pub mod error;
 pub mod exit;
 pub mod interrupt;
 #[cfg(feature = "server")]
+pub mod kafka;
+#[cfg(feature = "server")]
 pub mod node;
 pub mod output;
 pub mod place;

@@ -39,10 +39,9 @@ mod upsert;
 mod wanted;
 
 use std::fmt;
-use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 
 pub use change::{Changes, Kind, Message, Outcome, Skip, Table};
@@ -54,6 +53,8 @@ use column::Column;
 use format::Name;
 use rows::Rows;
 use target::Target;
+
+use crate::schema::nullable;
 
 /// Most bytes of messages between two takes; columns of text cannot hold more than twice as much.
 const BYTES_MAX: usize = 1 << 29;
@@ -82,6 +83,7 @@ pub struct Decoder {
     reader: Box<dyn Reader>,
     rows: Rows,
     is_change_log: bool,
+    can_truncate: bool,
     kinds: Vec<Kind>,
     messages: Vec<u32>,
     /// Messages since the last take.
@@ -129,11 +131,21 @@ impl Decoder {
             reader,
             rows,
             is_change_log: format.is_change_log(),
+            can_truncate: true,
             kinds: Vec::new(),
             messages: Vec::new(),
             pushed: 0,
             bytes: 0,
         })
+    }
+
+    /// Rejects messages that empty the table: what is decoded here is only a part of it.
+    #[must_use]
+    pub fn without_truncate(self) -> Self {
+        Self {
+            can_truncate: false,
+            ..self
+        }
     }
 
     /// Decodes a message. After an error nothing of it is left.
@@ -165,6 +177,11 @@ impl Decoder {
         };
         if let Some(skip) = skip {
             return Ok(Outcome::Skipped(skip));
+        }
+        if !self.can_truncate && self.rows.truncates() {
+            let detail = "it empties the table, but is in one of several topic partitions, so its place among the \
+                          changes in the others is not known";
+            return Err(Rejected::new(Reason::TruncateOfPart, detail));
         }
         self.bytes += bytes;
         Ok(Outcome::Rows(self.append(text, index)))
@@ -255,15 +272,6 @@ fn cannot_fill(field: &Field, what: &str) -> String {
         "column '{name}' cannot be filled from messages: {what} is not known here; use a number, text, bytes, date, \
          time or timestamp (nested values can be kept as text)"
     )
-}
-
-fn nullable(schema: &Schema) -> SchemaRef {
-    let fields: Vec<_> = schema
-        .fields()
-        .iter()
-        .map(|field| field.as_ref().clone().with_nullable(true))
-        .collect();
-    Arc::new(Schema::new(fields))
 }
 
 #[cfg(test)]

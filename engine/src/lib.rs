@@ -20,3 +20,4 @@ pub mod planner;
 pub mod schema;
 pub mod session;
 pub mod shards;
+pub mod streams;

@@ -4,7 +4,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::error::{DataFusionError, Result};
@@ -26,6 +26,16 @@ pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>> {
 pub fn decode_schema(bytes: &[u8]) -> Result<Arc<Schema>> {
     let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(DataFusionError::from)?;
     Ok(reader.schema())
+}
+
+/// The same columns, each of which may be null.
+pub fn nullable(schema: &Schema) -> SchemaRef {
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    Arc::new(Schema::new(fields))
 }
 
 #[cfg(test)]

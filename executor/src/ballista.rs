@@ -56,6 +56,7 @@ use crate::ports::HeldPort;
 use crate::shard_copies::ShardCopies;
 use crate::shuffle::{PlacingEngine, ShuffleDir};
 use crate::stoppable::StoppableEngine;
+use crate::streams::Streams;
 
 /// Longest wait for a TCP connection to the scheduler.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,6 +98,8 @@ pub(crate) struct Parts {
     pub(crate) runtimes: Arc<TaskRuntimes>,
     /// What tasks read and write tables in memory with. It lasts as long as the process.
     pub(crate) shards: Reader,
+    /// Topics that tables follow. They last as long as the process, too.
+    pub(crate) streams: Arc<Streams>,
 }
 
 /// Makes runtimes that share files, caches and spill directory, and have a part of the memory each.
@@ -514,7 +517,13 @@ pub(crate) fn serve_flight(
     );
     let stages = BallistaFlightService::new(parts.jobs.clone());
     let copies = ShardCopies::new(parts.shards.clone(), parts.runtimes.base());
-    let port = DataPort::new(stages, parts.shards.store.clone(), copies, direct);
+    let port = DataPort::new(
+        stages,
+        parts.shards.store.clone(),
+        copies,
+        direct,
+        parts.streams.clone(),
+    );
     let service = FlightServiceServer::new(port)
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(max_message_bytes);

@@ -20,6 +20,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use millpond_engine::direct;
 use millpond_engine::shards::wire::{self, COPY, DROP, LIST, SAVE};
 use millpond_engine::shards::{ShardId, ShardStore};
+use millpond_engine::streams::{DEAD_LETTERS, DESCRIBE, FOLLOW, PIN, STATUS};
 use millpond_proto::Message;
 use millpond_proto::plan::{ShardList, ShardTicket};
 use tonic::{Request, Response, Status, Streaming};
@@ -27,6 +28,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::direct::{Plans, refused};
 use crate::ingest;
 use crate::shard_copies::ShardCopies;
+use crate::streams::Streams;
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -36,6 +38,7 @@ pub(crate) struct DataPort {
     store: Arc<ShardStore>,
     copies: ShardCopies,
     plans: Plans,
+    streams: Arc<Streams>,
 }
 
 impl DataPort {
@@ -45,12 +48,14 @@ impl DataPort {
         store: Arc<ShardStore>,
         copies: ShardCopies,
         plans: Plans,
+        streams: Arc<Streams>,
     ) -> Self {
         Self {
             ballista,
             store,
             copies,
             plans,
+            streams,
         }
     }
 
@@ -78,12 +83,6 @@ impl DataPort {
             .boxed())
     }
 
-    fn list(&self) -> arrow_flight::Result {
-        arrow_flight::Result {
-            body: wire::list_message(&self.store.list()).encode_to_vec().into(),
-        }
-    }
-
     fn forget(&self, body: &[u8]) -> Result<(), Status> {
         let wrong = |reason: String| Status::invalid_argument(reason);
         let list = ShardList::decode(body).map_err(|error| wrong(error.to_string()))?;
@@ -100,6 +99,11 @@ impl DataPort {
 
 fn decoded<M: Message + Default>(request: &Request<Action>) -> Result<M, Status> {
     M::decode(request.get_ref().body.clone()).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+fn answer(message: &impl Message) -> Response<Answers<arrow_flight::Result>> {
+    let body = message.encode_to_vec().into();
+    Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed())
 }
 
 #[tonic::async_trait]
@@ -125,7 +129,7 @@ impl FlightService for DataPort {
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         match request.get_ref().r#type.as_str() {
-            LIST => Ok(Response::new(stream::iter([Ok(self.list())]).boxed())),
+            LIST => Ok(answer(&wire::list_message(&self.store.list()))),
             DROP => {
                 self.forget(&request.get_ref().body)?;
                 Ok(Response::new(stream::empty().boxed()))
@@ -140,6 +144,17 @@ impl FlightService for DataPort {
                 saved.map_err(|error| refused(&error))?;
                 Ok(Response::new(stream::empty().boxed()))
             }
+            DESCRIBE => {
+                let described = Streams::describe(decoded(&request)?).await;
+                Ok(answer(&described.map_err(|error| refused(&error))?))
+            }
+            FOLLOW => Ok(answer(&self.streams.follow(&decoded(&request)?))),
+            PIN => {
+                let pinned = self.streams.pin(&decoded(&request)?);
+                Ok(answer(&pinned.map_err(|error| refused(&error))?))
+            }
+            STATUS => Ok(answer(&self.streams.status())),
+            DEAD_LETTERS => Ok(answer(&self.streams.dead_letters())),
             _ => Ok(self.ballista.do_action(request).await?.map(StreamExt::boxed)),
         }
     }

@@ -27,6 +27,7 @@ use crate::membership::{self, Membership};
 use crate::options::Options;
 use crate::ports::{self, HeldPort};
 use crate::shuffle::ShuffleDir;
+use crate::streams::Streams;
 use crate::work_dir::{self, WorkDir};
 use crate::{metrics, options};
 
@@ -248,6 +249,7 @@ impl Service {
         );
         let storage_limit = usize::try_from(storage_limit).unwrap_or(usize::MAX);
         let store = ShardStore::new(budget.start_task(0), storage_limit).with_folder(work_dir.tables());
+        let store = Arc::new(store);
         let parts = Parts {
             name: options.name.clone(),
             scheduler: options.scheduler.clone(),
@@ -260,8 +262,9 @@ impl Service {
             grpc_max_message_bytes: options.grpc_max_message_bytes,
             functions: Arc::new(session::function_registry()?),
             runtimes: Arc::new(TaskRuntimes::new(base.clone(), budget.clone())),
+            streams: Arc::new(Streams::new(store.clone())),
             shards: Reader {
-                store: Arc::new(store),
+                store,
                 connections: Connections::new(options.grpc_max_message_bytes),
             },
         };
@@ -343,7 +346,12 @@ impl Service {
         }
         servers.shutdown().await;
         // Removing a large directory takes its time, and must be over before the process ends.
-        let removed = tokio::task::spawn_blocking(move || drop((memory_dir, work_dir))).await;
+        let streams = parts.streams.clone();
+        let removed = tokio::task::spawn_blocking(move || {
+            streams.stop();
+            drop((memory_dir, work_dir));
+        })
+        .await;
         drop(only_one);
         match &result {
             Ok(()) => tracing::info!(executor = options.name, "executor ended"),

@@ -24,6 +24,7 @@ mod ports;
 mod shard_copies;
 mod shuffle;
 mod stoppable;
+mod streams;
 mod work_dir;
 
 pub use error::Error;

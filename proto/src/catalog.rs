@@ -40,7 +40,7 @@ pub struct Entry {
 #[derive(Clone, PartialEq, Message)]
 pub struct Change {
     /// What changes. Empty means: written by a newer version, refuse.
-    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub kind: Option<ChangeKind>,
 }
 
@@ -80,6 +80,12 @@ pub enum ChangeKind {
     /// A table or view has another name.
     #[prost(message, tag = "11")]
     RenameRelation(RenameRelation),
+    /// Topic partitions of a table are followed by other executors than before.
+    #[prost(message, tag = "12")]
+    PlacePartitions(PlacePartitions),
+    /// A table stops following its topic, or goes on.
+    #[prost(message, tag = "13")]
+    PauseTable(PauseTable),
 }
 
 /// Names a schema of the cluster's one catalog.
@@ -117,7 +123,7 @@ pub struct Relation {
     #[prost(string, tag = "4")]
     pub owner: String,
     /// What it is.
-    #[prost(oneof = "RelationKind", tags = "5, 6, 7")]
+    #[prost(oneof = "RelationKind", tags = "5, 6, 7, 9")]
     pub kind: Option<RelationKind>,
     /// Its rows in memory, if they are kept there too. Only for files and views.
     #[prost(message, optional, tag = "8")]
@@ -136,6 +142,103 @@ pub enum RelationKind {
     /// Rows in the memory of the executors.
     #[prost(message, tag = "7")]
     Memory(MemoryTable),
+    /// Rows that follow a Kafka topic.
+    #[prost(message, tag = "9")]
+    Kafka(KafkaTable),
+}
+
+/// A table whose rows follow a Kafka topic, in the memory of the executors.
+#[derive(Clone, PartialEq, Message)]
+pub struct KafkaTable {
+    /// Drawn when the table is created.
+    #[prost(string, tag = "1")]
+    pub table_id: String,
+    /// Arrow schema, as an encapsulated IPC message; columns about the message come last.
+    #[prost(bytes = "vec", tag = "2")]
+    pub arrow_schema: Vec<u8>,
+    /// `HOST:PORT` of brokers to begin with, with commas between them.
+    #[prost(string, tag = "3")]
+    pub brokers: String,
+    /// The topic.
+    #[prost(string, tag = "4")]
+    pub topic: String,
+    /// Columns of the primary key, by their place; none: every message is a row.
+    #[prost(uint32, repeated, tag = "5")]
+    pub key: Vec<u32>,
+    /// Options it was created with, checked.
+    #[prost(map = "string, string", tag = "6")]
+    pub settings: std::collections::HashMap<String, String>,
+    /// The statement that created it.
+    #[prost(string, tag = "7")]
+    pub definition: String,
+    /// The topic partitions, in order of number.
+    #[prost(message, repeated, tag = "8")]
+    pub partitions: Vec<TopicPartition>,
+    /// It does not follow its topic now.
+    #[prost(bool, tag = "9")]
+    pub paused: bool,
+}
+
+/// A topic partition and who follows it.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct TopicPartition {
+    /// Its number.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Offset of the first message that belongs to the table.
+    #[prost(uint64, tag = "2")]
+    pub start: u64,
+    /// Who follows it; absent: nobody yet.
+    #[prost(message, optional, tag = "3")]
+    pub owner: Option<PartitionOwner>,
+}
+
+/// The executor that follows a topic partition.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct PartitionOwner {
+    /// `HOST:PORT` of its data port.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// The process: one that is started again at the same address is another, and has no rows.
+    #[prost(string, tag = "2")]
+    pub instance: String,
+    /// Counts the owners of the topic partition, from 1.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+}
+
+/// New owners of topic partitions of one table.
+#[derive(Clone, PartialEq, Message)]
+pub struct PlacePartitions {
+    /// Schema of the table.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The table; refused if another one has the name now.
+    #[prost(string, tag = "3")]
+    pub table_id: String,
+    /// The topic partitions with new owners. Refused if the epoch of one is not the next.
+    #[prost(message, repeated, tag = "4")]
+    pub partitions: Vec<TopicPartition>,
+}
+
+/// Whether a table follows its topic.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct PauseTable {
+    /// Schema of the table.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The table; refused if another one has the name now.
+    #[prost(string, tag = "3")]
+    pub table_id: String,
+    /// It does not from now on.
+    #[prost(bool, tag = "4")]
+    pub paused: bool,
 }
 
 /// A table whose rows lie in the memory of the executors.

@@ -7,5 +7,6 @@
 pub mod catalog;
 pub mod plan;
 pub mod statement;
+pub mod stream;
 
 pub use prost::Message;

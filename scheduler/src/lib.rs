@@ -17,6 +17,7 @@ mod session;
 mod shards;
 pub mod state;
 mod statement;
+mod streams;
 mod tls;
 mod upkeep;
 

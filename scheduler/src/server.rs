@@ -24,6 +24,7 @@ use crate::session::Sessions;
 use crate::shards::{Shards, SnapshotFolder};
 use crate::state::{CatalogLog, Store};
 use crate::statement::{Admission, Frontend, Registry, Services};
+use crate::streams::Streams;
 use crate::tls::Certificate;
 use crate::upkeep::Queue;
 
@@ -221,10 +222,12 @@ fn make_frontend(
     let statements = Arc::new(Registry::default());
     let connections = Connections::new(options.grpc_max_message_bytes);
     let shards = Shards::new(connections.clone(), snapshots);
+    let streams = Streams::new(connections.clone(), cluster.clone(), shards.clone());
     let caches = Arc::new(Caches::new(upkeep.clone()));
     let system = Arc::new(SystemTables {
         cluster: cluster.clone(),
         shards: shards.clone(),
+        streams: streams.clone(),
         caches: caches.clone(),
         upkeep: upkeep.clone(),
         sessions: sessions.clone(),
@@ -235,6 +238,7 @@ fn make_frontend(
         cluster,
         catalog,
         shards,
+        streams,
         caches,
         upkeep,
         connections,

@@ -56,18 +56,27 @@ struct Inner {
 pub(crate) struct RunningWrite {
     shards: Shards,
     id: String,
+    /// Nothing is left of it to look for.
+    is_clean: bool,
 }
 
 impl RunningWrite {
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
+
+    /// Ends it when its shards have been dropped already.
+    pub(crate) fn end_clean(mut self) {
+        self.is_clean = true;
+    }
 }
 
 impl Drop for RunningWrite {
     fn drop(&mut self) {
         self.shards.inner.writes.lock().remove(&self.id);
-        self.shards.inner.ended.notify_one();
+        if !self.is_clean {
+            self.shards.inner.ended.notify_one();
+        }
     }
 }
 
@@ -120,7 +129,16 @@ impl Shards {
         RunningWrite {
             shards: self.clone(),
             id,
+            is_clean: false,
         }
+    }
+
+    /// Has an executor drop shards.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub(crate) async fn drop_at(&self, holder: &str, shards: &[ShardId]) -> Result<(), Error> {
+        self.inner.connections.drop_shards(holder, shards).await
     }
 
     /// What an executor holds.

@@ -3,12 +3,14 @@
 //! A [`Cluster`] is a `millpond scheduler` and some `millpond executor` processes that a test can kill one by one.
 //! [`Cluster::connect`] gives the product's own Flight SQL client. Everything ends with the test.
 
+mod broker;
 mod client;
 mod cluster;
 mod process;
 mod seed;
 pub mod slt;
 
+pub use broker::Broker;
 pub use client::{Client, finish, text_rows};
 pub use cluster::Cluster;
 pub use process::{Process, binary};

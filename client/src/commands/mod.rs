@@ -15,4 +15,6 @@ pub mod sql;
 pub mod state;
 pub mod submit;
 #[cfg(feature = "server")]
+pub mod topic;
+#[cfg(feature = "server")]
 pub mod up;

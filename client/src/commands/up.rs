@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use millpond_engine::config::{Config, Origin, keys};
 use millpond_scheduler::{LocalPaths, Options, Scheduler};
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::scheduler::{PortArgs, addresses, start, start_logging};
 use crate::error::Error;
 use crate::interrupt::Interrupts;
+use crate::kafka::embedded::EmbeddedBroker;
 use crate::node::{Child, ConfigArgs, Launch, announce, share_of_machine};
 use crate::terminal::note;
 
@@ -23,6 +24,8 @@ const STABLE_AFTER: Duration = Duration::from_secs(30);
 const RESTART_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 /// Added to the time that executors have for draining, before they are killed.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// Topics that an embedded broker has from the start: those of the jobs that Millpond is made for.
+const TOPICS: &[&str] = &["sensor_data", "customer_updates"];
 
 /// Flags of `millpond up`.
 #[derive(Debug, ClapArgs)]
@@ -36,10 +39,20 @@ pub struct Args {
     /// Tasks at a time of each executor [key: executor.vcores]
     #[arg(long, value_name = "N")]
     vcores: Option<String>,
+    /// Run a Kafka broker as well: embedded. It is for trying things, and forgets its messages at the end
+    #[arg(long, value_name = "BROKER", value_enum)]
+    kafka: Option<Kafka>,
     #[command(flatten)]
     ports: PortArgs,
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+/// Brokers beside the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kafka {
+    /// One in this process
+    Embedded,
 }
 
 /// Runs a cluster until it is asked to stop.
@@ -59,7 +72,12 @@ pub async fn run(args: Args, mut interrupts: Interrupts) -> Result<(), Error> {
         }
         () = interrupts.next() => return Ok(()),
     }
+    let broker = match args.kafka {
+        Some(Kafka::Embedded) => Some(EmbeddedBroker::start(TOPICS)?),
+        None => None,
+    };
     let mut lines = addresses(&scheduler, &config, false);
+    lines.extend(broker.as_ref().map(|broker| ("kafka", broker.address())));
     lines.push(("executors", count.to_string()));
     announce(&lines);
     let outcome = tokio::select! {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use clap::{Subcommand, ValueEnum, value_parser};
 
 use super::data_set::{DataSet, ROWS_MAX};
+use super::event::{Envelope, Stream, events};
 use super::ordered::for_each_in_order;
 use super::target::Target;
 use super::{csv, parquet};
@@ -25,6 +26,32 @@ pub struct Args {
 enum Kind {
     /// Customers of a marketing campaign, tab separated, with the dirt of such files
     Marketing(Marketing),
+    /// Readings of sensors, a JSON object a line
+    Sensors(Events),
+    /// Changes of customers, a JSON object a line
+    CustomerUpdates(Changes),
+}
+
+#[derive(Debug, clap::Args)]
+struct Changes {
+    /// How changes are written
+    #[arg(long, value_enum, default_value = "debezium")]
+    envelope: Envelope,
+    #[command(flatten)]
+    events: Events,
+}
+
+#[derive(Debug, clap::Args)]
+struct Events {
+    /// Lines to write
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    rows: u64,
+    /// Another seed, other events
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// File to write; - is standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,8 +86,26 @@ enum Format {
 /// # Errors
 /// [`Error::Output`] if the file cannot be written, [`Error::Usage`] for Parquet on a terminal.
 pub fn run(args: &Args) -> Result<(), Error> {
-    let Kind::Marketing(marketing) = &args.data_set;
-    write_marketing(marketing)
+    match &args.data_set {
+        Kind::Marketing(marketing) => write_marketing(marketing),
+        // How changes would be written does not matter to sensors.
+        Kind::Sensors(args) => write_events(Stream::Sensors, Envelope::Op, args),
+        Kind::CustomerUpdates(args) => write_events(Stream::CustomerUpdates, args.envelope, &args.events),
+    }
+}
+
+fn write_events(stream: Stream, envelope: Envelope, args: &Events) -> Result<(), Error> {
+    let name = target_name(args.output.as_deref());
+    let failed = |source| Error::Output {
+        target: name.clone(),
+        source,
+    };
+    let mut target = Target::open(args.output.as_deref()).map_err(failed)?;
+    let rows = usize::try_from(args.rows).unwrap_or(usize::MAX);
+    for event in events(stream, envelope, args.seed).take(rows) {
+        writeln!(target, "{}", event.value).map_err(failed)?;
+    }
+    target.close().map_err(failed)
 }
 
 fn write_marketing(args: &Marketing) -> Result<(), Error> {

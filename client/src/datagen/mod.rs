@@ -13,9 +13,14 @@ pub mod command;
 
 mod csv;
 mod customer;
+mod customer_updates;
 mod data_set;
 mod dirt;
 mod draw;
+mod event;
 mod ordered;
 mod parquet;
+mod sensors;
 mod target;
+
+pub use event::{Envelope, Event, Stream, events};

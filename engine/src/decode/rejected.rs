@@ -44,6 +44,8 @@ pub enum Reason {
     NullValue,
     /// It is larger than a message can be, or has more rows.
     TooLarge,
+    /// It empties the table, of which only a part is here.
+    TruncateOfPart,
 }
 
 impl Reason {
@@ -62,6 +64,7 @@ impl Reason {
             Self::UnknownOperation => "unknown_operation",
             Self::NullValue => "null_value",
             Self::TooLarge => "too_large",
+            Self::TruncateOfPart => "truncate_of_part",
         }
     }
 }

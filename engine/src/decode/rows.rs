@@ -116,6 +116,11 @@ impl Rows {
         &self.cells
     }
 
+    /// True if the message empties the table.
+    pub(super) fn truncates(&self) -> bool {
+        self.kinds.contains(&Kind::Truncate)
+    }
+
     pub(super) fn take_kinds(&mut self) -> std::vec::Drain<'_, Kind> {
         self.kinds.drain(..)
     }

@@ -1,7 +1,7 @@
 //! The list of all codes, each with its page.
 //!
 //! Numbers are grouped: 1 to 19 the statement, 20 to 29 limits of the cluster, 30 to 39 files, 40 to 49 the life of
-//! a statement, 50 to 59 the doors, 60 to 69 the state store, 70 to 79 settings, 90 and above mistakes of ours. A
+//! a statement, 50 to 59 the doors, 60 to 69 the state store, 70 to 79 settings, 80 to 89 topics, 90 and above mistakes of ours. A
 //! code that is no longer raised keeps its number and its page.
 
 use super::code::{Class, Code, CodePage, Retry};
@@ -262,6 +262,26 @@ pages! {
         remedy: "Add a `[profile.NAME]` table, or choose one of those that the message lists.",
     }
 
+    TOPIC_UNKNOWN = 80, External, Never, "no such topic" {
+        happened: "The brokers know no topic of that name, do not let this client read it, or it has not the topic partitions or offsets that were named.",
+        why: "The name is misspelt, the topic is not created yet, the account has no right to it, or old messages are deleted already.",
+        remedy: "List the topics with a Kafka tool and compare, create the topic first, or give `kafka.*` options with an account that may read it. `scan.startup` says where to begin.",
+    }
+    BROKERS_SILENT = 81, External, Retry, "the brokers do not answer" {
+        happened: "An executor that would follow the topic cannot reach the Kafka brokers, or they do not take it in.",
+        why: "Host or port are wrong, the brokers are down, the advertised addresses of the brokers cannot be reached from the executors, or TLS and SASL settings do not fit.",
+        remedy: "Try the address from an executor's machine. What `kafka://` names is only where to begin: executors must also reach what brokers give as `advertised.listeners`.",
+    }
+    MESSAGES_UNREADABLE = 82, User, Never, "messages of the topic do not fit the table" {
+        happened: "None of the messages that were looked at can become a row. The message shows where the first is and what is wrong with it.",
+        why: "The option `format` is not the one of the producer, or columns have other names or types than the values.",
+        remedy: "Compare the table with a message. Messages that are bad one by one are no obstacle: they go to `system.dead_letters`.",
+    }
+    POSITION_NOT_REACHED = 83, Resource, Retry, "a table has not reached an offset" {
+        happened: "`WAIT FOR TABLE` gave up before the table had all messages below the named offsets.",
+        why: "The stream is behind, paused, stalled or failed, or the offsets are beyond the end of the topic.",
+        remedy: "Look at `system.stream_partitions`, which has position, end, state and reason. Give a longer `TIMEOUT`.",
+    }
     INTERNAL = 90, Bug, Never, "a mistake in Millpond" {
         happened: "Millpond came into a state that should be impossible.",
         why: "This is a bug in Millpond or in a library it is built on, not in your statement.",

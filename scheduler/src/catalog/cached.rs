@@ -28,6 +28,7 @@ use sha2::{Digest, Sha256};
 use super::memory_table::MemoryTable;
 use super::metadata::{Reads, what_is_read};
 use super::statement_catalog::{RelationKey, StatementCatalog};
+use super::whole::reads_live;
 use crate::clock::now_ms;
 use crate::shards::holders;
 use crate::upkeep::{Queue, Task};
@@ -151,6 +152,8 @@ fn definition_of(relation: &Relation) -> String {
         Some(RelationKind::Files(files)) => files.definition.clone(),
         Some(RelationKind::View(view)) => format!("{}\0{}", view.default_schema, view.definition),
         Some(RelationKind::Memory(table)) => format!("{}\0{}", table.table_id, table.version),
+        // Never the same twice: nothing is computed again from rows that change by themselves.
+        Some(RelationKind::Kafka(table)) => format!("{}\0{}", table.table_id, uuid::Uuid::new_v4()),
         None => String::new(),
     };
     // Not its name: a relation that was renamed has the same rows.
@@ -184,6 +187,13 @@ pub(crate) fn check_lasting(plan: &LogicalPlan) -> Result<(), Error> {
             format!("a query with {function}() cannot be cached: it answers anew each time"),
         )
         .with_hint("CREATE TABLE ... AS SELECT keeps what it answers now"));
+    }
+    if reads_live(plan)? {
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            "a query over a table that follows a topic cannot be cached: its rows change all the time",
+        )
+        .with_hint("they are in memory already; CREATE TABLE ... AS SELECT keeps what they are now"));
     }
     if what_is_read(plan).map_err(Error::from_datafusion)? == Reads::MetadataOnly {
         return Err(Error::user(

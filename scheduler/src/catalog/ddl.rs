@@ -12,12 +12,14 @@ use millpond_engine::error::{Code, Error};
 use millpond_engine::session::CATALOG;
 use millpond_proto::catalog::{Change, ChangeKind, Relation, RelationKind, RelationRef, SchemaRef, View};
 
+use super::kafka_table;
 use super::location::resolve_location;
 use super::relation::describe_files;
 use super::statement_catalog::{INFORMATION_SCHEMA, SYSTEM_SCHEMA, StatementCatalog};
 use crate::clock::now_ms;
 use crate::options::LocalPaths;
 use crate::state::CatalogLog;
+use crate::streams::Streams;
 
 /// Parts of option names that would carry a secret into the catalog.
 const SECRET_WORDS: &[&str] = &[
@@ -35,6 +37,7 @@ const SECRET_WORDS: &[&str] = &[
 pub(crate) struct Context<'a> {
     pub(crate) log: &'a CatalogLog,
     pub(crate) catalog: &'a StatementCatalog,
+    pub(crate) streams: &'a Streams,
     pub(crate) state: &'a SessionState,
     pub(crate) local_paths: &'a LocalPaths,
     pub(crate) principal: &'a str,
@@ -70,7 +73,9 @@ pub(crate) async fn apply(context: &Context<'_>, command: &DdlStatement) -> Resu
     let Some(change) = change else {
         return Ok(());
     };
-    commit(context, change, |code| is_excused(command, code)).await
+    commit(context, change, |code| is_excused(command, code)).await?;
+    context.streams.look_now();
+    Ok(())
 }
 
 /// Makes a change, passing over a refusal that `excused` allows: somebody else was faster.
@@ -168,6 +173,16 @@ async fn create_external_table(
         .with_hint(
             "put it into a [[storage.bucket]] of millpond.toml on the scheduler and on every executor",
         ));
+    }
+    if kafka_table::is_kafka(command) {
+        let mut table = kafka_table::describe(command, context.sql)?;
+        let topic = context
+            .streams
+            .describe(&table, &format!("{schema}.{name}"))
+            .await?;
+        table.partitions = kafka_table::partitions(topic.starts);
+        let kind = RelationKind::Kafka(table);
+        return Ok(Some(put(context, schema, name, command.or_replace, kind)));
     }
     if command.constraints.iter().next().is_some() {
         return Err(Error::user(

@@ -16,16 +16,14 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use millpond_engine::error::{Code, Error};
@@ -102,7 +100,7 @@ impl MemoryTable {
     /// # Errors
     /// [`Code::SHARD_MOVED`] if a part of the table was with an executor that is gone, but comes back, else
     /// [`Code::TABLE_LOST`].
-    fn check_whole(&self) -> Result<(), Error> {
+    pub(super) fn check_whole(&self) -> Result<(), Error> {
         let Some(first) = self.lost.first() else {
             return Ok(());
         };
@@ -216,28 +214,6 @@ impl MemoryTable {
         }
         Ok(groups)
     }
-}
-
-/// Refuses a plan that reads a table which is not whole, before anybody has work with it.
-///
-/// # Errors
-/// As for [`MemoryTable::check_whole`].
-pub(crate) fn check_whole(plan: &LogicalPlan) -> Result<(), Error> {
-    let mut checked = Ok(());
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(table) = provider.downcast_ref::<MemoryTable>()
-        {
-            checked = table.check_whole();
-        }
-        Ok(match &checked {
-            Ok(()) => TreeNodeRecursion::Continue,
-            Err(_) => TreeNodeRecursion::Stop,
-        })
-    })
-    .map_err(Error::from_datafusion)?;
-    checked
 }
 
 /// How the rows of a table are distributed, if every shard is of one class and classes are found today as they were

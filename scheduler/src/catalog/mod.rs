@@ -12,18 +12,22 @@
 
 pub(crate) mod cached;
 pub(crate) mod ddl;
+mod kafka_table;
+mod live_table;
 mod location;
 mod memory_table;
 mod metadata;
 mod readable;
 mod relation;
 mod statement_catalog;
+mod stream_tables;
 pub(crate) mod system;
 mod table_options;
+mod whole;
 
 pub(crate) use cached::Caches;
 pub(crate) use location::resolve_location;
-pub(crate) use memory_table::check_whole;
 pub(crate) use metadata::{Reads, what_is_read};
 pub(crate) use statement_catalog::{RelationKey, SessionFactory, StatementCatalog};
 pub(crate) use table_options::{Durable, Owner, TableOptions, checked};
+pub(crate) use whole::check_whole;

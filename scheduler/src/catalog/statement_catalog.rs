@@ -23,15 +23,17 @@ use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::CATALOG;
-use millpond_proto::catalog::{MemoryTable as Stored, Relation, RelationKind, View};
+use millpond_proto::catalog::{KafkaTable, MemoryTable as Stored, Relation, RelationKind, View};
 use parking_lot::Mutex;
 
+use super::live_table::LiveTable;
 use super::memory_table::MemoryTable;
 use super::metadata::{MetadataTable, rows_fn};
 use super::readable::Readable;
 use super::relation::open_files;
 use super::system::SystemTables;
 use crate::state::CatalogState;
+use crate::streams::Pin as LivePin;
 use crate::upkeep::Task;
 
 /// Schema with the standard's description of the catalog.
@@ -102,6 +104,8 @@ pub(crate) struct StatementCatalog {
     /// Relations that are read from their source although they are cached.
     from_source: HashSet<RelationKey>,
     pins: Mutex<HashMap<RelationKey, Pin>>,
+    /// Rows of tables that follow topics, which executors keep as long as this is here.
+    live: Mutex<Vec<LivePin>>,
     this: Weak<StatementCatalog>,
 }
 
@@ -166,6 +170,7 @@ impl StatementCatalog {
             system,
             from_source,
             pins: Mutex::default(),
+            live: Mutex::default(),
             this: this.clone(),
         })
     }
@@ -271,6 +276,10 @@ impl StatementCatalog {
                 self.open_rows(&(relation.schema.clone(), relation.name.clone()), table)
                     .await
             }
+            Some(RelationKind::Kafka(table)) => {
+                let name = format!("{}.{}", relation.schema, relation.name);
+                Ok(Arc::new(LiveTable::new(name, table, self.this.clone())?))
+            }
             None => Err(Error::bug(format!("{name} is of a kind that this version does not know")).into()),
         }
     }
@@ -286,6 +295,15 @@ impl StatementCatalog {
         let can_rebuild = table.lineage.is_some() && !self.system.upkeep.has_failed(&rebuild);
         let name = format!("{}.{}", key.0, key.1);
         Ok(Arc::new(MemoryTable::open(&name, table, &present, can_rebuild)?))
+    }
+
+    /// Has the rows of a table that follows a topic kept for the statement.
+    pub(super) async fn pin(&self, name: &str, table: &KafkaTable) -> Result<MemoryTable, Error> {
+        let (rows, pin) = self.system.streams.pin(name, table).await?;
+        self.live.lock().push(pin);
+        let present = self.present_executors().await;
+        // What is lost with its owner is read again by the next one.
+        MemoryTable::open(name, &rows, &present, true)
     }
 
     /// Plans a view's definition anew, with the default schema it was created in.

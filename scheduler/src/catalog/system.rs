@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array};
+use datafusion::arrow::array::{
+    ArrayRef, BinaryArray, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
@@ -14,17 +16,20 @@ use millpond_proto::catalog::{RelationKind, TableShard};
 
 use super::cached::Caches;
 use super::metadata::{MetadataTable, rows_fn};
+use super::stream_tables;
 use crate::cluster::Cluster;
 use crate::session::Sessions;
 use crate::shards::{Shards, holders, rows_of};
 use crate::state::CatalogState;
 use crate::statement::Registry;
+use crate::streams::Streams;
 use crate::upkeep::Queue;
 
 /// What the system tables read.
 pub(crate) struct SystemTables {
     pub(crate) cluster: Cluster,
     pub(crate) shards: Shards,
+    pub(crate) streams: Streams,
     pub(crate) caches: Arc<Caches>,
     pub(crate) upkeep: Arc<Queue>,
     pub(crate) sessions: Arc<Sessions>,
@@ -34,8 +39,9 @@ pub(crate) struct SystemTables {
 }
 
 /// A cell that a row of a system table may hold.
-enum Cell {
+pub(super) enum Cell {
     Text(Option<String>),
+    Bytes(Option<Vec<u8>>),
     Number(Option<u64>),
     /// Milliseconds since the Unix epoch.
     Time(Option<u64>),
@@ -66,13 +72,14 @@ impl From<Option<u64>> for Cell {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Text,
+    Bytes,
     Number,
     Time,
 }
 
-type Columns = &'static [(&'static str, Kind)];
+pub(super) type Columns = &'static [(&'static str, Kind)];
 
 const JOBS: Columns = &[
     ("job_id", Kind::Text),
@@ -165,12 +172,15 @@ impl SystemTables {
     /// Names of all system tables.
     pub(crate) fn names() -> Vec<String> {
         [
+            "dead_letters",
             "executors",
             "jobs",
             "sessions",
             "settings",
             "shards",
             "stages",
+            "stream_partitions",
+            "streams",
             "tables",
         ]
         .map(String::from)
@@ -190,6 +200,9 @@ impl SystemTables {
             "settings" => SETTINGS,
             "shards" => SHARDS,
             "stages" => STAGES,
+            "streams" => stream_tables::STREAMS,
+            "stream_partitions" => stream_tables::PARTITIONS,
+            "dead_letters" => stream_tables::DEAD_LETTERS,
             "tables" => TABLES,
             _ => return None,
         };
@@ -205,6 +218,9 @@ impl SystemTables {
                     "settings" => this.settings(settings),
                     "shards" => this.shards(&version).await,
                     "stages" => this.stages().await,
+                    "streams" => stream_tables::streams(&this, &version).await,
+                    "stream_partitions" => stream_tables::partitions(&this, &version).await,
+                    "dead_letters" => stream_tables::dead_letters(&this, &version).await,
                     _ => this.tables(&version),
                 };
                 Ok(vec![batch_of(columns, rows)?])
@@ -401,6 +417,12 @@ impl SystemTables {
                     Some(RelationKind::Memory(table)) => {
                         ("memory", None, None, Some(table.definition.clone()))
                     }
+                    Some(RelationKind::Kafka(table)) => (
+                        "kafka",
+                        table.settings.get("format").cloned(),
+                        Some(format!("kafka://{}/{}", table.brokers, table.topic)),
+                        Some(table.definition.clone()),
+                    ),
                     None => ("unknown", None, None, None),
                 };
                 let rows = rows_of(relation);
@@ -435,6 +457,7 @@ fn schema_of(columns: Columns) -> Arc<Schema> {
     let fields = columns.iter().map(|(name, kind)| {
         let data_type = match kind {
             Kind::Text => DataType::Utf8,
+            Kind::Bytes => DataType::Binary,
             Kind::Number => DataType::UInt64,
             Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
         };
@@ -463,6 +486,7 @@ fn batch_of(columns: Columns, rows: Vec<Vec<Cell>>) -> Result<RecordBatch> {
 fn array_of(kind: Kind, cells: Vec<Cell>) -> ArrayRef {
     match kind {
         Kind::Text => Arc::new(cells.into_iter().map(text_of).collect::<StringArray>()),
+        Kind::Bytes => Arc::new(cells.into_iter().map(bytes_of).collect::<BinaryArray>()),
         Kind::Number => Arc::new(cells.into_iter().map(number_of).collect::<UInt64Array>()),
         Kind::Time => {
             let times = cells
@@ -473,9 +497,17 @@ fn array_of(kind: Kind, cells: Vec<Cell>) -> ArrayRef {
     }
 }
 
+fn bytes_of(cell: Cell) -> Option<Vec<u8>> {
+    match cell {
+        Cell::Bytes(bytes) => bytes,
+        _ => None,
+    }
+}
+
 fn text_of(cell: Cell) -> Option<String> {
     match cell {
         Cell::Text(text) => text,
+        Cell::Bytes(_) => None,
         Cell::Number(number) | Cell::Time(number) => number.map(|number| number.to_string()),
     }
 }
@@ -483,6 +515,6 @@ fn text_of(cell: Cell) -> Option<String> {
 fn number_of(cell: Cell) -> Option<u64> {
     match cell {
         Cell::Number(number) | Cell::Time(number) => number,
-        Cell::Text(_) => None,
+        Cell::Text(_) | Cell::Bytes(_) => None,
     }
 }

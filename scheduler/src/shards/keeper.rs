@@ -228,7 +228,7 @@ impl Keeper {
         // Another scheduler may have taken over; then what is needed is for it to say.
         self.log.check_lease().await?;
         tracing::debug!(holder, count = needless.len(), "drop shards");
-        self.shards.inner.connections.drop_shards(holder, needless).await
+        self.shards.drop_at(holder, needless).await
     }
 
     /// Deletes snapshots of shards that need not stay.

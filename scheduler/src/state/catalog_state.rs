@@ -55,6 +55,8 @@ impl CatalogState {
             Some(ChangeKind::PlaceShards(placed)) => self.place_shards(placed),
             Some(ChangeKind::AlterColumns(altered)) => self.alter_columns(altered),
             Some(ChangeKind::RenameRelation(renamed)) => self.rename_relation(renamed),
+            Some(ChangeKind::PlacePartitions(placed)) => self.place_partitions(placed),
+            Some(ChangeKind::PauseTable(pause)) => self.pause_table(pause),
             None => Err(self.unknown_change()),
         }
     }

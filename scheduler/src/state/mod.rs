@@ -32,6 +32,7 @@ mod sealed;
 mod store;
 #[cfg(test)]
 mod tests;
+mod topic_state;
 mod writer;
 
 pub use backup::{Existing, Summary, backup, restore};

@@ -20,7 +20,7 @@ use super::memory::{self, Storing};
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::run;
-use super::syntax::{CacheTable, OwnStatement};
+use super::syntax::{CacheStatement, CacheTable};
 use super::write::count_result;
 use crate::catalog::cached::{self, SourceState, Validate};
 use crate::catalog::{Owner, RelationKey, StatementCatalog, TableOptions, checked, ddl};
@@ -31,24 +31,24 @@ pub(super) async fn run(
     services: &Services,
     statement: &Arc<Statement>,
     catalog: &StatementCatalog,
-    own: OwnStatement,
+    own: CacheStatement,
 ) -> Result<ResultSet, Error> {
     let default_schema = catalog.default_schema();
     let found = |name: &TableReference| find(catalog, &key_of(name, &default_schema)?);
     match own {
-        OwnStatement::Cache(command) => return cache(services, statement, command, &default_schema).await,
-        OwnStatement::Uncache { name, if_exists } => match found(&name) {
+        CacheStatement::Cache(command) => return cache(services, statement, command, &default_schema).await,
+        CacheStatement::Uncache { name, if_exists } => match found(&name) {
             Ok(relation) => set(services, &relation, None, false).await?,
             Err(error) if if_exists && error.code == Code::UNKNOWN_RELATION => {}
             Err(error) => return Err(error),
         },
-        OwnStatement::ClearCache => {
+        CacheStatement::Clear => {
             let cached = catalog.version().relations.values();
             for relation in cached.filter(|relation| relation.cache.is_some()) {
                 set(services, relation, None, false).await?;
             }
         }
-        OwnStatement::Refresh(name) => {
+        CacheStatement::Refresh(name) => {
             let relation = found(&name)?;
             let rows = match &relation.cache {
                 Some(cache) => fill(services, statement, &relation, cache.settings.clone(), true).await?,
@@ -230,6 +230,7 @@ async fn create_view(
     };
     let context = ddl::Context {
         log: &services.catalog,
+        streams: &services.streams,
         catalog: &catalog,
         state: &state,
         local_paths: &services.local_paths,
@@ -239,7 +240,7 @@ async fn create_view(
     ddl::apply(&context, &command).await
 }
 
-fn key_of(name: &TableReference, default_schema: &str) -> Result<RelationKey, Error> {
+pub(super) fn key_of(name: &TableReference, default_schema: &str) -> Result<RelationKey, Error> {
     if let Some(catalog) = name.catalog()
         && catalog != CATALOG
     {
@@ -252,7 +253,7 @@ fn key_of(name: &TableReference, default_schema: &str) -> Result<RelationKey, Er
     Ok((schema.to_string(), name.table().to_string()))
 }
 
-fn find(catalog: &StatementCatalog, key: &RelationKey) -> Result<Arc<Relation>, Error> {
+pub(super) fn find(catalog: &StatementCatalog, key: &RelationKey) -> Result<Arc<Relation>, Error> {
     catalog.version().relations.get(key).cloned().ok_or_else(|| {
         Error::user(
             Code::UNKNOWN_RELATION,

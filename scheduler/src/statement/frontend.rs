@@ -20,6 +20,7 @@ use crate::options::LocalPaths;
 use crate::session::{Session, Sessions};
 use crate::shards::{Keeper, Shards};
 use crate::state::CatalogLog;
+use crate::streams::{Controller, Streams};
 use crate::upkeep::{Queue, Task};
 
 /// What a client asks for.
@@ -42,6 +43,7 @@ pub(crate) struct Services {
     pub(crate) cluster: Cluster,
     pub(crate) catalog: Arc<CatalogLog>,
     pub(crate) shards: Shards,
+    pub(crate) streams: Streams,
     pub(crate) caches: Arc<Caches>,
     pub(crate) upkeep: Arc<Queue>,
     pub(crate) connections: Connections,
@@ -135,6 +137,8 @@ impl Frontend {
             patience,
         );
         tokio::spawn(keeper.run(stop.clone()));
+        let controller = Controller::new(services.streams.clone(), services.catalog.clone(), patience);
+        tokio::spawn(controller.run(stop.clone()));
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_secs(1));
             while stop.run_until_cancelled(tick.tick()).await.is_some() {

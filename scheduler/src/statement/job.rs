@@ -93,7 +93,7 @@ pub(super) async fn run(
         statement.start_running();
     }
     let present = services.cluster.executor_ids().await;
-    check_whole(plan)?;
+    check_whole(plan).await?;
     let plan = constants::for_cluster(plan.clone())?;
     let context = adaptive::context_for(context, &plan)?;
     let name = if statement.name.is_empty() {

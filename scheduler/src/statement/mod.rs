@@ -28,6 +28,7 @@ mod memory;
 mod registry;
 mod result;
 mod run;
+mod stream;
 mod syntax;
 mod upkeep;
 mod write;

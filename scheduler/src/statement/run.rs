@@ -21,7 +21,8 @@ use super::frontend::{Request, Services};
 use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::{alter, cache, direct, explain, job, limits, memory, syntax, upkeep, write};
+use super::syntax::OwnStatement;
+use super::{alter, cache, direct, explain, job, limits, memory, stream, syntax, upkeep, write};
 use crate::catalog::{Reads, SessionFactory, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 
@@ -81,7 +82,14 @@ pub(super) async fn run(
     let catalog = statement_catalog(services, session).await;
     if let Some(own) = syntax::parse(&request.sql).map_err(|error| error.with_sql(&request.sql))? {
         statement.update(|status| status.verb = own.verb().to_string());
-        return Box::pin(cache::run(services, statement, &catalog, own)).await;
+        return match own {
+            OwnStatement::Stream(command) => {
+                Box::pin(stream::run(services, statement, &catalog, command)).await
+            }
+            OwnStatement::Cache(command) => {
+                Box::pin(cache::run(services, statement, &catalog, command)).await
+            }
+        };
     }
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let parsed = parse(&state, &request.sql)?;
@@ -418,6 +426,7 @@ pub(super) fn ddl_context<'a>(
     ddl::Context {
         log: &services.catalog,
         catalog,
+        streams: &services.streams,
         state,
         local_paths: &services.local_paths,
         principal: &statement.session.principal,

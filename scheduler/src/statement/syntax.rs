@@ -1,8 +1,9 @@
-//! Statements that are ours and not DataFusion's: `CACHE TABLE` and what belongs to it.
+//! Statements that are ours and not DataFusion's: about caches, and about tables that follow topics.
 //!
 //! ```text
 //! CACHE [LAZY] TABLE name [OPTIONS ('key' 'value', ...)] [[AS] query]
 //! UNCACHE TABLE [IF EXISTS] name      CLEAR CACHE      REFRESH [TABLE] name
+//! PAUSE TABLE name      RESUME TABLE name      WAIT FOR TABLE name OFFSETS '0:123,1:77' [TIMEOUT '5s']
 //! ```
 
 use datafusion::common::TableReference;
@@ -16,6 +17,15 @@ use millpond_engine::error::{Code, Error};
 /// A statement of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum OwnStatement {
+    /// Something about rows in memory beside their source.
+    Cache(CacheStatement),
+    /// Something about a table that follows a topic.
+    Stream(StreamStatement),
+}
+
+/// A statement about caches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CacheStatement {
     /// Keep the rows of a table or view in memory.
     Cache(CacheTable),
     /// Do not any more.
@@ -26,9 +36,27 @@ pub(super) enum OwnStatement {
         if_exists: bool,
     },
     /// Keep no table's rows any more.
-    ClearCache,
+    Clear,
     /// Make the rows anew.
     Refresh(TableReference),
+}
+
+/// A statement about a table that follows a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StreamStatement {
+    /// Stop following.
+    Pause(TableReference),
+    /// Go on.
+    Resume(TableReference),
+    /// Wait until the table has the messages below some offsets.
+    Wait {
+        /// The table.
+        name: TableReference,
+        /// As they were written.
+        offsets: String,
+        /// As it was written.
+        timeout: Option<String>,
+    },
 }
 
 /// `CACHE TABLE`.
@@ -47,19 +75,22 @@ impl OwnStatement {
     /// First words, for `system.jobs`.
     pub(super) fn verb(&self) -> &'static str {
         match self {
-            Self::Cache(_) => "CACHE TABLE",
-            Self::Uncache { .. } => "UNCACHE TABLE",
-            Self::ClearCache => "CLEAR CACHE",
-            Self::Refresh(_) => "REFRESH TABLE",
+            Self::Cache(CacheStatement::Cache(_)) => "CACHE TABLE",
+            Self::Cache(CacheStatement::Uncache { .. }) => "UNCACHE TABLE",
+            Self::Cache(CacheStatement::Clear) => "CLEAR CACHE",
+            Self::Cache(CacheStatement::Refresh(_)) => "REFRESH TABLE",
+            Self::Stream(StreamStatement::Pause(_)) => "PAUSE TABLE",
+            Self::Stream(StreamStatement::Resume(_)) => "RESUME TABLE",
+            Self::Stream(StreamStatement::Wait { .. }) => "WAIT FOR TABLE",
         }
     }
 
     /// True if it answers how many rows are in memory now; else it answers nothing.
     pub(super) fn answers_count(&self) -> bool {
         match self {
-            Self::Cache(cache) => !cache.lazy,
-            Self::Refresh(_) => true,
-            Self::Uncache { .. } | Self::ClearCache => false,
+            Self::Cache(CacheStatement::Cache(cache)) => !cache.lazy,
+            Self::Cache(CacheStatement::Refresh(_)) => true,
+            _ => false,
         }
     }
 }
@@ -74,14 +105,22 @@ pub(super) fn parse(sql: &str) -> Result<Option<OwnStatement>, Error> {
         return Ok(None);
     };
     let mut words = Words { parser };
+    let cache = OwnStatement::Cache;
+    let stream = OwnStatement::Stream;
     let read = if words.take("CACHE") {
-        words.cache().map(OwnStatement::Cache)
+        words.cache().map(CacheStatement::Cache).map(cache)
     } else if words.take("UNCACHE") {
-        words.uncache()
+        words.uncache().map(cache)
     } else if words.take("CLEAR") {
-        words.expect("CACHE").map(|()| OwnStatement::ClearCache)
+        words.expect("CACHE").map(|()| cache(CacheStatement::Clear))
     } else if words.take("REFRESH") {
-        words.refresh()
+        words.refresh().map(cache)
+    } else if words.take("PAUSE") {
+        words.table().map(StreamStatement::Pause).map(stream)
+    } else if words.take("RESUME") {
+        words.table().map(StreamStatement::Resume).map(stream)
+    } else if words.take("WAIT") {
+        words.wait().map(stream)
     } else {
         return Ok(None);
     };
@@ -172,19 +211,40 @@ impl Words<'_> {
         }
     }
 
-    fn uncache(&mut self) -> Result<OwnStatement, ParserError> {
+    fn uncache(&mut self) -> Result<CacheStatement, ParserError> {
         self.expect("TABLE")?;
         let if_exists = self.take("IF");
         if if_exists {
             self.expect("EXISTS")?;
         }
         let name = self.name()?;
-        Ok(OwnStatement::Uncache { name, if_exists })
+        Ok(CacheStatement::Uncache { name, if_exists })
     }
 
-    fn refresh(&mut self) -> Result<OwnStatement, ParserError> {
+    fn refresh(&mut self) -> Result<CacheStatement, ParserError> {
         let _ = self.take("TABLE");
-        Ok(OwnStatement::Refresh(self.name()?))
+        Ok(CacheStatement::Refresh(self.name()?))
+    }
+
+    fn table(&mut self) -> Result<TableReference, ParserError> {
+        self.expect("TABLE")?;
+        self.name()
+    }
+
+    fn wait(&mut self) -> Result<StreamStatement, ParserError> {
+        self.expect("FOR")?;
+        let name = self.table()?;
+        self.expect("OFFSETS")?;
+        let offsets = self.word_or_text()?;
+        let timeout = match self.take("TIMEOUT") {
+            true => Some(self.word_or_text()?),
+            false => None,
+        };
+        Ok(StreamStatement::Wait {
+            name,
+            offsets,
+            timeout,
+        })
     }
 
     fn end(&mut self) -> Result<(), ParserError> {
@@ -207,7 +267,7 @@ mod tests {
     #[test]
     fn cache_with_options_and_query() {
         let cache = |lazy, options: &[(&str, &str)], query: Option<&str>| {
-            OwnStatement::Cache(CacheTable {
+            OwnStatement::Cache(CacheStatement::Cache(CacheTable {
                 name: "s.t".into(),
                 lazy,
                 options: options
@@ -215,7 +275,7 @@ mod tests {
                     .map(|(key, value)| (key.to_string(), value.to_string()))
                     .collect(),
                 query: query.map(ToString::to_string),
-            })
+            }))
         };
         assert_eq!(read("cache table s.t;"), cache(false, &[], None));
         assert_eq!(
@@ -235,15 +295,45 @@ mod tests {
     #[test]
     fn the_others() {
         let name = TableReference::from("t");
-        let uncache = |if_exists| OwnStatement::Uncache {
-            name: name.clone(),
-            if_exists,
+        let own = OwnStatement::Cache;
+        let uncache = |if_exists| {
+            own(CacheStatement::Uncache {
+                name: name.clone(),
+                if_exists,
+            })
         };
         assert_eq!(read("UNCACHE TABLE t"), uncache(false));
         assert_eq!(read("UNCACHE TABLE IF EXISTS t"), uncache(true));
-        assert_eq!(read("clear cache"), OwnStatement::ClearCache);
-        assert_eq!(read("REFRESH TABLE t"), OwnStatement::Refresh(name.clone()));
-        assert_eq!(read("REFRESH t"), OwnStatement::Refresh(name));
+        assert_eq!(read("clear cache"), own(CacheStatement::Clear));
+        assert_eq!(
+            read("REFRESH TABLE t"),
+            own(CacheStatement::Refresh(name.clone()))
+        );
+        assert_eq!(read("REFRESH t"), own(CacheStatement::Refresh(name)));
+    }
+
+    #[test]
+    fn statements_about_topics() {
+        let wait = |timeout: Option<&str>| {
+            OwnStatement::Stream(StreamStatement::Wait {
+                name: "s.t".into(),
+                offsets: "0:12,1:7".to_string(),
+                timeout: timeout.map(ToString::to_string),
+            })
+        };
+        assert_eq!(
+            read("PAUSE TABLE t"),
+            OwnStatement::Stream(StreamStatement::Pause("t".into()))
+        );
+        assert_eq!(
+            read("resume table t;"),
+            OwnStatement::Stream(StreamStatement::Resume("t".into()))
+        );
+        assert_eq!(read("WAIT FOR TABLE s.t OFFSETS '0:12,1:7'"), wait(None));
+        assert_eq!(
+            read("WAIT FOR TABLE s.t OFFSETS '0:12,1:7' TIMEOUT '5s'"),
+            wait(Some("5s"))
+        );
     }
 
     #[test]
@@ -258,6 +348,8 @@ mod tests {
             "CLEAR",
             "REFRESH TABLE t u",
             "CACHE TABLE t OPTIONS ('a'",
+            "PAUSE t",
+            "WAIT FOR TABLE t",
         ] {
             assert_eq!(parse(sql).unwrap_err().code, Code::SYNTAX, "{sql}");
         }

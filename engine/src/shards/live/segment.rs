@@ -59,7 +59,7 @@ pub(in crate::shards) struct Segment {
     statistics: Arc<Statistics>,
     dead: Option<Arc<Dead>>,
     packed: bool,
-    _claim: Arc<Claim>,
+    claim: Arc<Claim>,
 }
 
 impl fmt::Debug for Segment {
@@ -107,7 +107,7 @@ impl Prepared {
             statistics: Arc::new(self.statistics),
             dead: (dead.count > 0).then(|| Arc::new(dead)),
             packed: self.packed,
-            _claim: Arc::new(claim),
+            claim: Arc::new(claim),
         }
     }
 }
@@ -124,6 +124,11 @@ impl Segment {
 
     pub(in crate::shards) fn live_rows(&self) -> usize {
         self.rows - self.dead.as_ref().map_or(0, |dead| dead.count)
+    }
+
+    /// Bytes of memory that its rows claim.
+    pub(super) fn bytes(&self) -> usize {
+        self.claim.bytes()
     }
 
     pub(super) fn is_packed(&self) -> bool {

@@ -119,6 +119,11 @@ impl LiveShard {
         self.view.clone()
     }
 
+    /// Bytes of memory that its rows and its index claim.
+    pub fn bytes(&self) -> usize {
+        self.segments.iter().map(Segment::bytes).sum::<usize>() + self.index_claim.bytes()
+    }
+
     /// Applies changes in their order. Readers see them when [`LiveShard::publish`] is called.
     ///
     /// # Errors

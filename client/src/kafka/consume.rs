@@ -1,0 +1,138 @@
+//! The messages of a topic, shown: one JSON object a line.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::{Value, json};
+
+use super::client::{ANSWER_TIMEOUT, Brokers};
+use super::topics::partitions_of;
+use crate::error::Error;
+use crate::terminal::note;
+
+/// Flags of `millpond topic consume`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The topic
+    topic: String,
+    /// Where to begin
+    #[arg(long, value_enum, default_value = "earliest")]
+    from: Start,
+    /// End after so many messages
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Wait for new messages at the end of the topic
+    #[arg(short, long)]
+    follow: bool,
+    /// Only the values, without where they were
+    #[arg(long)]
+    values: bool,
+    #[command(flatten)]
+    brokers: Brokers,
+}
+
+/// Where to begin in a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Start {
+    /// With the oldest message
+    Earliest,
+    /// With the next one
+    Latest,
+}
+
+/// Runs the command. It blocks until it has shown what there is, or for ever with `--follow`.
+///
+/// # Errors
+/// Brokers that do not answer, no such topic, an output that is closed.
+pub fn run(args: &Args) -> Result<(), Error> {
+    let mut config = args.brokers.config()?;
+    config
+        .set("group.id", "millpond-topic")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest");
+    let failed = |error: KafkaError| args.brokers.failed("cannot read", &error);
+    let consumer: BaseConsumer = config.create().map_err(failed)?;
+    let partitions = partitions_of(&consumer, &args.brokers, &args.topic)?;
+    let mut wanted = TopicPartitionList::new();
+    for number in &partitions {
+        let offset = match args.from {
+            Start::Earliest => Offset::Beginning,
+            Start::Latest => {
+                let range = consumer.fetch_watermarks(&args.topic, *number, ANSWER_TIMEOUT);
+                Offset::Offset(range.map_err(failed)?.1)
+            }
+        };
+        wanted
+            .add_partition_offset(&args.topic, *number, offset)
+            .map_err(failed)?;
+    }
+    consumer.assign(&wanted).map_err(failed)?;
+    show(args, &consumer, partitions.len())
+}
+
+fn show(args: &Args, consumer: &BaseConsumer, partitions: usize) -> Result<(), Error> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let closed = |source| Error::Output {
+        target: "standard output".to_string(),
+        source,
+    };
+    let (mut shown, mut at_end) = (0, 0);
+    let mut answered_at = Instant::now();
+    while args.count.is_none_or(|count| shown < count) && (args.follow || at_end < partitions) {
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => {
+                writeln!(out, "{}", line_of(args, &message)).map_err(closed)?;
+                shown += 1;
+                answered_at = Instant::now();
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                at_end += 1;
+                answered_at = Instant::now();
+                out.flush().map_err(closed)?;
+            }
+            // It tries on by itself.
+            Some(Err(error)) => note(&error.to_string()),
+            None => {
+                out.flush().map_err(closed)?;
+                if !args.follow && answered_at.elapsed() > ANSWER_TIMEOUT {
+                    return Err(Error::Node(format!(
+                        "the brokers at {} do not answer any more",
+                        args.brokers.brokers
+                    )));
+                }
+            }
+        }
+    }
+    out.flush().map_err(closed)
+}
+
+fn line_of(args: &Args, message: &BorrowedMessage<'_>) -> String {
+    let value = shown(message.payload());
+    if args.values {
+        return match value {
+            Value::String(text) => text,
+            value => value.to_string(),
+        };
+    }
+    json!({
+        "partition": message.partition(),
+        "offset": message.offset(),
+        "timestamp_ms": message.timestamp().to_millis(),
+        "key": shown(message.key()),
+        "value": value,
+    })
+    .to_string()
+}
+
+/// JSON as it is, other text as text, and other bytes as text with marks where they are none.
+fn shown(bytes: Option<&[u8]>) -> Value {
+    bytes.map_or(Value::Null, |bytes| {
+        serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
+    })
+}

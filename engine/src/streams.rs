@@ -1,0 +1,11 @@
+//! Tables that follow Kafka topics: what scheduler and executors agree on.
+//!
+//! The scheduler says which executor follows which topic partition ([`FOLLOW`]); executors read, decode
+//! ([`crate::decode`]) and apply messages ([`crate::shards::LiveShard`]) on their own. A statement asks the owners for
+//! what they have at one position ([`PIN`]), and reads that like any other shard.
+
+mod options;
+mod wire;
+
+pub use options::{MetadataColumn, OnError, Startup, StreamOptions, WhenFull, data_columns, offsets_of};
+pub use wire::{DEAD_LETTERS, DESCRIBE, FOLLOW, PIN, STATUS};

@@ -1,0 +1,71 @@
+//! Actions on an executor's data port that are about topics. They belong to the scheduler.
+
+use millpond_proto::Message;
+use millpond_proto::stream::{
+    DeadLetters, DescribeTopic, Follow, Following, PinPartitions, Pinned, TopicDescription,
+};
+
+use crate::connections::Connections;
+use crate::error::Error;
+
+/// Action that makes an executor follow what is in the [`Follow`] of its body; it answers a [`Following`].
+pub const FOLLOW: &str = "millpond.streams.follow";
+/// Action that answers a [`Following`].
+pub const STATUS: &str = "millpond.streams.status";
+/// Action that pins the topic partitions of the [`PinPartitions`] in its body and answers a [`Pinned`].
+pub const PIN: &str = "millpond.streams.pin";
+/// Action that asks the brokers of the [`DescribeTopic`] in its body and answers a [`TopicDescription`].
+pub const DESCRIBE: &str = "millpond.streams.describe";
+/// Action that answers all [`DeadLetters`].
+pub const DEAD_LETTERS: &str = "millpond.streams.dead_letters";
+
+impl Connections {
+    /// Makes an executor follow topic partitions, and no others.
+    ///
+    /// # Errors
+    /// The executor is gone.
+    pub async fn follow(&self, executor: &str, request: &Follow) -> Result<Following, Error> {
+        read(&self.act(executor, FOLLOW, request.encode_to_vec()).await?)
+    }
+
+    /// What an executor follows.
+    ///
+    /// # Errors
+    /// The executor is gone.
+    pub async fn following(&self, executor: &str) -> Result<Following, Error> {
+        read(&self.act(executor, STATUS, Vec::new()).await?)
+    }
+
+    /// Pins topic partitions that an executor follows.
+    ///
+    /// # Errors
+    /// The executor is gone, does not follow one of them under that epoch, or is not that far yet.
+    pub async fn pin_partitions(&self, executor: &str, request: &PinPartitions) -> Result<Pinned, Error> {
+        read(&self.act(executor, PIN, request.encode_to_vec()).await?)
+    }
+
+    /// Asks the brokers of a topic about it, through an executor.
+    ///
+    /// # Errors
+    /// The executor is gone, the brokers do not answer, or say that there is no such topic, or its messages are not
+    /// what the table wants.
+    pub async fn describe_topic(
+        &self,
+        executor: &str,
+        request: &DescribeTopic,
+    ) -> Result<TopicDescription, Error> {
+        read(&self.act(executor, DESCRIBE, request.encode_to_vec()).await?)
+    }
+
+    /// The dead letters of an executor.
+    ///
+    /// # Errors
+    /// The executor is gone.
+    pub async fn dead_letters(&self, executor: &str) -> Result<DeadLetters, Error> {
+        read(&self.act(executor, DEAD_LETTERS, Vec::new()).await?)
+    }
+}
+
+fn read<M: Message + Default>(bytes: &[u8]) -> Result<M, Error> {
+    M::decode(bytes).map_err(|error| Error::bug(format!("an answer of another version: {error}")))
+}

@@ -1,0 +1,143 @@
+//! A look at a topic before a table is made of it: is it there, where does the table begin, do its messages fit.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use millpond_engine::decode::{Message, Rejected};
+use millpond_engine::error::{Code, Error};
+use millpond_engine::streams::Startup;
+use millpond_proto::stream::{FollowTable, TopicDescription};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::source::{BROKER_TIMEOUT, Source};
+use super::watch::Watch;
+
+/// Messages that are looked at.
+const SAMPLE: usize = 20;
+/// Longest look at messages.
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Plain = BaseConsumer<Watch>;
+
+/// Looks at the topic of a table. It blocks.
+///
+/// # Errors
+/// Brokers that do not answer, a topic or an offset that is not there, messages of which none fits.
+pub(super) fn describe(asked: &FollowTable) -> Result<TopicDescription, Error> {
+    let source = Source::new(asked)?;
+    source.decoder()?;
+    let consumer: Plain = source.consumer(Watch::default())?;
+    let partitions = source.partitions(&consumer)?;
+    let mut ranges = Vec::with_capacity(partitions.len());
+    for partition in &partitions {
+        ranges.push(source.range(&consumer, *partition)?);
+    }
+    let starts = starts(&source, &consumer, &ranges)?;
+    look(&source, &consumer, &ranges, &starts)?;
+    Ok(TopicDescription { starts })
+}
+
+/// Where the table begins in each topic partition.
+fn starts(source: &Source, consumer: &Plain, ranges: &[(u64, u64)]) -> Result<Vec<u64>, Error> {
+    match &source.options.startup {
+        Startup::Earliest => Ok(ranges.iter().map(|(low, _)| *low).collect()),
+        Startup::Latest => Ok(ranges.iter().map(|(_, high)| *high).collect()),
+        Startup::Offsets(offsets) => at_offsets(source, offsets, ranges),
+        Startup::Timestamp(time) => at_time(source, consumer, *time, ranges),
+    }
+}
+
+fn at_offsets(
+    source: &Source,
+    offsets: &HashMap<u32, u64>,
+    ranges: &[(u64, u64)],
+) -> Result<Vec<u64>, Error> {
+    if let Some(partition) = offsets.keys().find(|number| **number as usize >= ranges.len()) {
+        return Err(source.unknown(&format!(
+            "scan.startup names topic partition {partition}, but there are {}",
+            ranges.len()
+        )));
+    }
+    let start = |(number, (low, high)): (usize, &(u64, u64))| match offsets.get(&(number as u32)) {
+        None => Ok(*low),
+        Some(offset) if (*low..=*high).contains(offset) => Ok(*offset),
+        Some(offset) => Err(source.unknown(&format!(
+            "topic partition {number} has offsets {low} to {high}, and scan.startup says {offset}"
+        ))),
+    };
+    ranges.iter().enumerate().map(start).collect()
+}
+
+fn at_time(source: &Source, consumer: &Plain, time: i64, ranges: &[(u64, u64)]) -> Result<Vec<u64>, Error> {
+    let mut wanted = TopicPartitionList::new();
+    for number in 0..ranges.len() {
+        let added = wanted.add_partition_offset(&source.topic, number as i32, Offset::Offset(time));
+        added.map_err(|error| source.silent(&error))?;
+    }
+    let found = consumer.offsets_for_times(wanted, BROKER_TIMEOUT);
+    let found = found.map_err(|error| source.silent(&error))?;
+    let start = |(number, (_, high)): (usize, &(u64, u64))| {
+        let entry = found.find_partition(&source.topic, number as i32);
+        match entry.as_ref().map(|entry| (entry.error(), entry.offset())) {
+            Some((Ok(()), Offset::Offset(offset))) if offset >= 0 => Ok(offset.cast_unsigned()),
+            // No message is as late as that.
+            Some((Ok(()), Offset::End)) => Ok(*high),
+            _ => Err(source.unknown(&format!(
+                "topic partition {number} does not tell its offsets by time"
+            ))),
+        }
+    };
+    ranges.iter().enumerate().map(start).collect()
+}
+
+/// Decodes the first messages. A topic without messages says nothing, and is fine.
+fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]) -> Result<(), Error> {
+    let mut filled = TopicPartitionList::new();
+    for (number, (range, start)) in ranges.iter().zip(starts).enumerate() {
+        if *start < range.1 {
+            let added = filled.add_partition_offset(
+                &source.topic,
+                number as i32,
+                Offset::Offset(start.cast_signed()),
+            );
+            added.map_err(|error| source.silent(&error))?;
+        }
+    }
+    if filled.count() == 0 {
+        return Ok(());
+    }
+    consumer.assign(&filled).map_err(|error| source.silent(&error))?;
+    let mut decoder = source.decoder()?;
+    let mut first: Option<(i32, i64, Rejected)> = None;
+    let deadline = Instant::now() + SAMPLE_TIMEOUT;
+    let mut seen = 0;
+    while seen < SAMPLE && Instant::now() < deadline {
+        let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) else {
+            continue;
+        };
+        seen += 1;
+        let pushed = decoder.push(Message {
+            key: message.key(),
+            value: message.payload(),
+        });
+        match pushed {
+            Ok(_) => return Ok(()),
+            Err(rejected) => {
+                first.get_or_insert((message.partition(), message.offset(), rejected));
+            }
+        }
+    }
+    let Some((partition, offset, rejected)) = first else {
+        return Ok(());
+    };
+    Err(Error::user(
+        Code::MESSAGES_UNREADABLE,
+        format!(
+            "none of the first {seen} messages of topic '{}' fits the table: offset {offset} of topic partition {partition}: {rejected}",
+            source.topic
+        ),
+    )
+    .with_hint("compare the option 'format' and the columns with a message, or begin later with scan.startup"))
+}

@@ -1,0 +1,343 @@
+//! The thread that follows a table's topic: it reads, decodes, applies and publishes.
+//!
+//! ```text
+//! brokers ─► client's queue ─► push (decode) ─► … ─► apply ─► publish        commands ─► who is followed
+//!                (bounded)         up to a batch        one topic partition after the other
+//! ```
+//!
+//! A batch ends when the first of its messages has waited for a moment, longer as long as there is much to catch up
+//! with. Nothing is read while a batch is applied, so a topic that is faster waits with its brokers and in the queue of
+//! the client, which is bounded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use millpond_engine::error::Error;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::partition::{Course, Partition};
+use super::source::Source;
+use super::watch::Watch;
+
+/// Longest wait of a message for others, when there is nothing to catch up with, and when there is.
+const LINGER_LIVE: Duration = Duration::from_millis(5);
+const LINGER_BACKLOG: Duration = Duration::from_millis(100);
+/// Messages and bytes at which a batch ends at once.
+const BATCH_MESSAGES: usize = 65_536;
+const BATCH_BYTES: usize = 32 << 20;
+/// How often to look for commands while there are no messages.
+const IDLE_WAIT: Duration = Duration::from_millis(20);
+/// How often to report, and to try again what has stalled.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the brokers are told how far the table is.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A change of what is followed.
+pub(super) struct Command {
+    /// More topic partitions.
+    pub(super) add: Vec<Partition>,
+    /// Those that somebody else follows from now on.
+    pub(super) remove: Vec<u32>,
+    /// Nothing is read.
+    pub(super) paused: bool,
+}
+
+/// See the module.
+pub(super) struct Follower {
+    source: Arc<Source>,
+    consumer: BaseConsumer<Watch>,
+    commands: Receiver<Command>,
+    partitions: BTreeMap<u32, Partition>,
+    paused: bool,
+    /// What the client reads is not what should be read.
+    is_stale: bool,
+    batch: Batch,
+    /// What is wrong with the brokers or the topic, and whether an answer of a broker mends it.
+    trouble: Option<(String, bool)>,
+    reported_at: Instant,
+    committed_at: Instant,
+}
+
+/// Messages that are decoded and not applied.
+#[derive(Default)]
+struct Batch {
+    since: Option<Instant>,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, message: &BorrowedMessage<'_>) {
+        self.since.get_or_insert_with(Instant::now);
+        self.messages += 1;
+        self.bytes += message.payload_len() + message.key_len();
+    }
+
+    fn is_full(&self) -> bool {
+        self.messages >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES
+    }
+}
+
+impl Follower {
+    /// Makes a client that reads nothing yet.
+    ///
+    /// # Errors
+    /// A setting that the Kafka client does not have.
+    pub(super) fn new(source: Arc<Source>, commands: Receiver<Command>) -> Result<Self, Error> {
+        Ok(Self {
+            consumer: source.consumer(Watch::default())?,
+            source,
+            commands,
+            partitions: BTreeMap::new(),
+            paused: false,
+            is_stale: false,
+            batch: Batch::default(),
+            trouble: None,
+            reported_at: Instant::now(),
+            committed_at: Instant::now(),
+        })
+    }
+
+    /// Follows until nobody can send commands any more.
+    pub(super) fn run(mut self) {
+        while self.take_commands() {
+            if self.is_stale {
+                self.assign();
+            }
+            match self.consumer.poll(self.wait()) {
+                Some(Ok(message)) => {
+                    self.trouble = None;
+                    let partition = u32::try_from(message.partition()).ok();
+                    let partition = partition.and_then(|number| self.partitions.get_mut(&number));
+                    if let Some(partition) = partition
+                        && partition.push(&message)
+                    {
+                        self.batch.add(&message);
+                        self.is_stale |= !partition.runs();
+                    }
+                }
+                Some(Err(error)) => self.heed(&error),
+                None => {}
+            }
+            if self.is_due() {
+                self.apply();
+            }
+            if self.reported_at.elapsed() >= REPORT_INTERVAL {
+                self.report();
+            }
+        }
+        self.commit();
+    }
+
+    /// False when there will be no more.
+    fn take_commands(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.change(command),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn change(&mut self, command: Command) {
+        self.apply();
+        for number in command.remove {
+            self.partitions.remove(&number);
+        }
+        for partition in command.add {
+            self.partitions.insert(partition.number(), partition);
+        }
+        self.paused = command.paused;
+        self.is_stale = true;
+        self.show();
+    }
+
+    /// Has the client read what should be read, from where each topic partition is.
+    fn assign(&mut self) {
+        self.adopt();
+        self.is_stale = false;
+        let mut wanted = TopicPartitionList::new();
+        let running = self
+            .partitions
+            .values()
+            .filter(|partition| partition.runs() && !self.paused);
+        for partition in running {
+            let offset = Offset::Offset(partition.position().cast_signed());
+            let number = partition.number().cast_signed();
+            if let Err(error) = wanted.add_partition_offset(&self.source.topic, number, offset) {
+                tracing::error!(%error, table = self.source.name, "assign topic partitions");
+            }
+        }
+        if let Err(error) = self.consumer.assign(&wanted) {
+            self.trouble = Some((error.to_string(), false));
+        }
+        self.show();
+    }
+
+    /// Looks whether the offsets to begin with are there, of topic partitions that are new.
+    fn adopt(&mut self) {
+        for partition in self.partitions.values_mut() {
+            if partition.course != Course::New || self.paused {
+                continue;
+            }
+            match self.source.range(&self.consumer, partition.number()) {
+                Ok(range) => partition.adopt(range),
+                Err(error) => {
+                    self.trouble = Some((format!("brokers: {}", error.message), true));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        match self.batch.since {
+            None => IDLE_WAIT,
+            Some(since) => self.linger().saturating_sub(since.elapsed()),
+        }
+    }
+
+    fn linger(&self) -> Duration {
+        match self.partitions.values().all(|partition| partition.caught_up) {
+            true => LINGER_LIVE,
+            false => LINGER_BACKLOG,
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let waited = self
+            .batch
+            .since
+            .is_some_and(|since| since.elapsed() >= self.linger());
+        waited || self.batch.is_full()
+    }
+
+    fn apply(&mut self) {
+        if self.batch.since.is_none() {
+            return;
+        }
+        self.batch = Batch::default();
+        for partition in self.partitions.values_mut() {
+            let (ran, had) = (partition.runs(), partition.has_decoded());
+            if had {
+                partition.apply();
+            }
+            self.is_stale |= ran && !partition.runs();
+        }
+        self.show();
+    }
+
+    fn heed(&mut self, error: &KafkaError) {
+        match error {
+            KafkaError::PartitionEOF(number) => {
+                self.trouble = None;
+                let number = u32::try_from(*number).ok();
+                if let Some(partition) = number.and_then(|number| self.partitions.get_mut(&number)) {
+                    partition.caught_up = true;
+                }
+            }
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
+            ) => self.look_for_lost_offsets(),
+            KafkaError::MessageConsumption(
+                code @ (RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::TopicAuthorizationFailed),
+            ) => self.trouble = Some((format!("topic: {code}"), false)),
+            other => self.trouble = Some((format!("brokers: {other}"), true)),
+        }
+        self.show();
+    }
+
+    /// The client does not say which topic partition has lost its place.
+    fn look_for_lost_offsets(&mut self) {
+        self.apply();
+        for partition in self.partitions.values_mut().filter(|partition| partition.runs()) {
+            if let Ok(range) = self.source.range(&self.consumer, partition.number()) {
+                partition.has_lost(range);
+            }
+        }
+        self.is_stale = true;
+    }
+
+    fn report(&mut self) {
+        let seconds = self.reported_at.elapsed().as_secs_f64();
+        self.reported_at = Instant::now();
+        let seen = self.consumer.context().take();
+        if seen.answered && self.trouble.as_ref().is_some_and(|(_, passes)| *passes) {
+            self.trouble = None;
+        }
+        let is_new = |partition: &Partition| partition.course == Course::New;
+        self.is_stale |= self.partitions.values().any(is_new);
+        for (number, partition) in &mut self.partitions {
+            partition.measure(seconds);
+            if !partition.runs() {
+                partition.retry();
+                self.is_stale |= partition.runs();
+            }
+            if let Some(end) = seen.ends.get(number) {
+                end.stable
+                    .into_iter()
+                    .for_each(|stable| partition.set_end(stable));
+            }
+        }
+        if self.batch.since.is_none() {
+            for (number, end) in &seen.ends {
+                if let (Some(partition), Some(offset)) = (self.partitions.get_mut(number), end.exhausted) {
+                    partition.pass_marks(offset);
+                }
+            }
+        }
+        self.notice_growth(seen.partitions);
+        self.show();
+        if self.committed_at.elapsed() >= COMMIT_INTERVAL {
+            self.commit();
+        }
+    }
+
+    /// A key would be in two topic partitions when their number has grown.
+    fn notice_growth(&mut self, partitions: usize) {
+        let known = self.source.partition_count;
+        if partitions <= known {
+            return;
+        }
+        for partition in self.partitions.values_mut().filter(|partition| partition.runs()) {
+            partition.course = Course::Failed(format!(
+                "partition_growth: the topic had {known} partitions and has {partitions}; create the table anew"
+            ));
+            self.is_stale = true;
+        }
+    }
+
+    /// Tells the brokers how far the table is. Only people's tools read it.
+    fn commit(&mut self) {
+        self.committed_at = Instant::now();
+        let mut offsets = TopicPartitionList::new();
+        for partition in self.partitions.values() {
+            let offset = Offset::Offset(partition.position().cast_signed());
+            let number = partition.number().cast_signed();
+            let added = offsets.add_partition_offset(&self.source.topic, number, offset);
+            tracing::trace!(?added, "commit");
+        }
+        if offsets.count() > 0
+            && let Err(error) = self.consumer.commit(&offsets, CommitMode::Async)
+        {
+            tracing::debug!(%error, table = self.source.name, "commit offsets to the group");
+        }
+    }
+
+    fn show(&self) {
+        let trouble = self.trouble.as_ref().map(|(text, _)| text.as_str());
+        for partition in self.partitions.values() {
+            partition.show(trouble, self.paused);
+        }
+    }
+}

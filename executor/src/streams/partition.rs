@@ -1,0 +1,446 @@
+//! One topic partition: its messages become changes, and changes rows.
+//!
+//! Messages are decoded as they come and applied in batches. A position counts only when all messages before it have
+//! been applied or kept as dead letters; then it is published with the rows. What cannot go on stops the topic
+//! partition in front of the message it stopped at, and no other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, TimestampMillisecondArray,
+};
+use datafusion::arrow::error::ArrowError;
+use millpond_engine::decode::{Changes, Decoder, Message, Outcome};
+use millpond_engine::error::Error;
+use millpond_engine::shards::{LiveShard, ShardStore, Stalled};
+use millpond_engine::streams::{MetadataColumn, OnError, Startup, WhenFull};
+use millpond_proto::stream::{DeadLetter, FollowPartition, PartitionStatus};
+use rdkafka::message::{BorrowedMessage, Message as _};
+
+use super::shared::Shared;
+use super::source::Source;
+
+/// Reason of dead letters that came to light when they were applied.
+const UNKNOWN_OLD_KEY: &str = "key_change_across_partitions";
+/// Messages behind the end at which there is something to catch up with.
+const BACKLOG_MESSAGES: u64 = 50_000;
+
+/// Whether a topic partition is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Course {
+    /// Nobody has looked yet whether its offsets are there.
+    New,
+    /// It is read.
+    Runs,
+    /// It goes on by itself when there is room again.
+    Stalled(String),
+    /// It needs a person.
+    Failed(String),
+}
+
+/// Messages so far, by what became of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    read: u64,
+    applied: u64,
+    filtered: u64,
+    dead: u64,
+    skipped: u64,
+}
+
+/// What is kept of a message until it is applied.
+struct Pushed {
+    offset: i64,
+    timestamp: Option<i64>,
+    /// Only if the table has it as a column.
+    key: Option<Vec<u8>>,
+}
+
+/// See the module.
+pub(super) struct Partition {
+    pub(super) course: Course,
+    /// Everything that was in the topic partition when it was last asked has been read.
+    pub(super) caught_up: bool,
+    source: Arc<Source>,
+    decoder: Decoder,
+    shard: LiveShard,
+    shared: Arc<Shared>,
+    /// Next offset to read.
+    position: u64,
+    end: Option<u64>,
+    pushed: Vec<Pushed>,
+    /// Messages that may yet become dead letters, by their place in the batch.
+    doubtful: HashMap<u32, DeadLetter>,
+    /// Changes that there is no room for yet.
+    waiting: Option<Changes>,
+    counts: Counts,
+    last_message_ms: u64,
+    /// Messages at the last report, and their rate since the one before.
+    reported: u64,
+    messages_per_s: u64,
+}
+
+impl Partition {
+    /// A topic partition without rows.
+    ///
+    /// # Errors
+    /// A key or a column that cannot be.
+    pub(super) fn new(
+        source: Arc<Source>,
+        store: Arc<ShardStore>,
+        asked: &FollowPartition,
+    ) -> Result<Self, Error> {
+        let shard = LiveShard::new(
+            store,
+            &source.name,
+            source.schema.clone(),
+            source.key(),
+            asked.start,
+        );
+        let shard = shard.map_err(Error::from_datafusion)?;
+        let shared = Shared::new(asked.number, asked.epoch, shard.views());
+        let partition = Self {
+            course: Course::New,
+            caught_up: false,
+            decoder: source.decoder()?,
+            source,
+            shard,
+            shared: Arc::new(shared),
+            position: asked.start,
+            end: None,
+            pushed: Vec::new(),
+            doubtful: HashMap::new(),
+            waiting: None,
+            counts: Counts::default(),
+            last_message_ms: 0,
+            reported: 0,
+            messages_per_s: 0,
+        };
+        partition.show(None, false);
+        Ok(partition)
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.shared.number
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.course == Course::Runs
+    }
+
+    /// True if messages were decoded that are not applied.
+    pub(super) fn has_decoded(&self) -> bool {
+        !self.pushed.is_empty()
+    }
+
+    /// Starts to read, if the topic partition has the offset to begin with; `range` are those it has.
+    pub(super) fn adopt(&mut self, range: (u64, u64)) {
+        let (low, high) = range;
+        let first_owner = self.shared.epoch == 1;
+        if first_owner && self.source.options.startup == Startup::Earliest {
+            // What was deleted since the table was created was never promised.
+            self.position = self.position.max(low);
+        }
+        if self.has_lost(range) {
+            return;
+        }
+        self.course = Course::Runs;
+        self.end = Some(high);
+        self.caught_up = self.position == high;
+        self.shared.set_readable_from(if first_owner { 0 } else { high });
+    }
+
+    /// Fails if the next offset is none of those there are.
+    pub(super) fn has_lost(&mut self, (low, high): (u64, u64)) -> bool {
+        let next = self.position;
+        let reason = if next > high {
+            format!("out_of_range: it ends at offset {high}, before {next}, so it is not the topic it was")
+        } else if next < low {
+            format!("out_of_range: messages from offset {next} to {low} were deleted before they were read")
+        } else {
+            return false;
+        };
+        self.course = Course::Failed(reason);
+        true
+    }
+
+    /// Decodes a message and says whether something waits to be applied.
+    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>) -> bool {
+        let offset = message.offset().cast_unsigned();
+        if !self.runs() || offset < self.position {
+            return false;
+        }
+        let place = self.pushed.len() as u32;
+        let outcome = self.decoder.push(Message {
+            key: message.key(),
+            value: message.payload(),
+        });
+        self.pushed.push(Pushed {
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis(),
+            key: self
+                .keeps_keys()
+                .then(|| message.key().map(<[u8]>::to_vec))
+                .flatten(),
+        });
+        match outcome {
+            Ok(Outcome::Rows(rows)) => {
+                self.counts.applied += 1;
+                // Only a message of several changes can turn out to be of no use when it is applied.
+                if rows > 1 && !self.source.key().is_empty() {
+                    let letter = self.letter(
+                        message,
+                        UNKNOWN_OLD_KEY,
+                        "the old key of its change is not in this topic partition",
+                    );
+                    self.doubtful.insert(place, letter);
+                }
+            }
+            Ok(Outcome::Skipped(_)) => self.counts.filtered += 1,
+            Err(rejected) => {
+                let letter = self.letter(message, rejected.reason.name(), &rejected.detail);
+                if !self.put_aside(letter) {
+                    return true;
+                }
+            }
+        }
+        self.counts.read += 1;
+        self.position = offset + 1;
+        self.last_message_ms = message
+            .timestamp()
+            .to_millis()
+            .unwrap_or(0)
+            .max(0)
+            .cast_unsigned();
+        true
+    }
+
+    /// Deals with a bad message as the table says; false if it stops here.
+    fn put_aside(&mut self, letter: DeadLetter) -> bool {
+        let options = &self.source.options;
+        match (options.on_error, options.when_full) {
+            (OnError::Skip, _) => self.counts.skipped += 1,
+            (OnError::Fail, _) => {
+                let offset = letter.offset;
+                self.course = Course::Failed(format!(
+                    "bad_message at offset {offset}: {}: {}",
+                    letter.reason, letter.detail
+                ));
+                return false;
+            }
+            (OnError::DeadLetter, _) if self.has_room() => self.bury(letter),
+            (OnError::DeadLetter, WhenFull::DropOldest) => {
+                if self.shared.drop_oldest() {
+                    self.counts.dead -= 1;
+                    self.counts.skipped += 1;
+                }
+                self.bury(letter);
+            }
+            (OnError::DeadLetter, WhenFull::Pause) => {
+                self.course = Course::Stalled("dead_letters_full: no more can be kept".to_string());
+                return false;
+            }
+        }
+        true
+    }
+
+    fn bury(&mut self, letter: DeadLetter) {
+        self.counts.dead += 1;
+        self.shared.keep(letter);
+    }
+
+    fn has_room(&self) -> bool {
+        self.shared.has_room(self.source.options.dead_letters_max)
+    }
+
+    fn keeps_keys(&self) -> bool {
+        self.source.options.metadata.contains(&MetadataColumn::Key)
+    }
+
+    fn letter(&self, message: &BorrowedMessage<'_>, reason: &str, detail: &str) -> DeadLetter {
+        DeadLetter {
+            table_id: self.source.table_id.clone(),
+            partition: self.number(),
+            offset: message.offset().cast_unsigned(),
+            timestamp_ms: message
+                .timestamp()
+                .to_millis()
+                .unwrap_or(0)
+                .max(0)
+                .cast_unsigned(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            reason: reason.to_string(),
+            detail: detail.to_string(),
+        }
+    }
+
+    /// Applies what has been decoded, and publishes it.
+    pub(super) fn apply(&mut self) {
+        let changes = match self.waiting.take().map_or_else(|| self.take(), Ok) {
+            Ok(changes) => changes,
+            Err(error) => {
+                self.course = Course::Failed(format!("broken: {error}"));
+                return;
+            }
+        };
+        match self.shard.apply(&changes) {
+            Ok(applied) => {
+                for message in applied.unknown_old_key {
+                    self.counts.applied -= 1;
+                    if let Some(letter) = self.doubtful.remove(&message) {
+                        self.take_back(letter);
+                    }
+                }
+                self.doubtful.clear();
+                self.shard.publish(self.position);
+            }
+            Err(Stalled::NoMemory(error)) => {
+                self.course = Course::Stalled(format!("memory: {}", error.message));
+                self.waiting = Some(changes);
+            }
+            Err(Stalled::Broken(error)) => {
+                self.course = Course::Failed(format!("broken: {}", error.message));
+            }
+        }
+    }
+
+    /// A message that looked good was of no use. It is behind us, so it is kept even beyond the limit.
+    fn take_back(&mut self, letter: DeadLetter) {
+        match self.source.options.on_error {
+            OnError::Skip => self.counts.skipped += 1,
+            OnError::DeadLetter => self.bury(letter),
+            OnError::Fail => {
+                let (offset, detail) = (letter.offset, letter.detail.clone());
+                self.bury(letter);
+                self.course = Course::Failed(format!(
+                    "bad_message at offset {offset}: {UNKNOWN_OLD_KEY}: {detail}"
+                ));
+            }
+        }
+    }
+
+    fn take(&mut self) -> Result<Changes, ArrowError> {
+        let mut changes = self.decoder.take()?;
+        let pushed = std::mem::take(&mut self.pushed);
+        if self.source.options.metadata.is_empty() {
+            return Ok(changes);
+        }
+        let of_rows: Vec<&Pushed> = changes
+            .messages
+            .iter()
+            .map(|message| &pushed[*message as usize])
+            .collect();
+        let mut columns = changes.rows.columns().to_vec();
+        let metadata = self.source.options.metadata.iter();
+        columns.extend(metadata.map(|column| self.about(*column, &of_rows)));
+        changes.rows = RecordBatch::try_new(self.source.schema.clone(), columns)?;
+        Ok(changes)
+    }
+
+    /// A column about the messages of some rows.
+    fn about(&self, column: MetadataColumn, rows: &[&Pushed]) -> ArrayRef {
+        match column {
+            MetadataColumn::Partition => {
+                Arc::new(Int32Array::from(vec![self.number().cast_signed(); rows.len()]))
+            }
+            MetadataColumn::Offset => {
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.offset)))
+            }
+            MetadataColumn::Timestamp => {
+                let times: TimestampMillisecondArray = rows.iter().map(|row| row.timestamp).collect();
+                Arc::new(times.with_timezone("UTC"))
+            }
+            MetadataColumn::Key => {
+                let mut keys = BinaryBuilder::new();
+                rows.iter().for_each(|row| keys.append_option(row.key.as_deref()));
+                Arc::new(keys.finish())
+            }
+        }
+    }
+
+    /// Tries again what there was no room for.
+    pub(super) fn retry(&mut self) {
+        if !matches!(self.course, Course::Stalled(_)) {
+            return;
+        }
+        if self.waiting.is_some() {
+            self.course = Course::Runs;
+            self.apply();
+        } else if self.has_room() {
+            self.course = Course::Runs;
+        }
+    }
+
+    /// Takes in how far the topic partition goes.
+    pub(super) fn set_end(&mut self, end: u64) {
+        self.end = self.end.max(Some(end));
+        self.caught_up &= end < self.position + BACKLOG_MESSAGES;
+    }
+
+    /// Everything before `offset` has been read: what follows the last message are marks of transactions.
+    pub(super) fn pass_marks(&mut self, offset: u64) {
+        if self.runs() && self.pushed.is_empty() && self.caught_up && self.position < offset {
+            self.position = offset;
+            self.shard.publish(offset);
+        }
+    }
+
+    /// Measures the rate since the last call.
+    pub(super) fn measure(&mut self, seconds: f64) {
+        let read = self.counts.read - self.reported;
+        self.messages_per_s = (read as f64 / seconds.max(0.001)).round() as u64;
+        self.reported = self.counts.read;
+    }
+
+    /// Tells everybody how it stands. `trouble` is with the brokers and concerns all.
+    pub(super) fn show(&self, trouble: Option<&str>, paused: bool) {
+        let (state, reason) = match (&self.course, trouble) {
+            (Course::Failed(reason), _) => ("failed", reason.as_str()),
+            _ if paused => ("paused", ""),
+            (Course::Stalled(reason), _) => ("stalled", reason.as_str()),
+            (_, Some(reason)) => ("stalled", reason),
+            (Course::New, None) => ("starting", ""),
+            (Course::Runs, None) if self.caught_up => ("live", ""),
+            (Course::Runs, None) => ("backfilling", ""),
+        };
+        let view = self.shard.views().read().clone();
+        let Counts {
+            read,
+            applied,
+            filtered,
+            dead,
+            skipped,
+        } = self.counts;
+        self.shared.set_status(PartitionStatus {
+            table_id: self.source.table_id.clone(),
+            number: self.number(),
+            epoch: self.shared.epoch,
+            position: view.position(),
+            end: self
+                .end
+                .max(Some(self.position))
+                .filter(|_| self.course != Course::New),
+            state: state.to_string(),
+            reason: reason.to_string(),
+            read,
+            applied,
+            filtered,
+            dead,
+            skipped,
+            rows: view.rows() as u64,
+            bytes: self.shard.bytes() as u64,
+            last_message_ms: self.last_message_ms,
+            messages_per_s: self.messages_per_s,
+        });
+    }
+}

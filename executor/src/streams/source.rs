@@ -1,0 +1,188 @@
+//! A topic as a table wants it: what both sides of a stream are made from.
+
+use std::time::Duration;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use millpond_engine::decode::{Decoder, Format, Table};
+use millpond_engine::error::{Code, Error};
+use millpond_engine::schema::{decode_schema, nullable};
+use millpond_engine::streams::{StreamOptions, data_columns};
+use millpond_proto::stream::FollowTable;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+/// Longest wait for an answer of the brokers.
+pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What is set unless the table says otherwise.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "millpond"),
+    ("fetch.wait.max.ms", "100"),
+    ("isolation.level", "read_committed"),
+    // Of each topic partition; the client's own default is four times as much.
+    ("queued.max.messages.kbytes", "16384"),
+    ("reconnect.backoff.max.ms", "2000"),
+    ("socket.nagle.disable", "true"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+];
+/// What the table depends on: positions are its own, and a lost one is an error and no jump.
+const FIXED: &[(&str, &str)] = &[
+    ("allow.auto.create.topics", "false"),
+    ("auto.offset.reset", "error"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+    ("statistics.interval.ms", "500"),
+];
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) table_id: String,
+    pub(super) name: String,
+    pub(super) topic: String,
+    pub(super) brokers: String,
+    /// Columns of the table, all nullable: rows that are deleted have nulls anywhere.
+    pub(super) schema: SchemaRef,
+    pub(super) options: StreamOptions,
+    pub(super) partition_count: usize,
+    format: Format,
+    table: Table,
+}
+
+impl Source {
+    /// Reads what was asked for.
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    pub(super) fn new(asked: &FollowTable) -> Result<Self, Error> {
+        let options = StreamOptions::parse(&asked.settings)?;
+        let schema = decode_schema(&asked.arrow_schema).map_err(Error::from_datafusion)?;
+        let key = asked.key.iter().map(|column| *column as usize).collect();
+        Ok(Self {
+            table_id: asked.table_id.clone(),
+            name: asked.name.clone(),
+            topic: asked.topic.clone(),
+            brokers: asked.brokers.clone(),
+            format: Format::parse(&asked.settings).map_err(unfit)?,
+            table: Table {
+                schema: data_columns(&schema, &options.metadata),
+                key,
+            },
+            schema: nullable(&schema),
+            options,
+            partition_count: asked.partition_count as usize,
+        })
+    }
+
+    /// Columns of the primary key, by their place.
+    pub(super) fn key(&self) -> &[usize] {
+        &self.table.key
+    }
+
+    /// A decoder of its messages.
+    ///
+    /// # Errors
+    /// A table that messages of the format cannot fill.
+    pub(super) fn decoder(&self) -> Result<Decoder, Error> {
+        let decoder = Decoder::new(&self.format, &self.table).map_err(unfit)?;
+        Ok(match self.partition_count {
+            0 | 1 => decoder,
+            _ => decoder.without_truncate(),
+        })
+    }
+
+    /// A client that reads nothing yet. It connects when it is asked for something.
+    ///
+    /// # Errors
+    /// A setting that the Kafka client does not have.
+    pub(super) fn consumer<C: ConsumerContext>(&self, context: C) -> Result<BaseConsumer<C>, Error> {
+        let mut config = ClientConfig::new();
+        for (key, value) in DEFAULTS {
+            config.set(*key, *value);
+        }
+        for (key, value) in &self.options.client {
+            config.set(key, value);
+        }
+        for (key, value) in FIXED {
+            config.set(*key, *value);
+        }
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("group.id", format!("millpond.{}", self.name));
+        config.create_with_context(context).map_err(|error| {
+            Error::user(Code::INVALID_SETTING, "the Kafka client refuses its settings")
+                .with_detail(error.to_string())
+                .with_hint("options that start with kafka. are settings of librdkafka")
+        })
+    }
+
+    /// The numbers of all topic partitions.
+    ///
+    /// # Errors
+    /// No broker answers, or they have no such topic.
+    pub(super) fn partitions<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+    ) -> Result<Vec<u32>, Error> {
+        let metadata = consumer.fetch_metadata(Some(&self.topic), BROKER_TIMEOUT);
+        let metadata = metadata.map_err(|error| self.silent(&error))?;
+        let topic = metadata.topics().first();
+        let reason = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
+        if let Some(reason) = reason {
+            return Err(self.unknown(&reason.to_string()));
+        }
+        let partitions = topic.map_or(&[][..], |topic| topic.partitions());
+        let mut numbers: Vec<u32> = partitions
+            .iter()
+            .filter_map(|partition| partition.id().try_into().ok())
+            .collect();
+        numbers.sort_unstable();
+        match numbers.is_empty() {
+            true => Err(self.unknown("it has no partitions")),
+            false => Ok(numbers),
+        }
+    }
+
+    /// Offsets of the oldest message of a topic partition, and after the newest.
+    ///
+    /// # Errors
+    /// No broker answers.
+    pub(super) fn range<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+        partition: u32,
+    ) -> Result<(u64, u64), Error> {
+        let range = consumer.fetch_watermarks(&self.topic, partition.cast_signed(), BROKER_TIMEOUT);
+        let (low, high) = range.map_err(|error| self.silent(&error))?;
+        Ok((low.max(0).cast_unsigned(), high.max(0).cast_unsigned()))
+    }
+
+    /// What to say when brokers do not answer.
+    pub(super) fn silent(&self, error: &KafkaError) -> Error {
+        Error::external(
+            Code::BROKERS_SILENT,
+            format!(
+                "no broker at {} answers about topic '{}'",
+                self.brokers, self.topic
+            ),
+        )
+        .with_detail(error.to_string())
+        .with_hint("executors must reach the brokers, also at the addresses that these advertise")
+    }
+
+    pub(super) fn unknown(&self, reason: &str) -> Error {
+        Error::external(
+            Code::TOPIC_UNKNOWN,
+            format!("topic '{}' at {} cannot be read", self.topic, self.brokers),
+        )
+        .with_detail(reason)
+        .with_hint("create the topic first, or look at its name and at the rights of the account")
+    }
+}
+
+fn unfit(reason: String) -> Error {
+    Error::user(Code::INVALID_SETTING, reason)
+}

@@ -1,0 +1,74 @@
+//! What the Kafka client says on the side: how far topic partitions go, and whether brokers answer.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    seen: Mutex<Seen>,
+}
+
+/// What was said since it was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// By number of the topic partition.
+    pub(super) ends: HashMap<u32, End>,
+    /// A broker has answered.
+    pub(super) answered: bool,
+    /// Topic partitions that the topic has now.
+    pub(super) partitions: usize,
+}
+
+/// Where a topic partition ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    /// After the last message that may be read.
+    pub(super) stable: Option<u64>,
+    /// The last place where the client found nothing more.
+    pub(super) exhausted: Option<u64>,
+}
+
+impl Watch {
+    pub(super) fn take(&self) -> Seen {
+        std::mem::take(&mut self.seen.lock())
+    }
+}
+
+impl ClientContext for Watch {
+    fn stats(&self, statistics: Statistics) {
+        let mut seen = self.seen.lock();
+        seen.answered = statistics.brokers.values().any(|broker| broker.state == "UP");
+        for topic in statistics.topics.values() {
+            for (number, partition) in &topic.partitions {
+                // One of its own accounts for messages without a topic partition.
+                let Ok(number) = u32::try_from(*number) else {
+                    continue;
+                };
+                let end = End {
+                    stable: partition.ls_offset.try_into().ok(),
+                    exhausted: partition.eof_offset.try_into().ok(),
+                };
+                seen.ends.insert(number, end);
+                seen.partitions = seen.partitions.max(number as usize + 1);
+            }
+        }
+    }
+
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What matters comes as an error as well, and is shown with the table.
+        tracing::debug!(facility, message, "the Kafka client");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "the Kafka client");
+    }
+}
+
+impl ConsumerContext for Watch {}

@@ -1,0 +1,214 @@
+//! `system.streams`, `system.stream_partitions` and `system.dead_letters`.
+
+use std::collections::HashMap;
+
+use millpond_proto::catalog::{KafkaTable, Relation, RelationKind, TopicPartition};
+use millpond_proto::stream::PartitionStatus;
+
+use super::system::{Cell, Columns, Kind, SystemTables};
+use crate::clock::now_ms;
+use crate::state::CatalogState;
+
+pub(super) const STREAMS: Columns = &[
+    ("table_schema", Kind::Text),
+    ("table_name", Kind::Text),
+    ("brokers", Kind::Text),
+    ("topic", Kind::Text),
+    ("format", Kind::Text),
+    ("kind", Kind::Text),
+    ("state", Kind::Text),
+    ("reason", Kind::Text),
+    ("partitions", Kind::Number),
+    ("lag", Kind::Number),
+    ("rows", Kind::Number),
+    ("bytes", Kind::Number),
+    ("messages_per_s", Kind::Number),
+    ("read", Kind::Number),
+    ("applied", Kind::Number),
+    ("filtered", Kind::Number),
+    ("dead", Kind::Number),
+    ("skipped", Kind::Number),
+];
+pub(super) const PARTITIONS: Columns = &[
+    ("table_schema", Kind::Text),
+    ("table_name", Kind::Text),
+    ("topic", Kind::Text),
+    ("partition", Kind::Number),
+    ("executor_id", Kind::Text),
+    ("epoch", Kind::Number),
+    ("state", Kind::Text),
+    ("reason", Kind::Text),
+    ("start_offset", Kind::Number),
+    ("position", Kind::Number),
+    ("end_offset", Kind::Number),
+    ("lag", Kind::Number),
+    ("lag_ms", Kind::Number),
+    ("last_message_at", Kind::Time),
+    ("messages_per_s", Kind::Number),
+    ("rows", Kind::Number),
+    ("bytes", Kind::Number),
+    ("read", Kind::Number),
+    ("applied", Kind::Number),
+    ("filtered", Kind::Number),
+    ("dead", Kind::Number),
+    ("skipped", Kind::Number),
+];
+pub(super) const DEAD_LETTERS: Columns = &[
+    ("table_schema", Kind::Text),
+    ("table_name", Kind::Text),
+    ("topic", Kind::Text),
+    ("kafka_partition", Kind::Number),
+    ("kafka_offset", Kind::Number),
+    ("kafka_timestamp", Kind::Time),
+    ("reason", Kind::Text),
+    ("detail", Kind::Text),
+    ("key", Kind::Bytes),
+    ("value", Kind::Bytes),
+];
+
+/// States of topic partitions, the one that a table is said to be in first.
+const STATES: &[&str] = &["failed", "stalled", "paused", "starting", "backfilling", "live"];
+
+/// A row for each table that follows a topic.
+pub(super) async fn streams(system: &SystemTables, version: &CatalogState) -> Vec<Vec<Cell>> {
+    system.streams.refresh().await;
+    let rows = tables_of(version).map(|(relation, table)| {
+        let partitions: Vec<PartitionStatus> = table
+            .partitions
+            .iter()
+            .map(|partition| status_of(system, table, partition))
+            .collect();
+        let rank = |status: &&PartitionStatus| STATES.iter().position(|state| *state == status.state);
+        let worst = partitions.iter().min_by_key(rank).cloned().unwrap_or_default();
+        let sum = |of: fn(&PartitionStatus) -> u64| Cell::from(partitions.iter().map(of).sum::<u64>());
+        vec![
+            relation.schema.clone().into(),
+            relation.name.clone().into(),
+            table.brokers.clone().into(),
+            table.topic.clone().into(),
+            table.settings.get("format").cloned().into(),
+            if table.key.is_empty() { "append" } else { "keyed" }
+                .to_string()
+                .into(),
+            worst.state.into(),
+            text(worst.reason),
+            (partitions.len() as u64).into(),
+            sum(|status| lag(status).unwrap_or(0)),
+            sum(|status| status.rows),
+            sum(|status| status.bytes),
+            sum(|status| status.messages_per_s),
+            sum(|status| status.read),
+            sum(|status| status.applied),
+            sum(|status| status.filtered),
+            sum(|status| status.dead),
+            sum(|status| status.skipped),
+        ]
+    });
+    rows.collect()
+}
+
+/// A row for each topic partition.
+pub(super) async fn partitions(system: &SystemTables, version: &CatalogState) -> Vec<Vec<Cell>> {
+    system.streams.refresh().await;
+    let members = system.cluster.members().await;
+    let executors: HashMap<String, String> = members
+        .into_iter()
+        .map(|member| (member.address, member.id))
+        .collect();
+    let mut rows = Vec::new();
+    for (relation, table) in tables_of(version) {
+        for partition in &table.partitions {
+            let status = status_of(system, table, partition);
+            let owner = partition.owner.as_ref();
+            let seen = Some(status.last_message_ms).filter(|ms| *ms > 0);
+            let lag = lag(&status);
+            let lag_ms = match (lag, seen) {
+                (Some(0), _) => Some(0),
+                (Some(_), Some(seen)) => Some(now_ms().saturating_sub(seen)),
+                _ => None,
+            };
+            rows.push(vec![
+                relation.schema.clone().into(),
+                relation.name.clone().into(),
+                table.topic.clone().into(),
+                u64::from(partition.number).into(),
+                owner
+                    .and_then(|owner| executors.get(&owner.address).cloned())
+                    .into(),
+                Cell::Number(owner.map(|owner| owner.epoch)),
+                status.state.into(),
+                text(status.reason),
+                partition.start.into(),
+                status.position.into(),
+                status.end.into(),
+                lag.into(),
+                lag_ms.into(),
+                Cell::Time(seen),
+                status.messages_per_s.into(),
+                status.rows.into(),
+                status.bytes.into(),
+                status.read.into(),
+                status.applied.into(),
+                status.filtered.into(),
+                status.dead.into(),
+                status.skipped.into(),
+            ]);
+        }
+    }
+    rows
+}
+
+/// A row for each message that could not become a row.
+pub(super) async fn dead_letters(system: &SystemTables, version: &CatalogState) -> Vec<Vec<Cell>> {
+    let tables: HashMap<&str, (&Relation, &KafkaTable)> = tables_of(version)
+        .map(|(relation, table)| (table.table_id.as_str(), (relation, table)))
+        .collect();
+    let mut letters = system.streams.dead_letters().await;
+    letters.sort_by(|a, b| (&a.table_id, a.partition, a.offset).cmp(&(&b.table_id, b.partition, b.offset)));
+    let rows = letters.into_iter().filter_map(|letter| {
+        let (relation, table) = tables.get(letter.table_id.as_str())?;
+        Some(vec![
+            relation.schema.clone().into(),
+            relation.name.clone().into(),
+            table.topic.clone().into(),
+            u64::from(letter.partition).into(),
+            letter.offset.into(),
+            Cell::Time(Some(letter.timestamp_ms).filter(|ms| *ms > 0)),
+            letter.reason.into(),
+            letter.detail.into(),
+            Cell::Bytes(letter.key),
+            Cell::Bytes(letter.value),
+        ])
+    });
+    rows.collect()
+}
+
+fn tables_of(version: &CatalogState) -> impl Iterator<Item = (&Relation, &KafkaTable)> {
+    version
+        .relations
+        .values()
+        .filter_map(|relation| match &relation.kind {
+            Some(RelationKind::Kafka(table)) => Some((relation.as_ref(), table)),
+            _ => None,
+        })
+}
+
+/// What is known of a topic partition; one without an owner that answers has not started.
+fn status_of(system: &SystemTables, table: &KafkaTable, partition: &TopicPartition) -> PartitionStatus {
+    let owner = partition.owner.as_ref();
+    let known = owner.and_then(|owner| system.streams.status_of(&table.table_id, partition.number, owner));
+    known.unwrap_or_else(|| PartitionStatus {
+        position: partition.start,
+        state: "starting".to_string(),
+        ..Default::default()
+    })
+}
+
+/// Messages that are not read yet.
+fn lag(status: &PartitionStatus) -> Option<u64> {
+    status.end.map(|end| end.saturating_sub(status.position))
+}
+
+fn text(text: String) -> Cell {
+    Cell::Text(Some(text).filter(|text| !text.is_empty()))
+}

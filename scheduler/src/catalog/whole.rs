@@ -1,0 +1,48 @@
+//! A look at the tables of a plan before anybody has work with it: are their rows there?
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::LogicalPlan;
+use millpond_engine::error::Error;
+
+use super::live_table::LiveTable;
+use super::memory_table::MemoryTable;
+
+/// Refuses a plan that reads a table in memory which is not whole, and pins those that follow topics.
+///
+/// # Errors
+/// As for [`MemoryTable::check_whole`] and [`LiveTable::rows`].
+pub(crate) async fn check_whole(plan: &LogicalPlan) -> Result<(), Error> {
+    for table in tables_of(plan)? {
+        if let Some(table) = table.downcast_ref::<MemoryTable>() {
+            table.check_whole()?;
+        } else if let Some(table) = table.downcast_ref::<LiveTable>() {
+            table.rows().await?.check_whole()?;
+        }
+    }
+    Ok(())
+}
+
+/// True if a plan reads a table whose rows follow a topic.
+///
+/// # Errors
+/// A plan that cannot be walked through.
+pub(crate) fn reads_live(plan: &LogicalPlan) -> Result<bool, Error> {
+    let is_live = |table: &Arc<dyn TableProvider>| table.downcast_ref::<LiveTable>().is_some();
+    Ok(tables_of(plan)?.iter().any(is_live))
+}
+
+fn tables_of(plan: &LogicalPlan) -> Result<Vec<Arc<dyn TableProvider>>, Error> {
+    let mut tables = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            tables.extend(source_as_provider(&scan.source).ok());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(Error::from_datafusion)?;
+    Ok(tables)
+}

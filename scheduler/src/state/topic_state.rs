@@ -1,0 +1,167 @@
+//! Changes of tables that follow topics.
+
+use std::sync::Arc;
+
+use millpond_proto::catalog::{KafkaTable, PauseTable, PlacePartitions, Relation, RelationKind};
+
+use super::Error;
+use super::catalog_state::CatalogState;
+
+impl CatalogState {
+    /// Gives topic partitions new owners.
+    ///
+    /// # Errors
+    /// Another table under the name, and an epoch that does not come next: somebody else has placed it meanwhile.
+    pub(super) fn place_partitions(&mut self, placed: &PlacePartitions) -> Result<(), Error> {
+        let conflict = || Error::WriteConflict {
+            schema: placed.schema.clone(),
+            name: placed.name.clone(),
+        };
+        self.change_topic(&placed.schema, &placed.name, &placed.table_id, |table| {
+            for new in &placed.partitions {
+                let epoch_of = |partition: &millpond_proto::catalog::TopicPartition| {
+                    partition.owner.as_ref().map_or(0, |owner| owner.epoch)
+                };
+                let known = table
+                    .partitions
+                    .iter_mut()
+                    .find(|known| known.number == new.number);
+                let known = known.filter(|known| epoch_of(known) + 1 == epoch_of(new));
+                known.ok_or_else(conflict)?.owner.clone_from(&new.owner);
+            }
+            Ok(())
+        })
+    }
+
+    /// Stops or goes on.
+    ///
+    /// # Errors
+    /// Another table under the name.
+    pub(super) fn pause_table(&mut self, pause: &PauseTable) -> Result<(), Error> {
+        self.change_topic(&pause.schema, &pause.name, &pause.table_id, |table| {
+            table.paused = pause.paused;
+            Ok(())
+        })
+    }
+
+    fn change_topic(
+        &mut self,
+        schema: &str,
+        name: &str,
+        table_id: &str,
+        change: impl FnOnce(&mut KafkaTable) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let key = (schema.to_string(), name.to_string());
+        let found = self
+            .relations
+            .get(&key)
+            .and_then(|relation| match &relation.kind {
+                Some(RelationKind::Kafka(table)) if table.table_id == table_id => {
+                    Some((relation.as_ref().clone(), table.clone()))
+                }
+                _ => None,
+            });
+        let (relation, mut table) = found.ok_or_else(|| Error::UnknownRelation {
+            schema: schema.to_string(),
+            name: name.to_string(),
+        })?;
+        change(&mut table)?;
+        let changed = Relation {
+            kind: Some(RelationKind::Kafka(table)),
+            ..relation
+        };
+        self.relations.insert(key, Arc::new(changed));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_proto::catalog::{Change, ChangeKind, PartitionOwner, TopicPartition};
+
+    fn owned(number: u32, address: &str, epoch: u64) -> TopicPartition {
+        TopicPartition {
+            number,
+            start: 0,
+            owner: Some(PartitionOwner {
+                address: address.to_string(),
+                instance: "i".to_string(),
+                epoch,
+            }),
+        }
+    }
+
+    fn with_table() -> CatalogState {
+        let mut state = CatalogState::default();
+        let free = |number| TopicPartition {
+            number,
+            start: 7,
+            owner: None,
+        };
+        let relation = Relation {
+            schema: "public".to_string(),
+            name: "t".to_string(),
+            kind: Some(RelationKind::Kafka(KafkaTable {
+                table_id: "id".to_string(),
+                partitions: vec![free(0), free(1)],
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        apply(&mut state, ChangeKind::CreateRelation(relation)).unwrap();
+        state
+    }
+
+    fn apply(state: &mut CatalogState, kind: ChangeKind) -> Result<(), Error> {
+        state.apply(&Change { kind: Some(kind) })
+    }
+
+    fn place(state: &mut CatalogState, table_id: &str, partition: TopicPartition) -> Result<(), Error> {
+        let placed = PlacePartitions {
+            schema: "public".to_string(),
+            name: "t".to_string(),
+            table_id: table_id.to_string(),
+            partitions: vec![partition],
+        };
+        apply(state, ChangeKind::PlacePartitions(placed))
+    }
+
+    fn table(state: &CatalogState) -> &KafkaTable {
+        match &state.relations[&("public".to_string(), "t".to_string())].kind {
+            Some(RelationKind::Kafka(table)) => table,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn owners_follow_each_other_by_epoch() {
+        let mut state = with_table();
+        place(&mut state, "id", owned(1, "a:1", 1)).unwrap();
+        for late in [owned(1, "b:1", 1), owned(1, "b:1", 3), owned(2, "b:1", 1)] {
+            let error = place(&mut state, "id", late).unwrap_err();
+            assert!(matches!(error, Error::WriteConflict { .. }), "{error}");
+        }
+        assert!(place(&mut state, "other", owned(0, "b:1", 1)).is_err());
+        place(&mut state, "id", owned(1, "b:1", 2)).unwrap();
+        let partitions = &table(&state).partitions;
+        assert_eq!(partitions[0].owner, None);
+        assert_eq!(partitions[1].owner, owned(1, "b:1", 2).owner);
+        assert_eq!(partitions[1].start, 7, "where it starts does not change");
+    }
+
+    #[test]
+    fn pause_and_resume() {
+        let mut state = with_table();
+        for paused in [true, false] {
+            let pause = PauseTable {
+                schema: "public".to_string(),
+                name: "t".to_string(),
+                table_id: "id".to_string(),
+                paused,
+            };
+            apply(&mut state, ChangeKind::PauseTable(pause)).unwrap();
+            assert_eq!(table(&state).paused, paused);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `PAUSE TABLE`, `RESUME TABLE` and `WAIT FOR TABLE`: statements about tables that follow topics.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use datafusion::common::TableReference;
+use millpond_engine::config::parse_duration;
+use millpond_engine::error::{Code, Error};
+use millpond_engine::streams::offsets_of;
+use millpond_proto::catalog::{Change, ChangeKind, KafkaTable, PauseTable, Relation, RelationKind};
+
+use super::cache::{find, key_of};
+use super::frontend::Services;
+use super::registry::Statement;
+use super::result::ResultSet;
+use super::syntax::StreamStatement;
+use crate::catalog::StatementCatalog;
+
+/// How long to wait for offsets, if nothing is said.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often to look how far a table is.
+const WAIT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Runs a statement about a table that follows a topic.
+pub(super) async fn run(
+    services: &Services,
+    statement: &Statement,
+    catalog: &StatementCatalog,
+    command: StreamStatement,
+) -> Result<ResultSet, Error> {
+    statement.start_running();
+    match command {
+        StreamStatement::Pause(name) => pause(services, catalog, &name, true).await?,
+        StreamStatement::Resume(name) => pause(services, catalog, &name, false).await?,
+        StreamStatement::Wait {
+            name,
+            offsets,
+            timeout,
+        } => {
+            let (_, table) = followed(catalog, &name)?;
+            let offsets = offsets_of(&offsets)?;
+            let timeout = timeout
+                .as_deref()
+                .map(duration)
+                .transpose()?
+                .unwrap_or(WAIT_TIMEOUT);
+            wait(services, catalog, &name, &table, &offsets, timeout).await?;
+        }
+    }
+    Ok(ResultSet::nothing())
+}
+
+/// The table of that name, which follows a topic.
+fn followed(catalog: &StatementCatalog, name: &TableReference) -> Result<(Relation, KafkaTable), Error> {
+    let relation = find(catalog, &key_of(name, &catalog.default_schema())?)?;
+    match &relation.kind {
+        Some(RelationKind::Kafka(table)) => Ok((relation.as_ref().clone(), table.clone())),
+        _ => Err(
+            Error::user(Code::INVALID_STATEMENT, format!("{name} does not follow a topic"))
+                .with_hint("this is for tables made with STORED AS KAFKA"),
+        ),
+    }
+}
+
+async fn pause(
+    services: &Services,
+    catalog: &StatementCatalog,
+    name: &TableReference,
+    paused: bool,
+) -> Result<(), Error> {
+    let (relation, table) = followed(catalog, name)?;
+    if table.paused == paused {
+        return Ok(());
+    }
+    let pause = ChangeKind::PauseTable(PauseTable {
+        schema: relation.schema,
+        name: relation.name,
+        table_id: table.table_id,
+        paused,
+    });
+    services
+        .catalog
+        .commit(vec![Change { kind: Some(pause) }])
+        .await?;
+    services.streams.look_now();
+    Ok(())
+}
+
+async fn wait(
+    services: &Services,
+    catalog: &StatementCatalog,
+    name: &TableReference,
+    table: &KafkaTable,
+    offsets: &HashMap<u32, u64>,
+    timeout: Duration,
+) -> Result<(), Error> {
+    if let Some(number) = offsets
+        .keys()
+        .find(|number| **number as usize >= table.partitions.len())
+    {
+        return Err(Error::user(
+            Code::INVALID_VALUE,
+            format!(
+                "{name} has {} topic partitions, and {number} is none of them",
+                table.partitions.len()
+            ),
+        ));
+    }
+    let deadline = Instant::now() + timeout;
+    loop {
+        let Some(behind) = behind(services, catalog, name, table, offsets).await else {
+            return Ok(());
+        };
+        if Instant::now() >= deadline {
+            return Err(Error::new(
+                Code::POSITION_NOT_REACHED,
+                format!("{name} has not reached the offsets after {timeout:?}"),
+            )
+            .with_detail(behind)
+            .with_hint("look at system.stream_partitions, or wait longer with TIMEOUT"));
+        }
+        tokio::time::sleep(WAIT_INTERVAL).await;
+    }
+}
+
+/// The first topic partition that is not far enough, in words.
+async fn behind(
+    services: &Services,
+    catalog: &StatementCatalog,
+    name: &TableReference,
+    table: &KafkaTable,
+    offsets: &HashMap<u32, u64>,
+) -> Option<String> {
+    services.streams.refresh().await;
+    // Owners may have changed since the statement began.
+    let current = services.catalog.current();
+    let key = key_of(name, &catalog.default_schema()).ok()?;
+    let table = match current.relations.get(&key).map(|relation| &relation.kind) {
+        Some(Some(RelationKind::Kafka(newest))) => newest,
+        _ => table,
+    };
+    table.partitions.iter().find_map(|partition| {
+        let wanted = offsets.get(&partition.number)?;
+        let owner = partition.owner.as_ref();
+        let status = owner.and_then(|owner| {
+            services
+                .streams
+                .status_of(&table.table_id, partition.number, owner)
+        });
+        let position = status.as_ref().map_or(0, |status| status.position);
+        let state = status.map_or_else(
+            || "starting".to_string(),
+            |status| format!("{} {}", status.state, status.reason),
+        );
+        let number = partition.number;
+        (position < *wanted).then(|| {
+            format!(
+                "topic partition {number} is at offset {position} of {wanted}: {}",
+                state.trim()
+            )
+        })
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, Error> {
+    parse_duration(text).ok_or_else(|| {
+        Error::user(Code::INVALID_VALUE, format!("'{text}' is no time"))
+            .with_hint("write a number with its unit, such as 500ms, 5s or 2m")
+    })
+}

@@ -1,0 +1,141 @@
+//! Tables that follow Kafka topics: the scheduler's part.
+//!
+//! The catalog says which executor follows which topic partition, and under which epoch; an owner is written there
+//! before it starts. The [`Controller`] gives owners to topic partitions that have none and tells every executor, again
+//! and again, all that it is to follow. A statement asks the owners to keep what they have ([`Streams::pin`]), once for
+//! each table, and reads that as it reads any shard.
+//!
+//! ```text
+//! catalog ─► Controller ── owners ─► catalog        statement ── pin ─► owners ─► shards at one position
+//!                 └────── follow ──► executors ── how far they are ─► system.stream_partitions
+//! ```
+
+mod controller;
+mod pins;
+mod placement;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use millpond_engine::connections::Connections;
+use millpond_engine::error::{Code, Error};
+use millpond_proto::catalog::{KafkaTable, PartitionOwner};
+use millpond_proto::stream::{
+    DeadLetter, DescribeTopic, FollowPartition, FollowTable, Following, PartitionStatus, TopicDescription,
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub(crate) use self::controller::Controller;
+pub(crate) use self::pins::Pin;
+use crate::cluster::Cluster;
+use crate::shards::Shards;
+
+/// Knows who follows what. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Streams {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connections: Connections,
+    cluster: Cluster,
+    shards: Shards,
+    /// What each executor said last, by address.
+    reports: Mutex<HashMap<String, Following>>,
+    /// The highest position that a statement has seen, by table and topic partition.
+    pinned: Mutex<HashMap<(String, u32), u64>>,
+    /// The catalog has changed.
+    changed: Notify,
+}
+
+impl Streams {
+    pub(crate) fn new(connections: Connections, cluster: Cluster, shards: Shards) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                connections,
+                cluster,
+                shards,
+                reports: Mutex::default(),
+                pinned: Mutex::default(),
+                changed: Notify::new(),
+            }),
+        }
+    }
+
+    /// Has executors told at once what has changed.
+    pub(crate) fn look_now(&self) {
+        self.inner.changed.notify_one();
+    }
+
+    /// Asks an executor to look at the topic of a table that is to be made.
+    ///
+    /// # Errors
+    /// No executor, or what it says is wrong with brokers, topic, options or messages.
+    pub(crate) async fn describe(&self, table: &KafkaTable, name: &str) -> Result<TopicDescription, Error> {
+        let members = self.inner.cluster.members().await;
+        let member = members.iter().find(|member| !member.draining);
+        let member = member.ok_or_else(|| {
+            Error::new(Code::NO_EXECUTORS, "there is no executor to look at the topic")
+                .with_hint("start an executor: it must reach the brokers")
+        })?;
+        let request = DescribeTopic {
+            table: Some(to_follow(name, table, Vec::new())),
+        };
+        self.inner
+            .connections
+            .describe_topic(&member.address, &request)
+            .await
+    }
+
+    /// How far a topic partition is, as its owner said last.
+    pub(crate) fn status_of(
+        &self,
+        table_id: &str,
+        number: u32,
+        owner: &PartitionOwner,
+    ) -> Option<PartitionStatus> {
+        let reports = self.inner.reports.lock();
+        let mine = |status: &&PartitionStatus| {
+            status.table_id == table_id && status.number == number && status.epoch == owner.epoch
+        };
+        reports.get(&owner.address)?.partitions.iter().find(mine).cloned()
+    }
+
+    /// Asks all executors how far they are, so that [`Streams::status_of`] is of now.
+    pub(crate) async fn refresh(&self) {
+        for member in self.inner.cluster.members().await {
+            if let Ok(report) = self.inner.connections.following(&member.address).await {
+                self.inner.reports.lock().insert(member.address, report);
+            }
+        }
+    }
+
+    /// Dead letters of all executors; one that does not answer has none.
+    pub(crate) async fn dead_letters(&self) -> Vec<DeadLetter> {
+        let mut all = Vec::new();
+        for member in self.inner.cluster.members().await {
+            match self.inner.connections.dead_letters(&member.address).await {
+                Ok(answer) => all.extend(answer.letters),
+                Err(error) => tracing::debug!(executor = member.address, %error, "ask for dead letters"),
+            }
+        }
+        all
+    }
+}
+
+/// What an executor is told of a table.
+fn to_follow(name: &str, table: &KafkaTable, partitions: Vec<FollowPartition>) -> FollowTable {
+    FollowTable {
+        table_id: table.table_id.clone(),
+        name: name.to_string(),
+        arrow_schema: table.arrow_schema.clone(),
+        brokers: table.brokers.clone(),
+        topic: table.topic.clone(),
+        key: table.key.clone(),
+        settings: table.settings.clone(),
+        partition_count: table.partitions.len() as u32,
+        paused: table.paused,
+        partitions,
+    }
+}

@@ -1,0 +1,212 @@
+//! The loop that keeps topic partitions followed.
+//!
+//! A round begins when the catalog has changed and every second. Executors say which process they are; topic partitions
+//! whose owner is gone get another one, in the catalog; then every executor is told what it follows, and says how far
+//! it is. All of it can be repeated at any time, by another scheduler too.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use millpond_proto::catalog::{
+    Change, ChangeKind, KafkaTable, PlacePartitions, Relation, RelationKind, TopicPartition,
+};
+use millpond_proto::stream::{Follow, FollowPartition, FollowTable};
+use tokio_util::sync::CancellationToken;
+
+use super::placement::{Candidate, Candidates};
+use super::{Streams, to_follow};
+use crate::cluster::Member;
+use crate::state::{CatalogLog, CatalogState};
+
+/// How often executors are told, if nothing has changed.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(crate) struct Controller {
+    streams: Streams,
+    log: Arc<CatalogLog>,
+    /// Until then an executor that was never there may only not have come back to this scheduler yet.
+    patient_until: Instant,
+    seen: HashSet<String>,
+}
+
+impl Controller {
+    /// For `patience` after its start, owners that are missing are waited for, unless they were there already.
+    pub(crate) fn new(streams: Streams, log: Arc<CatalogLog>, patience: Duration) -> Self {
+        Self {
+            streams,
+            log,
+            patient_until: Instant::now() + patience,
+            seen: HashSet::new(),
+        }
+    }
+
+    /// Works until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            self.round().await;
+            let changed = tokio::time::timeout(INTERVAL, self.streams.inner.changed.notified());
+            if stop.run_until_cancelled(changed).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn round(&mut self) {
+        let members = self.streams.inner.cluster.members().await;
+        self.seen
+            .extend(members.iter().map(|member| member.address.clone()));
+        self.forget_the_gone(&members);
+        if tables_of(&self.log.current()).next().is_some() {
+            self.meet(&members).await;
+            self.place(&members).await;
+        }
+        self.tell(&members).await;
+    }
+
+    fn forget_the_gone(&self, members: &[Member]) {
+        let is_there = |address: &str| members.iter().any(|member| member.address == address);
+        self.streams
+            .inner
+            .reports
+            .lock()
+            .retain(|address, _| is_there(address));
+    }
+
+    /// Asks executors that have not said yet which process they are.
+    async fn meet(&self, members: &[Member]) {
+        let inner = &self.streams.inner;
+        let unknown = |member: &&Member| !inner.reports.lock().contains_key(&member.address);
+        for member in members.iter().filter(unknown) {
+            match inner.connections.following(&member.address).await {
+                Ok(report) => {
+                    inner.reports.lock().insert(member.address.clone(), report);
+                }
+                Err(error) => tracing::debug!(%error, "ask an executor what it follows"),
+            }
+        }
+    }
+
+    async fn place(&self, members: &[Member]) {
+        let version = self.log.current();
+        let tables: Vec<(&Relation, &KafkaTable)> = tables_of(&version).collect();
+        let candidates = self.candidates(members);
+        let of_tables = tables.iter().map(|(_, table)| *table);
+        let mut candidates = Candidates::new(candidates, of_tables);
+        let patient = Instant::now() < self.patient_until;
+        // One that is registered and has not answered is waited for as well.
+        let is_silent = |address: &str| {
+            let is_member = members.iter().any(|member| member.address == address);
+            is_member && !self.streams.inner.reports.lock().contains_key(address)
+        };
+        let may_come = |address: &str| is_silent(address) || patient && !self.seen.contains(address);
+        for (relation, table) in tables {
+            let placed = candidates.place(table, may_come);
+            if !placed.is_empty() {
+                self.commit(relation, table, placed).await;
+            }
+        }
+    }
+
+    fn candidates(&self, members: &[Member]) -> Vec<Candidate> {
+        let reports = self.streams.inner.reports.lock();
+        let candidate = |member: &Member| {
+            Some(Candidate {
+                address: member.address.clone(),
+                instance: reports.get(&member.address)?.instance.clone(),
+                draining: member.draining,
+            })
+        };
+        members.iter().filter_map(candidate).collect()
+    }
+
+    async fn commit(&self, relation: &Relation, table: &KafkaTable, partitions: Vec<TopicPartition>) {
+        tracing::info!(
+            table = relation.name,
+            partitions = partitions.len(),
+            "topic partitions get owners"
+        );
+        let placed = ChangeKind::PlacePartitions(PlacePartitions {
+            schema: relation.schema.clone(),
+            name: relation.name.clone(),
+            table_id: table.table_id.clone(),
+            partitions,
+        });
+        if let Err(error) = self.log.commit(vec![Change { kind: Some(placed) }]).await {
+            tracing::warn!(table = relation.name, %error, "place topic partitions");
+        }
+    }
+
+    /// Tells every executor all that it follows.
+    async fn tell(&self, members: &[Member]) {
+        let version = self.log.current();
+        let mut wanted: HashMap<&str, Vec<FollowTable>> = HashMap::new();
+        for (relation, table) in tables_of(&version) {
+            for member in members {
+                let partitions = owned_by(table, &member.address);
+                if !partitions.is_empty() {
+                    let name = format!("{}.{}", relation.schema, relation.name);
+                    let table = to_follow(&name, table, partitions);
+                    wanted.entry(&member.address).or_default().push(table);
+                }
+            }
+        }
+        let inner = &self.streams.inner;
+        let told = members.iter().map(|member| {
+            let tables = wanted.remove(member.address.as_str()).unwrap_or_default();
+            async {
+                let follows = inner
+                    .reports
+                    .lock()
+                    .get(&member.address)
+                    .is_some_and(|report| !report.partitions.is_empty());
+                if tables.is_empty() && !follows {
+                    return;
+                }
+                let request = Follow {
+                    version: version.version,
+                    tables,
+                };
+                match inner.connections.follow(&member.address, &request).await {
+                    Ok(report) => {
+                        inner.reports.lock().insert(member.address.clone(), report);
+                    }
+                    Err(error) => {
+                        // A process that was started again must say so before it is trusted.
+                        inner.reports.lock().remove(&member.address);
+                        tracing::debug!(%error, "tell an executor what it follows");
+                    }
+                }
+            }
+        });
+        join_all(told.collect::<Vec<_>>()).await;
+    }
+}
+
+fn owned_by(table: &KafkaTable, address: &str) -> Vec<FollowPartition> {
+    let owned = table.partitions.iter().filter_map(|partition| {
+        let owner = partition
+            .owner
+            .as_ref()
+            .filter(|owner| owner.address == address)?;
+        Some(FollowPartition {
+            number: partition.number,
+            start: partition.start,
+            instance: owner.instance.clone(),
+            epoch: owner.epoch,
+        })
+    });
+    owned.collect()
+}
+
+fn tables_of(version: &CatalogState) -> impl Iterator<Item = (&Relation, &KafkaTable)> {
+    version
+        .relations
+        .values()
+        .filter_map(|relation| match &relation.kind {
+            Some(RelationKind::Kafka(table)) => Some((relation.as_ref(), table)),
+            _ => None,
+        })
+}

@@ -1,0 +1,160 @@
+//! Kafka brokers for tests: one inside the test, or the real ones that `MILLPOND_TEST_KAFKA` names.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use parking_lot::Mutex;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+/// Address of real brokers, if tests are to use them.
+const REAL: &str = "MILLPOND_TEST_KAFKA";
+/// Longest wait for messages to be taken.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Brokers, with a producer.
+pub struct Broker {
+    mock: Option<MockCluster<'static, DefaultProducerContext>>,
+    servers: String,
+    producer: BaseProducer,
+    /// Messages so far by topic and partition.
+    sent: Mutex<HashMap<(String, i32), u64>>,
+}
+
+type DefaultProducerContext = rdkafka::producer::DefaultProducerContext;
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker")
+            .field("servers", &self.servers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Starts brokers, or connects to the real ones.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn start() -> Result<Self> {
+        let (mock, servers) = match std::env::var(REAL) {
+            Ok(servers) => (None, servers),
+            Err(_) => {
+                let mock = MockCluster::new(1).map_err(|error| anyhow!("{error}"))?;
+                let servers = mock.bootstrap_servers();
+                (Some(mock), servers)
+            }
+        };
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &servers)
+            .set("linger.ms", "1")
+            .set("queue.buffering.max.messages", "2000000")
+            .create()?;
+        Ok(Self {
+            mock,
+            servers,
+            producer,
+            sent: Mutex::default(),
+        })
+    }
+
+    /// True if it is a real one.
+    pub fn is_real(&self) -> bool {
+        self.mock.is_none()
+    }
+
+    /// `HOST:PORT` of the brokers.
+    pub fn servers(&self) -> &str {
+        &self.servers
+    }
+
+    /// Makes a topic with a name of its own that starts with `name`.
+    ///
+    /// # Errors
+    /// The brokers refuse it.
+    pub async fn topic(&self, name: &str, partitions: i32) -> Result<String> {
+        let topic = format!("{name}-{:08x}", rand::random::<u32>());
+        match &self.mock {
+            Some(mock) => mock
+                .create_topic(&topic, partitions, 1)
+                .map_err(|error| anyhow!("{error}"))?,
+            None => {
+                let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+                    .set("bootstrap.servers", &self.servers)
+                    .create()?;
+                let new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
+                let made = admin.create_topics([&new], &AdminOptions::new()).await?;
+                made.into_iter()
+                    .next()
+                    .context("no answer")?
+                    .map_err(|(_, code)| anyhow!("{code}"))?;
+            }
+        }
+        Ok(topic)
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// It cannot be taken.
+    pub fn send(&self, topic: &str, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<()> {
+        loop {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+            record.key = key;
+            record.payload = value;
+            match self.producer.send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    self.producer.poll(Duration::from_millis(10));
+                }
+                Err((error, _)) => return Err(error.into()),
+            }
+        }
+        *self
+            .sent
+            .lock()
+            .entry((topic.to_string(), partition))
+            .or_default() += 1;
+        Ok(())
+    }
+
+    /// Waits until all messages are taken.
+    ///
+    /// # Errors
+    /// It takes too long.
+    pub fn flush(&self) -> Result<()> {
+        Ok(self.producer.flush(FLUSH_TIMEOUT)?)
+    }
+
+    /// Sends a message without a key and waits until it is taken.
+    ///
+    /// # Errors
+    /// It cannot be taken.
+    pub fn say(&self, topic: &str, partition: i32, value: &str) -> Result<()> {
+        self.send(topic, partition, None, Some(value.as_bytes()))?;
+        self.flush()
+    }
+
+    /// The offsets after all messages that were sent, as `WAIT FOR TABLE` wants them.
+    pub fn offsets(&self, topic: &str) -> String {
+        let sent = self.sent.lock();
+        let of_topic = sent.iter().filter(|((name, _), _)| name == topic);
+        let pairs: Vec<String> = of_topic
+            .map(|((_, number), count)| format!("{number}:{count}"))
+            .collect();
+        match pairs.is_empty() {
+            true => "0:0".to_string(),
+            false => pairs.join(","),
+        }
+    }
+
+    /// The brokers inside the test, for faults.
+    pub fn mock(&self) -> Option<&MockCluster<'static, DefaultProducerContext>> {
+        self.mock.as_ref()
+    }
+}
