@@ -31,6 +31,10 @@ cluster:
 faults:
     cargo test --workspace --test faults --test history --test loss
 
+# Tables that follow topics, on a real Apache Kafka from Maven Central; `just test` has the same on the embedded broker.
+kafka: binary
+    tests/kafka/with-broker cargo test --workspace --test kafka
+
 # The binary that the Python tests start.
 binary:
     cargo build --workspace --bins

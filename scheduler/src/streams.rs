@@ -31,6 +31,10 @@ pub(crate) use self::pins::Pin;
 use crate::cluster::Cluster;
 use crate::shards::Shards;
 
+/// The option that says where to begin, and its word for the end of the topic.
+const STARTUP: &str = "scan.startup";
+const LATEST: &str = "latest";
+
 /// Knows who follows what. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Streams {
@@ -86,6 +90,17 @@ impl Streams {
             .connections
             .describe_topic(&member.address, &request)
             .await
+    }
+
+    /// Where the topic of a table ends now, by topic partition.
+    ///
+    /// # Errors
+    /// As for [`Streams::describe`].
+    pub(crate) async fn ends(&self, table: &KafkaTable, name: &str) -> Result<HashMap<u32, u64>, Error> {
+        let mut latest = table.clone();
+        latest.settings.insert(STARTUP.to_string(), LATEST.to_string());
+        let described = self.describe(&latest, name).await?;
+        Ok((0..).zip(described.starts).collect())
     }
 
     /// How far a topic partition is, as its owner said last.

@@ -10,6 +10,9 @@ use rdkafka::producer::DefaultProducerContext;
 
 use crate::error::Error;
 
+/// Partitions of topics, as many as one has that was made by writing to it.
+const PARTITIONS: i32 = 4;
+
 /// A running broker. It ends when it is dropped.
 pub struct EmbeddedBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,
@@ -24,7 +27,7 @@ impl std::fmt::Debug for EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Starts a broker on a free port, with topics of one partition for those that are named.
+    /// Starts a broker on a free port, with these topics.
     ///
     /// # Errors
     /// There is no port or no thread for it.
@@ -32,7 +35,7 @@ impl EmbeddedBroker {
         let failed = |error| Error::Node(format!("cannot start the embedded Kafka broker: {error}"));
         let cluster = MockCluster::new(1).map_err(failed)?;
         for topic in topics {
-            cluster.create_topic(topic, 1, 1).map_err(failed)?;
+            cluster.create_topic(topic, PARTITIONS, 1).map_err(failed)?;
         }
         Ok(Self { cluster })
     }

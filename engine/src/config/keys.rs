@@ -179,6 +179,8 @@ registry! {
     CLIENT_TOKEN: Option<String> = "client.token", "", Client, secret true, also "MILLPOND_TOKEN";
     /// File with certificates (PEM) to trust besides those of the system, for a cluster with its own authority.
     CLIENT_TLS_CA: Option<PathBuf> = "client.tls_ca", "", Client;
+    /// Kafka brokers that `millpond topic` talks to: `host:port`, with commas between several.
+    CLIENT_BROKERS: Option<String> = "client.brokers", "", Client, also "MILLPOND_BROKERS";
     /// How results are printed.
     CLIENT_FORMAT: ResultFormat = "client.format", "table", Client;
 }

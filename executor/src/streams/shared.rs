@@ -73,7 +73,7 @@ impl Shared {
         let shard = TableShard {
             shard: shard.id().to_string(),
             rows: shard.rows() as u64,
-            bytes: shard.bytes() as u64,
+            bytes: view.bytes() as u64,
             statistics: statistics::encode(shard.summary()),
             ..Default::default()
         };

@@ -38,7 +38,10 @@ pub(super) async fn run(
             timeout,
         } => {
             let (_, table) = followed(catalog, &name)?;
-            let offsets = offsets_of(&offsets)?;
+            let offsets = match offsets {
+                Some(offsets) => offsets_of(&offsets)?,
+                None => services.streams.ends(&table, &name.to_string()).await?,
+            };
             let timeout = timeout
                 .as_deref()
                 .map(duration)

@@ -3,7 +3,7 @@
 //! ```text
 //! CACHE [LAZY] TABLE name [OPTIONS ('key' 'value', ...)] [[AS] query]
 //! UNCACHE TABLE [IF EXISTS] name      CLEAR CACHE      REFRESH [TABLE] name
-//! PAUSE TABLE name      RESUME TABLE name      WAIT FOR TABLE name OFFSETS '0:123,1:77' [TIMEOUT '5s']
+//! PAUSE TABLE name      RESUME TABLE name      WAIT FOR TABLE name [OFFSETS '0:123,1:77'] [TIMEOUT '5s']
 //! ```
 
 use datafusion::common::TableReference;
@@ -52,8 +52,8 @@ pub(super) enum StreamStatement {
     Wait {
         /// The table.
         name: TableReference,
-        /// As they were written.
-        offsets: String,
+        /// As they were written; none: where the topic ends now.
+        offsets: Option<String>,
         /// As it was written.
         timeout: Option<String>,
     },
@@ -234,17 +234,21 @@ impl Words<'_> {
     fn wait(&mut self) -> Result<StreamStatement, ParserError> {
         self.expect("FOR")?;
         let name = self.table()?;
-        self.expect("OFFSETS")?;
-        let offsets = self.word_or_text()?;
-        let timeout = match self.take("TIMEOUT") {
-            true => Some(self.word_or_text()?),
-            false => None,
-        };
+        let offsets = self.after("OFFSETS")?;
+        let timeout = self.after("TIMEOUT")?;
         Ok(StreamStatement::Wait {
             name,
             offsets,
             timeout,
         })
+    }
+
+    /// What follows a word, if that is there.
+    fn after(&mut self, word: &str) -> Result<Option<String>, ParserError> {
+        match self.take(word) {
+            true => self.word_or_text().map(Some),
+            false => Ok(None),
+        }
     }
 
     fn end(&mut self) -> Result<(), ParserError> {
@@ -314,10 +318,10 @@ mod tests {
 
     #[test]
     fn statements_about_topics() {
-        let wait = |timeout: Option<&str>| {
+        let wait = |offsets: Option<&str>, timeout: Option<&str>| {
             OwnStatement::Stream(StreamStatement::Wait {
                 name: "s.t".into(),
-                offsets: "0:12,1:7".to_string(),
+                offsets: offsets.map(ToString::to_string),
                 timeout: timeout.map(ToString::to_string),
             })
         };
@@ -329,10 +333,14 @@ mod tests {
             read("resume table t;"),
             OwnStatement::Stream(StreamStatement::Resume("t".into()))
         );
-        assert_eq!(read("WAIT FOR TABLE s.t OFFSETS '0:12,1:7'"), wait(None));
+        assert_eq!(read("WAIT FOR TABLE s.t"), wait(None, None));
+        assert_eq!(
+            read("WAIT FOR TABLE s.t OFFSETS '0:12,1:7'"),
+            wait(Some("0:12,1:7"), None)
+        );
         assert_eq!(
             read("WAIT FOR TABLE s.t OFFSETS '0:12,1:7' TIMEOUT '5s'"),
-            wait(Some("5s"))
+            wait(Some("0:12,1:7"), Some("5s"))
         );
     }
 
@@ -349,7 +357,8 @@ mod tests {
             "REFRESH TABLE t u",
             "CACHE TABLE t OPTIONS ('a'",
             "PAUSE t",
-            "WAIT FOR TABLE t",
+            "WAIT FOR t",
+            "WAIT FOR TABLE t OFFSETS",
         ] {
             assert_eq!(parse(sql).unwrap_err().code, Code::SYNTAX, "{sql}");
         }

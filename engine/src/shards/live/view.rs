@@ -42,6 +42,11 @@ impl View {
         self.segments.iter().map(Segment::live_rows).sum()
     }
 
+    /// Bytes of memory of the rows.
+    pub fn bytes(&self) -> usize {
+        self.segments.iter().map(Segment::bytes).sum()
+    }
+
     fn summary(&self) -> &Statistics {
         self.summary.get_or_init(|| {
             let parts: Vec<Statistics> = self.segments.iter().map(Segment::live_statistics).collect();
