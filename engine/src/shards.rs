@@ -40,7 +40,7 @@ mod writer;
 
 pub use fit::{Fitting, plain_schema};
 pub use level::StorageLevel;
-pub use live::{Applied, LiveShard, Stalled, View};
+pub use live::{Applied, LiveShard, SavedSegment, SegmentView, Stalled, View};
 pub use parts::key_of;
 pub use read::ShardRead;
 pub use reads::ShardsRead;
@@ -48,6 +48,7 @@ pub use shard::{Shard, ShardId, write_ipc};
 pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;
 pub use snapshot::Snapshots;
+pub(crate) use snapshot::{check_local, decode_ipc, encode_ipc, sync};
 pub use source::{Holders, Reader, ShardSource};
 pub use store::{ShardStore, Stored};
 pub use writer::Writer;

@@ -4,6 +4,7 @@
 //! ([`crate::decode`]) and apply messages ([`crate::shards::LiveShard`]) on their own. A statement asks the owners for
 //! what they have at one position ([`PIN`]), and reads that like any other shard.
 
+pub mod checkpoints;
 mod options;
 mod wire;
 

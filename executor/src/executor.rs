@@ -262,7 +262,7 @@ impl Service {
             grpc_max_message_bytes: options.grpc_max_message_bytes,
             functions: Arc::new(session::function_registry()?),
             runtimes: Arc::new(TaskRuntimes::new(base.clone(), budget.clone())),
-            streams: Arc::new(Streams::new(store.clone())),
+            streams: Arc::new(Streams::new(store.clone(), base.clone())),
             shards: Reader {
                 store,
                 connections: Connections::new(options.grpc_max_message_bytes),
@@ -346,9 +346,9 @@ impl Service {
         }
         servers.shutdown().await;
         // Removing a large directory takes its time, and must be over before the process ends.
-        let streams = parts.streams.clone();
+        let (streams, runtime) = (parts.streams.clone(), tokio::runtime::Handle::current());
         let removed = tokio::task::spawn_blocking(move || {
-            streams.stop();
+            streams.stop(&runtime);
             drop((memory_dir, work_dir));
         })
         .await;

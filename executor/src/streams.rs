@@ -17,13 +17,17 @@ mod follower;
 mod partition;
 mod shared;
 mod source;
+mod stored;
 mod watch;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use datafusion::execution::runtime_env::RuntimeEnv;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::shards::ShardStore;
 use millpond_proto::stream::{
@@ -33,19 +37,24 @@ use millpond_proto::stream::{
 use parking_lot::Mutex;
 
 use self::follower::{Command, Follower};
-use self::partition::Partition;
 use self::shared::Shared;
 use self::source::Source;
+use self::stored::Stored;
+
+/// Longest wait for the last checkpoints of a table when the process ends.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(crate) struct Streams {
     instance: String,
     store: Arc<ShardStore>,
-    followed: Mutex<Followed>,
+    /// Reaches the state store.
+    runtime: Arc<RuntimeEnv>,
+    followed: Mutex<Tables>,
 }
 
 #[derive(Default)]
-struct Followed {
+struct Tables {
     /// Version of the catalog that was followed last.
     version: u64,
     /// By identifier.
@@ -60,15 +69,23 @@ struct Table {
     /// Ends the thread when it is dropped.
     commands: Sender<Command>,
     thread: JoinHandle<()>,
-    partitions: HashMap<u32, Arc<Shared>>,
+    partitions: HashMap<u32, Followed>,
+}
+
+/// A topic partition that is followed here.
+struct Followed {
+    shared: Arc<Shared>,
+    /// Begins it and stores its checkpoints.
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl Streams {
-    /// Follows nothing yet. Rows go to `store`.
-    pub(crate) fn new(store: Arc<ShardStore>) -> Self {
+    /// Follows nothing yet. Rows go to `store`, checkpoints where `runtime` reaches.
+    pub(crate) fn new(store: Arc<ShardStore>, runtime: Arc<RuntimeEnv>) -> Self {
         Self {
             instance: uuid::Uuid::new_v4().simple().to_string(),
             store,
+            runtime,
             followed: Mutex::default(),
         }
     }
@@ -80,9 +97,9 @@ impl Streams {
         if asked.version >= followed.version {
             followed.version = asked.version;
             let wanted = |id: &String| asked.tables.iter().any(|table| table.table_id == *id);
-            followed.tables.retain(|id, _| wanted(id));
+            followed.tables.retain(|id, table| wanted(id) || table.revoke());
             for table in &asked.tables {
-                if let Err(error) = self.follow_table(&mut followed.tables, table) {
+                if let Err(error) = self.follow_table(&mut followed.tables, table, &asked.checkpoints) {
                     tracing::error!(table = table.name, %error, "follow a topic");
                 }
             }
@@ -95,67 +112,79 @@ impl Streams {
         self.following(&self.followed.lock())
     }
 
-    fn following(&self, followed: &Followed) -> Following {
+    fn following(&self, followed: &Tables) -> Following {
         Following {
             instance: self.instance.clone(),
             partitions: followed.tables.values().flat_map(Table::status).collect(),
         }
     }
 
-    fn follow_table(&self, tables: &mut HashMap<String, Table>, asked: &FollowTable) -> Result<(), Error> {
+    fn follow_table(
+        &self,
+        tables: &mut HashMap<String, Table>,
+        asked: &FollowTable,
+        checkpoints: &str,
+    ) -> Result<(), Error> {
         let mine = |partition: &&FollowPartition| partition.instance == self.instance;
-        let wanted: HashMap<u32, &FollowPartition> = asked
-            .partitions
-            .iter()
-            .filter(mine)
-            .map(|partition| (partition.number, partition))
-            .collect();
-        let known = tables
-            .remove(&asked.table_id)
-            .filter(|table| table.settings == asked.settings);
+        let wanted: HashMap<u32, &FollowPartition> =
+            asked.partitions.iter().filter(mine).map(|partition| (partition.number, partition)).collect();
+        if let Some(table) = tables.get(&asked.table_id)
+            && (wanted.is_empty() || table.settings != asked.settings)
+        {
+            table.revoke();
+            tables.remove(&asked.table_id);
+        }
         if wanted.is_empty() {
             return Ok(());
         }
-        let mut table = match known {
-            Some(table) => table,
-            None => Table::start(asked)?,
+        let table = match tables.entry(asked.table_id.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => free.insert(Table::start(asked)?),
         };
-        let is_wanted =
-            |number: &u32, epoch: u64| wanted.get(number).is_some_and(|wanted| wanted.epoch == epoch);
-        let remove = table
-            .partitions
-            .values()
-            .filter(|shared| !is_wanted(&shared.number, shared.epoch));
-        let remove: Vec<u32> = remove.map(|shared| shared.number).collect();
-        table.partitions.retain(|number, _| !remove.contains(number));
-        let mut add = Vec::new();
-        for partition in wanted
-            .values()
-            .filter(|wanted| !table.partitions.contains_key(&wanted.number))
-        {
-            add.push(Partition::new(
-                table.source.clone(),
-                self.store.clone(),
-                partition,
-            )?);
-        }
-        let shared = add
-            .iter()
-            .map(|partition| (partition.number(), partition.shared().clone()));
-        table.partitions.extend(shared);
-        if !add.is_empty() || !remove.is_empty() || table.paused != asked.paused {
-            table.paused = asked.paused;
-            let command = Command {
-                add,
-                remove,
-                paused: asked.paused,
-            };
-            if table.commands.send(command).is_err() {
-                tracing::error!(table = asked.name, "the thread that follows the topic has ended");
+        let is_wanted = |shared: &Shared| {
+            let wanted = wanted.get(&shared.number);
+            wanted.is_some_and(|wanted| wanted.epoch == shared.epoch)
+        };
+        let remove: Vec<u32> = table.partitions.values().filter_map(|followed| {
+            (!is_wanted(&followed.shared)).then_some(followed.shared.number)
+        }).collect();
+        for number in &remove {
+            if let Some(followed) = table.partitions.remove(number) {
+                followed.shared.revoke();
             }
         }
-        tables.insert(asked.table_id.clone(), table);
+        if !remove.is_empty() || table.paused != asked.paused {
+            table.paused = asked.paused;
+            let command = Command {
+                add: Vec::new(),
+                remove,
+                paused: Some(asked.paused),
+            };
+            // A thread that has ended shows in the status.
+            let _ = table.commands.send(command);
+        }
+        for (number, partition) in wanted {
+            if !table.partitions.contains_key(&number) {
+                let followed = self.begin(table, partition.clone(), checkpoints);
+                table.partitions.insert(number, followed);
+            }
+        }
         Ok(())
+    }
+
+    fn begin(&self, table: &Table, asked: FollowPartition, checkpoints: &str) -> Followed {
+        let shared = Arc::new(Shared::new(&table.source.table_id, asked.number, asked.epoch));
+        let stored = Stored {
+            source: table.source.clone(),
+            store: self.store.clone(),
+            runtime: self.runtime.clone(),
+            checkpoints: checkpoints.to_string(),
+            instance: self.instance.clone(),
+            asked,
+            shared: shared.clone(),
+        };
+        let task = tokio::spawn(stored.run(table.commands.clone()));
+        Followed { shared, task }
     }
 
     /// Keeps what topic partitions have now for a statement, until the scheduler drops it.
@@ -167,7 +196,8 @@ impl Streams {
             let followed = self.followed.lock();
             let table = followed.tables.get(&asked.table_id);
             let partitions = asked.partitions.iter().map(|wanted| {
-                let shared = table.and_then(|table| table.partitions.get(&wanted.number));
+                let followed = table.and_then(|table| table.partitions.get(&wanted.number));
+                let shared = followed.map(|followed| &followed.shared);
                 let shared = shared.filter(|shared| shared.epoch == wanted.epoch);
                 shared
                     .map(|shared| (shared.clone(), wanted))
@@ -203,17 +233,34 @@ impl Streams {
             .values()
             .flat_map(|table| table.partitions.values());
         DeadLetters {
-            letters: partitions.flat_map(|shared| shared.letters()).collect(),
+            letters: partitions.flat_map(|followed| followed.shared.letters()).collect(),
         }
     }
 
-    /// Stops following and waits for the threads. It blocks.
-    pub(crate) fn stop(&self) {
+    /// Stops following, and waits until everything is stored, for a while. It blocks.
+    pub(crate) fn stop(&self, runtime: &tokio::runtime::Handle) {
         let tables = std::mem::take(&mut self.followed.lock().tables);
-        for Table { commands, thread, .. } in tables.into_values() {
+        let mut tasks = Vec::new();
+        for Table {
+            commands,
+            thread,
+            partitions,
+            ..
+        } in tables.into_values()
+        {
+            // One that has not begun yet has nothing to store, and would keep the thread.
+            partitions.values().for_each(|followed| followed.shared.revoke());
             drop(commands);
+            tasks.push((thread, partitions));
+        }
+        for (thread, partitions) in tasks {
             if thread.join().is_err() {
                 tracing::error!("a thread that followed a topic has panicked");
+            }
+            let stored = partitions.into_values().map(|followed| followed.task);
+            let all = tokio::time::timeout(STORE_TIMEOUT, futures::future::join_all(stored));
+            if runtime.block_on(all).is_err() {
+                tracing::warn!("the last checkpoints of a table were not stored in time");
             }
         }
     }
@@ -237,10 +284,16 @@ impl Table {
         })
     }
 
+    /// Somebody else follows it from now on, or nobody. Always false.
+    fn revoke(&self) -> bool {
+        self.partitions.values().for_each(|followed| followed.shared.revoke());
+        false
+    }
+
     fn status(&self) -> impl Iterator<Item = PartitionStatus> {
         let has_ended = self.thread.is_finished();
-        self.partitions.values().map(move |shared| {
-            let mut status = shared.status();
+        self.partitions.values().map(move |followed| {
+            let mut status = followed.shared.status();
             if has_ended {
                 status.state = "failed".to_string();
                 status.reason =

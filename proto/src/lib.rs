@@ -5,6 +5,7 @@
 //! The messages are declared with `prost` derives, so a build needs no `protoc`.
 
 pub mod catalog;
+pub mod checkpoint;
 pub mod plan;
 pub mod statement;
 pub mod stream;

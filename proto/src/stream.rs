@@ -13,6 +13,9 @@ pub struct Follow {
     /// The tables of which it has topic partitions.
     #[prost(message, repeated, tag = "2")]
     pub tables: Vec<FollowTable>,
+    /// URL of the folder of checkpoints, with a slash at the end; empty: nothing is stored.
+    #[prost(string, tag = "3")]
+    pub checkpoints: String,
 }
 
 /// A table and the topic partitions of it that one executor follows.
@@ -129,6 +132,15 @@ pub struct PartitionStatus {
     /// Messages of the last seconds, in one.
     #[prost(uint64, tag = "16")]
     pub messages_per_s: u64,
+    /// Position of the last checkpoint; absent: there is none.
+    #[prost(uint64, optional, tag = "17")]
+    pub checkpoint: Option<u64>,
+    /// When it was written, milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "18")]
+    pub checkpoint_ms: u64,
+    /// Why no later one could be written; empty: nothing is wrong.
+    #[prost(string, tag = "19")]
+    pub checkpoint_error: String,
 }
 
 /// What is asked about a topic before a table is made of it.

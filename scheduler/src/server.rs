@@ -24,7 +24,7 @@ use crate::session::Sessions;
 use crate::shards::{Shards, SnapshotFolder};
 use crate::state::{CatalogLog, Store};
 use crate::statement::{Admission, Frontend, Registry, Services};
-use crate::streams::Streams;
+use crate::streams::{CheckpointFolder, Streams};
 use crate::tls::Certificate;
 use crate::upkeep::Queue;
 
@@ -102,13 +102,15 @@ impl Scheduler {
         let snapshots = options
             .state_url
             .as_ref()
-            .map(|url| SnapshotFolder::of(url, store));
+            .map(|url| SnapshotFolder::of(url, store.clone()));
+        let checkpoints = options.state_url.as_ref().map(|url| CheckpointFolder::of(url, store));
         let (upkeep, tasks) = Queue::new();
         let frontend = make_frontend(
             &options,
             cluster.clone(),
             catalog.clone(),
             snapshots,
+            checkpoints,
             Arc::new(upkeep),
         )?;
         let flight_sql = FlightSql::new(frontend.clone(), options.token.clone())?;
@@ -210,6 +212,7 @@ fn make_frontend(
     cluster: Cluster,
     catalog: Arc<CatalogLog>,
     snapshots: Option<SnapshotFolder>,
+    checkpoints: Option<CheckpointFolder>,
     upkeep: Arc<Queue>,
 ) -> Result<Frontend, Error> {
     let runtime = ObjectStores::new(options.buckets.clone())
@@ -222,7 +225,7 @@ fn make_frontend(
     let statements = Arc::new(Registry::default());
     let connections = Connections::new(options.grpc_max_message_bytes);
     let shards = Shards::new(connections.clone(), snapshots);
-    let streams = Streams::new(connections.clone(), cluster.clone(), shards.clone());
+    let streams = Streams::new(connections.clone(), cluster.clone(), shards.clone(), checkpoints);
     let caches = Arc::new(Caches::new(upkeep.clone()));
     let system = Arc::new(SystemTables {
         cluster: cluster.clone(),

@@ -10,6 +10,7 @@
 //!                 └────── follow ──► executors ── how far they are ─► system.stream_partitions
 //! ```
 
+mod checkpoint_folder;
 mod controller;
 mod pins;
 mod placement;
@@ -26,6 +27,7 @@ use millpond_proto::stream::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub(crate) use self::checkpoint_folder::CheckpointFolder;
 pub(crate) use self::controller::Controller;
 pub(crate) use self::pins::Pin;
 use crate::cluster::Cluster;
@@ -45,6 +47,8 @@ struct Inner {
     connections: Connections,
     cluster: Cluster,
     shards: Shards,
+    /// None: the state is gone with the scheduler, and so would be checkpoints.
+    checkpoints: Option<CheckpointFolder>,
     /// What each executor said last, by address.
     reports: Mutex<HashMap<String, Following>>,
     /// The highest position that a statement has seen, by table and topic partition.
@@ -54,12 +58,18 @@ struct Inner {
 }
 
 impl Streams {
-    pub(crate) fn new(connections: Connections, cluster: Cluster, shards: Shards) -> Self {
+    pub(crate) fn new(
+        connections: Connections,
+        cluster: Cluster,
+        shards: Shards,
+        checkpoints: Option<CheckpointFolder>,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 connections,
                 cluster,
                 shards,
+                checkpoints,
                 reports: Mutex::default(),
                 pinned: Mutex::default(),
                 changed: Notify::new(),

@@ -11,10 +11,12 @@
 
 mod index;
 mod keys;
+mod saved;
 mod segment;
 mod shard;
 mod view;
 
+pub use saved::{SavedSegment, SegmentView};
 pub use shard::{Applied, LiveShard, Stalled};
 pub use view::View;
 

@@ -22,6 +22,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
+use super::file::IpcWriter;
 use super::shard::{Shard, ShardId, batch_of, write_ipc};
 use crate::error::{Code, Error};
 
@@ -78,7 +79,7 @@ impl Snapshots {
     pub async fn load(&self, path: &str, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
         let content = self.store.get(&self.place(path)?).await?.bytes().await?;
         let schema = schema.clone();
-        let decoded = tokio::task::spawn_blocking(move || decode(content, &schema)).await;
+        let decoded = tokio::task::spawn_blocking(move || decode_ipc(content, &schema)).await;
         decoded.map_err(|error| exec_datafusion_err!("{error}"))?
     }
 
@@ -98,7 +99,7 @@ impl Snapshots {
 }
 
 /// Refuses a folder of another machine: its parent is the state of the cluster, which the scheduler has made.
-fn check_local(folder: &Url) -> Result<()> {
+pub(crate) fn check_local(folder: &Url) -> Result<()> {
     if folder.scheme() != "file" {
         return Ok(());
     }
@@ -117,7 +118,7 @@ fn check_local(folder: &Url) -> Result<()> {
 }
 
 /// Makes sure that a file and its name outlive a loss of power.
-async fn sync(file: std::path::PathBuf) -> Result<()> {
+pub(crate) async fn sync(file: std::path::PathBuf) -> Result<()> {
     let synced = tokio::task::spawn_blocking(move || {
         std::fs::File::open(&file)?.sync_all()?;
         match file.parent() {
@@ -136,8 +137,23 @@ fn encode(shard: &Shard) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// A dictionary is not in a file as such, so columns are cast back.
-fn decode(content: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+/// Rows as a file.
+///
+/// # Errors
+/// Those of the writer.
+pub(crate) fn encode_ipc(rows: &RecordBatch) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let mut ipc = IpcWriter::new(&mut content, &rows.schema(), Some(CompressionType::LZ4_FRAME))?;
+    ipc.write(rows)?;
+    ipc.finish().map(drop)?;
+    Ok(content)
+}
+
+/// Batches of a file. A dictionary is not in a file as such, so columns are cast back.
+///
+/// # Errors
+/// Bytes that are no such file, and columns of other types.
+pub(crate) fn decode_ipc(content: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let of_table = |batch: RecordBatch| {
         let columns = batch.columns().iter().zip(schema.fields());
         let columns = columns.map(|(column, field)| cast(column, field.data_type()));

@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
+use crate::config::parse_duration;
 use crate::error::{Code, Error};
 
 /// Dead letters of a topic partition that are kept, if nothing else is said.
 const DEAD_LETTERS_MAX: usize = 10_000;
+/// Time between checkpoints, if nothing else is said.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 /// Options that are not those of a format or of the Kafka client.
 const KNOWN: &[&str] = &[
+    "checkpoint.interval",
     "dead_letters.full",
     "dead_letters.max",
     "format",
@@ -135,6 +140,8 @@ pub struct StreamOptions {
     pub metadata: Vec<MetadataColumn>,
     /// Where to begin.
     pub startup: Startup,
+    /// Time between checkpoints, if messages come.
+    pub checkpoint_interval: Duration,
     /// Settings of the Kafka client.
     pub client: Vec<(String, String)>,
 }
@@ -173,6 +180,12 @@ impl StreamOptions {
                 return Err(invalid("dead_letters.full", other, "write pause or drop_oldest"));
             }
         };
+        let checkpoint_interval = match value("checkpoint.interval") {
+            None => CHECKPOINT_INTERVAL,
+            Some(text) => parse_duration(text)
+                .filter(|interval| !interval.is_zero())
+                .ok_or_else(|| invalid("checkpoint.interval", text, "write a time, such as 10s"))?,
+        };
         let metadata = value("metadata").unwrap_or_default().split(',').map(str::trim);
         let metadata = metadata.filter(|name| !name.is_empty()).map(str::parse);
         let client = settings.iter().filter_map(|(key, value)| {
@@ -185,6 +198,7 @@ impl StreamOptions {
             when_full,
             metadata: metadata.collect::<Result<_, _>>()?,
             startup: startup_of(value("scan.startup").unwrap_or("earliest"))?,
+            checkpoint_interval,
             client: client.collect(),
         })
     }
@@ -317,6 +331,7 @@ mod tests {
             ("colour", "red", Code::UNKNOWN_SETTING),
             ("on_error", "ignore", Code::INVALID_SETTING),
             ("dead_letters.max", "many", Code::INVALID_SETTING),
+            ("checkpoint.interval", "0s", Code::INVALID_SETTING),
             ("metadata", "size", Code::INVALID_SETTING),
             ("scan.startup", "offsets:0", Code::INVALID_SETTING),
             ("scan.startup", "timestamp:now", Code::INVALID_SETTING),

@@ -44,8 +44,8 @@ pub(super) struct Command {
     pub(super) add: Vec<Partition>,
     /// Those that somebody else follows from now on.
     pub(super) remove: Vec<u32>,
-    /// Nothing is read.
-    pub(super) paused: bool,
+    /// Whether nothing is read from now on; `None`: as before.
+    pub(super) paused: Option<bool>,
 }
 
 /// See the module.
@@ -62,6 +62,7 @@ pub(super) struct Follower {
     trouble: Option<(String, bool)>,
     reported_at: Instant,
     committed_at: Instant,
+    stored_at: Instant,
 }
 
 /// Messages that are decoded and not applied.
@@ -101,6 +102,7 @@ impl Follower {
             trouble: None,
             reported_at: Instant::now(),
             committed_at: Instant::now(),
+            stored_at: Instant::now(),
         })
     }
 
@@ -132,6 +134,8 @@ impl Follower {
                 self.report();
             }
         }
+        self.apply();
+        self.checkpoint();
         self.commit();
     }
 
@@ -151,10 +155,11 @@ impl Follower {
         for number in command.remove {
             self.partitions.remove(&number);
         }
-        for partition in command.add {
+        let wanted = |partition: &Partition| !partition.is_revoked();
+        for partition in command.add.into_iter().filter(wanted) {
             self.partitions.insert(partition.number(), partition);
         }
-        self.paused = command.paused;
+        self.paused = command.paused.unwrap_or(self.paused);
         self.is_stale = true;
         self.show();
     }
@@ -279,6 +284,7 @@ impl Follower {
         self.is_stale |= self.partitions.values().any(is_new);
         for (number, partition) in &mut self.partitions {
             partition.measure(seconds);
+            partition.heed_fence();
             if !partition.runs() {
                 partition.retry();
                 self.is_stale |= partition.runs();
@@ -298,9 +304,18 @@ impl Follower {
         }
         self.notice_growth(seen.partitions);
         self.show();
+        if self.stored_at.elapsed() >= self.source.options.checkpoint_interval {
+            self.stored_at = Instant::now();
+            self.apply();
+            self.checkpoint();
+        }
         if self.committed_at.elapsed() >= COMMIT_INTERVAL {
             self.commit();
         }
+    }
+
+    fn checkpoint(&mut self) {
+        self.partitions.values_mut().for_each(Partition::checkpoint);
     }
 
     /// A key would be in two topic partitions when their number has grown.

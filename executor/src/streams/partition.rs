@@ -15,8 +15,11 @@ use millpond_engine::decode::{Changes, Decoder, Message, Outcome};
 use millpond_engine::error::Error;
 use millpond_engine::shards::{LiveShard, ShardStore, Stalled};
 use millpond_engine::streams::{MetadataColumn, OnError, Startup, WhenFull};
-use millpond_proto::stream::{DeadLetter, FollowPartition, PartitionStatus};
+use millpond_engine::streams::checkpoints::{Restored, ToSave};
+use millpond_proto::checkpoint::Counts;
+use millpond_proto::stream::{DeadLetter, PartitionStatus};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use tokio::sync::mpsc::Sender;
 
 use super::shared::Shared;
 use super::source::Source;
@@ -39,22 +42,71 @@ pub(super) enum Course {
     Failed(String),
 }
 
-/// Messages so far, by what became of them.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    read: u64,
-    applied: u64,
-    filtered: u64,
-    dead: u64,
-    skipped: u64,
-}
-
 /// What is kept of a message until it is applied.
 struct Pushed {
     offset: i64,
     timestamp: Option<i64>,
     /// Only if the table has it as a column.
     key: Option<Vec<u8>>,
+}
+
+/// What a topic partition is made from, besides what was stored of it.
+pub(super) struct Begun {
+    pub(super) source: Arc<Source>,
+    pub(super) store: Arc<ShardStore>,
+    pub(super) shared: Arc<Shared>,
+    /// Offset at which the table begins.
+    pub(super) start: u64,
+    /// Where checkpoints go, if they are stored.
+    pub(super) checkpoints: Option<Sender<ToSave>>,
+}
+
+impl Begun {
+    /// The topic partition as it was stored.
+    ///
+    /// # Errors
+    /// A key or a column that cannot be, and no memory.
+    pub(super) fn restore(self, restored: Restored) -> Result<Partition, Error> {
+        let source = &self.source;
+        let position = restored.position.unwrap_or(self.start);
+        let shard = LiveShard::restore(
+            self.store,
+            &source.name,
+            source.schema.clone(),
+            source.key(),
+            position,
+            restored.segments,
+        );
+        let shard = shard.map_err(|stalled| match stalled {
+            Stalled::NoMemory(error) | Stalled::Broken(error) => error,
+        })?;
+        self.shared.set_views(shard.views());
+        for letter in restored.letters {
+            self.shared.keep(letter);
+        }
+        let partition = Partition {
+            course: Course::New,
+            caught_up: false,
+            is_restored: restored.position.is_some(),
+            decoder: source.decoder()?,
+            source: self.source,
+            shard,
+            shared: self.shared,
+            checkpoints: self.checkpoints,
+            stored: restored.position,
+            position,
+            end: None,
+            pushed: Vec::new(),
+            doubtful: HashMap::new(),
+            waiting: None,
+            reported: restored.counts.read,
+            counts: restored.counts,
+            last_message_ms: restored.last_message_ms,
+            messages_per_s: 0,
+        };
+        partition.show(None, false);
+        Ok(partition)
+    }
 }
 
 /// See the module.
@@ -66,6 +118,11 @@ pub(super) struct Partition {
     decoder: Decoder,
     shard: LiveShard,
     shared: Arc<Shared>,
+    checkpoints: Option<Sender<ToSave>>,
+    /// Position of the last checkpoint that was asked for.
+    stored: Option<u64>,
+    /// It began with what was stored.
+    is_restored: bool,
     /// Next offset to read.
     position: u64,
     end: Option<u64>,
@@ -82,47 +139,8 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    /// A topic partition without rows.
-    ///
-    /// # Errors
-    /// A key or a column that cannot be.
-    pub(super) fn new(
-        source: Arc<Source>,
-        store: Arc<ShardStore>,
-        asked: &FollowPartition,
-    ) -> Result<Self, Error> {
-        let shard = LiveShard::new(
-            store,
-            &source.name,
-            source.schema.clone(),
-            source.key(),
-            asked.start,
-        );
-        let shard = shard.map_err(Error::from_datafusion)?;
-        let shared = Shared::new(asked.number, asked.epoch, shard.views());
-        let partition = Self {
-            course: Course::New,
-            caught_up: false,
-            decoder: source.decoder()?,
-            source,
-            shard,
-            shared: Arc::new(shared),
-            position: asked.start,
-            end: None,
-            pushed: Vec::new(),
-            doubtful: HashMap::new(),
-            waiting: None,
-            counts: Counts::default(),
-            last_message_ms: 0,
-            reported: 0,
-            messages_per_s: 0,
-        };
-        partition.show(None, false);
-        Ok(partition)
-    }
-
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(super) fn is_revoked(&self) -> bool {
+        self.shared.is_revoked()
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -145,7 +163,7 @@ impl Partition {
     /// Starts to read, if the topic partition has the offset to begin with; `range` are those it has.
     pub(super) fn adopt(&mut self, range: (u64, u64)) {
         let (low, high) = range;
-        let first_owner = self.shared.epoch == 1;
+        let first_owner = self.shared.epoch == 1 && !self.is_restored;
         if first_owner && self.source.options.startup == Startup::Earliest {
             // What was deleted since the table was created was never promised.
             self.position = self.position.max(low);
@@ -395,6 +413,35 @@ impl Partition {
         }
     }
 
+    /// Has what is there now stored, if it is other than last time and nothing waits to be applied.
+    pub(super) fn checkpoint(&mut self) {
+        let view = self.shard.views().read().clone();
+        let is_between = self.has_decoded() || self.waiting.is_some() || view.position() != self.position;
+        let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| !is_between) else {
+            return;
+        };
+        if self.stored == Some(self.position) {
+            return;
+        }
+        // While one is being stored, the next one waits for its turn.
+        if let Ok(place) = checkpoints.try_reserve() {
+            self.stored = Some(self.position);
+            place.send(ToSave {
+                view,
+                counts: self.counts,
+                last_message_ms: self.last_message_ms,
+                letters: self.shared.changed_letters(),
+            });
+        }
+    }
+
+    /// Stops if another owner has begun.
+    pub(super) fn heed_fence(&mut self) {
+        if let Some(epoch) = self.shared.fenced_by() {
+            self.course = Course::Failed(format!("fenced: another executor has begun epoch {epoch}"));
+        }
+    }
+
     /// Measures the rate since the last call.
     pub(super) fn measure(&mut self, seconds: f64) {
         let read = self.counts.read - self.reported;
@@ -441,6 +488,8 @@ impl Partition {
             bytes: self.shard.bytes() as u64,
             last_message_ms: self.last_message_ms,
             messages_per_s: self.messages_per_s,
+            // Kept apart, for they are stored apart.
+            ..Default::default()
         });
     }
 }

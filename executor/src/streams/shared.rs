@@ -1,8 +1,9 @@
 //! What is known of a topic partition outside of the thread that follows it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use millpond_engine::error::{Code, Error};
 use millpond_engine::shards::{ShardStore, View, statistics};
@@ -17,29 +18,93 @@ const LETTER_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Shared {
     pub(super) number: u32,
     pub(super) epoch: u64,
-    views: Arc<RwLock<Arc<View>>>,
+    /// Set when there are rows.
+    views: OnceLock<Arc<RwLock<Arc<View>>>>,
+    /// Somebody else follows it from now on.
+    revoked: AtomicBool,
+    /// Epoch of an owner that came after this one; 0: none that is known.
+    fenced: AtomicU64,
     /// Readers wait for this position: whoever followed the topic partition before may have shown as much.
     readable_from: AtomicU64,
     status: Mutex<PartitionStatus>,
+    checkpoint: Mutex<Checkpoint>,
     letters: Mutex<Letters>,
+}
+
+/// The last checkpoint.
+#[derive(Default)]
+struct Checkpoint {
+    position: Option<u64>,
+    written_at_ms: u64,
+    error: String,
 }
 
 #[derive(Default)]
 struct Letters {
     letters: VecDeque<DeadLetter>,
     bytes: usize,
+    /// They are others than when they were last stored.
+    changed: bool,
 }
 
 impl Shared {
-    pub(super) fn new(number: u32, epoch: u64, views: Arc<RwLock<Arc<View>>>) -> Self {
+    /// Of a topic partition of a table, of which nothing is known yet.
+    pub(super) fn new(table_id: &str, number: u32, epoch: u64) -> Self {
+        let status = PartitionStatus {
+            table_id: table_id.to_string(),
+            number,
+            epoch,
+            state: "starting".to_string(),
+            ..Default::default()
+        };
         Self {
             number,
             epoch,
-            views,
+            views: OnceLock::new(),
+            revoked: AtomicBool::new(false),
+            fenced: AtomicU64::new(0),
             readable_from: AtomicU64::new(u64::MAX),
-            status: Mutex::default(),
+            status: Mutex::new(status),
+            checkpoint: Mutex::default(),
             letters: Mutex::default(),
         }
+    }
+
+    /// From now on there are rows.
+    pub(super) fn set_views(&self, views: Arc<RwLock<Arc<View>>>) {
+        // They are set once, by whoever begins.
+        let _ = self.views.set(views);
+    }
+
+    pub(super) fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
+    }
+
+    pub(super) fn fence(&self, epoch: u64) {
+        self.fenced.store(epoch, Ordering::Release);
+    }
+
+    /// Epoch of an owner that came after this one, if one is known.
+    pub(super) fn fenced_by(&self) -> Option<u64> {
+        Some(self.fenced.load(Ordering::Acquire)).filter(|epoch| *epoch > 0)
+    }
+
+    pub(super) fn set_checkpoint(&self, position: u64) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        *self.checkpoint.lock() = Checkpoint {
+            position: Some(position),
+            written_at_ms: since.as_millis() as u64,
+            error: String::new(),
+        };
+    }
+
+    pub(super) fn miss_checkpoint(&self, error: &str) {
+        self.letters.lock().changed = true;
+        self.checkpoint.lock().error = error.to_string();
     }
 
     pub(super) fn set_readable_from(&self, position: u64) {
@@ -47,7 +112,19 @@ impl Shared {
     }
 
     pub(super) fn status(&self) -> PartitionStatus {
-        self.status.lock().clone()
+        let checkpoint = self.checkpoint.lock();
+        PartitionStatus {
+            checkpoint: checkpoint.position,
+            checkpoint_ms: checkpoint.written_at_ms,
+            checkpoint_error: checkpoint.error.clone(),
+            ..self.status.lock().clone()
+        }
+    }
+
+    pub(super) fn set_state(&self, state: &str, reason: &str) {
+        let mut status = self.status.lock();
+        status.state = state.to_string();
+        status.reason = reason.to_string();
     }
 
     pub(super) fn set_status(&self, status: PartitionStatus) {
@@ -64,7 +141,10 @@ impl Shared {
         wanted: &PinPartition,
         pin: &str,
     ) -> Result<PinnedPartition, Error> {
-        let view = self.views.read().clone();
+        let Some(views) = self.views.get() else {
+            return Err(self.behind(0));
+        };
+        let view = views.read().clone();
         let least = wanted.at_least.max(self.readable_from.load(Ordering::Acquire));
         if view.position() < least {
             return Err(self.behind(view.position()));
@@ -110,8 +190,15 @@ impl Shared {
         letters.letters.len() < max && letters.bytes < LETTER_BYTES_MAX
     }
 
+    /// All letters, if they are others than at the last call.
+    pub(super) fn changed_letters(&self) -> Option<Vec<DeadLetter>> {
+        let changed = std::mem::take(&mut self.letters.lock().changed);
+        changed.then(|| self.letters())
+    }
+
     pub(super) fn keep(&self, letter: DeadLetter) {
         let mut letters = self.letters.lock();
+        letters.changed = true;
         letters.bytes += bytes_of(&letter);
         letters.letters.push_back(letter);
     }
@@ -120,6 +207,7 @@ impl Shared {
     pub(super) fn drop_oldest(&self) -> bool {
         let mut letters = self.letters.lock();
         let oldest = letters.letters.pop_front();
+        letters.changed = true;
         letters.bytes -= oldest.as_ref().map_or(0, bytes_of);
         oldest.is_some()
     }

@@ -52,6 +52,9 @@ pub(super) const PARTITIONS: Columns = &[
     ("filtered", Kind::Number),
     ("dead", Kind::Number),
     ("skipped", Kind::Number),
+    ("checkpoint_offset", Kind::Number),
+    ("checkpoint_at", Kind::Time),
+    ("checkpoint_error", Kind::Text),
 ];
 pub(super) const DEAD_LETTERS: Columns = &[
     ("table_schema", Kind::Text),
@@ -152,6 +155,9 @@ pub(super) async fn partitions(system: &SystemTables, version: &CatalogState) ->
                 status.filtered.into(),
                 status.dead.into(),
                 status.skipped.into(),
+                status.checkpoint.into(),
+                Cell::Time(Some(status.checkpoint_ms).filter(|ms| *ms > 0)),
+                text(status.checkpoint_error),
             ]);
         }
     }

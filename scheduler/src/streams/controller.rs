@@ -16,12 +16,15 @@ use millpond_proto::stream::{Follow, FollowPartition, FollowTable};
 use tokio_util::sync::CancellationToken;
 
 use super::placement::{Candidate, Candidates};
+use super::checkpoint_folder::{CheckpointFolder, table_of};
 use super::{Streams, to_follow};
 use crate::cluster::Member;
-use crate::state::{CatalogLog, CatalogState};
+use crate::state::{CatalogLog, CatalogState, Error};
 
 /// How often executors are told, if nothing has changed.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest time between two looks for checkpoints that may go: listing an object store costs money.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
 
 /// See the module.
 pub(crate) struct Controller {
@@ -30,6 +33,8 @@ pub(crate) struct Controller {
     /// Until then an executor that was never there may only not have come back to this scheduler yet.
     patient_until: Instant,
     seen: HashSet<String>,
+    /// When and at which version of the catalog it was looked for checkpoints that may go.
+    swept: Option<(Instant, u64)>,
 }
 
 impl Controller {
@@ -40,6 +45,7 @@ impl Controller {
             log,
             patient_until: Instant::now() + patience,
             seen: HashSet::new(),
+            swept: None,
         }
     }
 
@@ -64,6 +70,37 @@ impl Controller {
             self.place(&members).await;
         }
         self.tell(&members).await;
+        self.sweep().await;
+    }
+
+    /// Has checkpoints deleted of tables that there are no more, from time to time.
+    async fn sweep(&mut self) {
+        let version = self.log.current().version;
+        let is_due = |(at, of): (Instant, u64)| of != version && at.elapsed() >= SWEEP_INTERVAL;
+        if self.swept.is_none_or(is_due) {
+            self.swept = Some((Instant::now(), version));
+            if let Err(error) = self.delete_needless().await {
+                tracing::warn!(%error, "look for checkpoints to delete");
+            }
+        }
+    }
+
+    async fn delete_needless(&self) -> Result<(), Error> {
+        let Some(folder) = &self.streams.inner.checkpoints else {
+            return Ok(());
+        };
+        let mut files = folder.list().await?;
+        // Newer than the list: a table whose files are in it is in the catalog.
+        let version = self.log.current();
+        let tables: HashSet<&str> = tables_of(&version).map(|(_, table)| table.table_id.as_str()).collect();
+        files.retain(|file| table_of(file).is_some_and(|table| !tables.contains(table)));
+        if files.is_empty() {
+            return Ok(());
+        }
+        // Another scheduler may have taken over; then what is needed is for it to say.
+        self.log.check_lease().await?;
+        tracing::debug!(count = files.len(), "delete checkpoints of dropped tables");
+        folder.delete(files).await
     }
 
     fn forget_the_gone(&self, members: &[Member]) {
@@ -154,6 +191,7 @@ impl Controller {
             }
         }
         let inner = &self.streams.inner;
+        let checkpoints = inner.checkpoints.as_ref().map_or("", CheckpointFolder::url);
         let told = members.iter().map(|member| {
             let tables = wanted.remove(member.address.as_str()).unwrap_or_default();
             async {
@@ -168,6 +206,7 @@ impl Controller {
                 let request = Follow {
                     version: version.version,
                     tables,
+                    checkpoints: checkpoints.to_string(),
                 };
                 match inner.connections.follow(&member.address, &request).await {
                     Ok(report) => {

@@ -40,6 +40,25 @@ impl Dead {
         *word |= bit;
     }
 
+    /// As they were stored: a bit for each row, and fewer words if the rest is alive.
+    pub(super) fn of(rows: usize, words: &[u64]) -> Self {
+        let mut dead = Self::none(rows);
+        for (word, stored) in dead.words.iter_mut().zip(words) {
+            *word = *stored;
+        }
+        if let (Some(last), used) = (dead.words.last_mut(), rows % WORD_BITS)
+            && used > 0
+        {
+            *last &= (1 << used) - 1;
+        }
+        dead.count = dead.words.iter().map(|word| word.count_ones() as usize).sum();
+        dead
+    }
+
+    pub(super) fn has(&self, row: usize) -> bool {
+        self.words[row / WORD_BITS] & (1 << (row % WORD_BITS)) != 0
+    }
+
     /// True for the rows that are still there.
     fn alive(&self, rows: &Range<usize>) -> BooleanArray {
         let words = rows.start / WORD_BITS..rows.end.div_ceil(WORD_BITS);
@@ -155,6 +174,11 @@ impl Segment {
             }
         }
         live
+    }
+
+    /// A bit for each row that is dead; no words if none is.
+    pub(super) fn dead_words(&self) -> &[u64] {
+        self.dead.as_ref().map_or(&[], |dead| &dead.words)
     }
 
     pub(super) fn kill(&mut self, row: usize) {

@@ -69,10 +69,10 @@ pub struct LiveShard {
     table: String,
     schema: SchemaRef,
     /// Of a table with a key.
-    keys: Option<Keys>,
+    pub(super) keys: Option<Keys>,
     index_claim: Claim,
-    segments: Vec<Segment>,
-    next_segment: u32,
+    pub(super) segments: Vec<Segment>,
+    pub(super) next_segment: u32,
     /// As [`SEGMENT_ROWS`], but for tests.
     segment_rows: usize,
     view: Arc<RwLock<Arc<View>>>,
@@ -161,18 +161,23 @@ impl LiveShard {
         2 * rows >= self.segment_rows
     }
 
-    fn prepare(&self, rows: &RecordBatch) -> Result<Prepared> {
+    pub(super) fn prepare(&self, rows: &RecordBatch) -> Result<Prepared> {
         Prepared::new(rows, self.is_full(rows.num_rows()))
     }
 
     /// Memory for so many bytes.
-    fn claim(&self, bytes: usize) -> std::result::Result<Claim, Error> {
+    pub(super) fn claim(&self, bytes: usize) -> std::result::Result<Claim, Error> {
         let claim = self.store.room().claim(&self.table);
         self.grow(&claim, bytes)?;
         Ok(claim)
     }
 
-    fn claim_index(&self, keys: &Keys, more: usize, key_bytes: usize) -> std::result::Result<(), Error> {
+    pub(super) fn claim_index(
+        &self,
+        keys: &Keys,
+        more: usize,
+        key_bytes: usize,
+    ) -> std::result::Result<(), Error> {
         let wanted = keys.index.bytes() + KeyIndex::bytes_for(more, key_bytes);
         match wanted.saturating_sub(self.index_claim.bytes()) {
             0 => Ok(()),

@@ -16,8 +16,8 @@ use crate::shards::{StorageLevel, statistics};
 /// See the module. It does not change.
 #[derive(Debug)]
 pub struct View {
-    schema: SchemaRef,
-    segments: Vec<Segment>,
+    pub(super) schema: SchemaRef,
+    pub(super) segments: Vec<Segment>,
     position: u64,
     summary: OnceLock<Statistics>,
 }

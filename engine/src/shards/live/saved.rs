@@ -1,0 +1,108 @@
+//! A live shard goes to a checkpoint and comes back from it.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::Result;
+
+use super::index::Place;
+use super::segment::{Dead, Segment};
+use super::shard::{LiveShard, Stalled};
+use super::view::View;
+use crate::shards::shard::batch_of;
+use crate::shards::store::ShardStore;
+
+/// A segment of a view, to be stored.
+#[derive(Debug)]
+pub struct SegmentView<'a> {
+    segment: &'a Segment,
+    schema: &'a SchemaRef,
+}
+
+impl SegmentView<'_> {
+    /// Its number. The rows of a number never change, only which of them are dead.
+    pub fn id(&self) -> u32 {
+        self.segment.id()
+    }
+
+    /// All its rows, dead ones too.
+    ///
+    /// # Errors
+    /// Columns that cannot be unpacked.
+    pub fn rows(&self) -> Result<RecordBatch> {
+        let columns = self.segment.columns().iter().map(|column| column.unpack());
+        batch_of(self.schema.clone(), columns.collect::<Result<_>>()?, self.segment.rows())
+    }
+
+    /// A bit for each row that is dead; no words if none is.
+    pub fn dead(&self) -> &[u64] {
+        self.segment.dead_words()
+    }
+}
+
+/// A segment as it comes from a checkpoint.
+#[derive(Debug)]
+pub struct SavedSegment {
+    /// Its number.
+    pub id: u32,
+    /// All its rows, dead ones too.
+    pub rows: RecordBatch,
+    /// A bit for each row that is dead.
+    pub dead: Vec<u64>,
+}
+
+impl View {
+    /// The segments, to be stored.
+    pub fn segments(&self) -> impl Iterator<Item = SegmentView<'_>> {
+        let view = |segment| SegmentView {
+            segment,
+            schema: &self.schema,
+        };
+        self.segments.iter().map(view)
+    }
+}
+
+impl LiveShard {
+    /// A shard as it was at a position.
+    ///
+    /// # Errors
+    /// As for [`LiveShard::new`], and no memory.
+    pub fn restore(
+        store: Arc<ShardStore>,
+        table: &str,
+        schema: SchemaRef,
+        key: &[usize],
+        position: u64,
+        segments: Vec<SavedSegment>,
+    ) -> std::result::Result<Self, Stalled> {
+        let mut shard = Self::new(store, table, schema, key, position)?;
+        for saved in segments {
+            shard.take_back(saved)?;
+        }
+        shard.publish(position);
+        Ok(shard)
+    }
+
+    fn take_back(&mut self, saved: SavedSegment) -> std::result::Result<(), Stalled> {
+        let prepared = self.prepare(&saved.rows)?;
+        let claim = self.claim(prepared.bytes()).map_err(Stalled::NoMemory)?;
+        let dead = Dead::of(saved.rows.num_rows(), &saved.dead);
+        if let Some(mut keys) = self.keys.take() {
+            let row_keys = keys.of(&saved.rows)?;
+            let claimed = self.claim_index(&keys, saved.rows.num_rows(), row_keys.size());
+            claimed.map_err(Stalled::NoMemory)?;
+            for row in (0..saved.rows.num_rows()).filter(|row| !dead.has(*row)) {
+                let place = Place {
+                    segment: saved.id,
+                    row: row as u32,
+                };
+                keys.index.put(row_keys.row(row).as_ref(), place);
+            }
+            self.keys = Some(keys);
+        }
+        self.segments.push(prepared.segment(saved.id, dead, claim));
+        self.next_segment = self.next_segment.max(saved.id + 1);
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! An owner stores what it has, again and again, and deletes what is not needed any more.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use millpond_proto::Message;
+use millpond_proto::checkpoint::{Checkpoint, Counts, FORMAT, StoredFile, StoredLetters, StoredSegment};
+use millpond_proto::stream::DeadLetter;
+
+use super::folder::{File, Name};
+use super::{CheckpointFolder, Failed};
+use crate::shards::{View, encode_ipc};
+
+/// Checkpoints of an owner that are kept.
+const KEPT: usize = 3;
+
+/// A topic partition at one position, to be stored.
+#[derive(Debug)]
+pub struct ToSave {
+    /// Rows and position.
+    pub view: Arc<View>,
+    /// Messages up to there.
+    pub counts: Counts,
+    /// Timestamp of the last of them.
+    pub last_message_ms: u64,
+    /// The dead letters, if they are others than last time.
+    pub letters: Option<Vec<DeadLetter>>,
+}
+
+/// Stores checkpoints of one owner, one after the other.
+#[derive(Debug)]
+pub struct Saver {
+    folder: CheckpointFolder,
+    epoch: u64,
+    seq: u64,
+    /// Files of segments that are stored, by number.
+    segments: HashMap<u32, StoredFile>,
+    letters: Option<StoredFile>,
+    /// The last ones of this owner, and the names of their parts.
+    last: VecDeque<(Name, HashSet<String>)>,
+}
+
+impl Saver {
+    pub(super) fn new(folder: CheckpointFolder, epoch: u64, seq: u64, from: Option<&Checkpoint>) -> Self {
+        let stored = from.into_iter().flat_map(|from| &from.segments);
+        Self {
+            folder,
+            epoch,
+            seq,
+            segments: stored.filter_map(|segment| Some((segment.id, segment.file.clone()?))).collect(),
+            letters: from.and_then(|from| from.letters.clone()),
+            last: VecDeque::new(),
+        }
+    }
+
+    /// Stores a checkpoint. When this returns, it is there and stays.
+    ///
+    /// # Errors
+    /// [`Failed::Fenced`] if somebody else has begun, and a state store that does not answer: nothing has changed then, and
+    /// a later one can be stored.
+    pub async fn save(&mut self, what: ToSave) -> Result<(), Failed> {
+        let mut segments = Vec::new();
+        let mut stored = HashMap::new();
+        for (id, dead) in what.view.segments().map(|segment| (segment.id(), segment.dead().to_vec())).collect::<Vec<_>>() {
+            let file = match self.segments.get(&id) {
+                Some(file) => file.clone(),
+                None => self.store_segment(&what.view, id).await?,
+            };
+            stored.insert(id, file.clone());
+            // Also if this fails further on, it need not be stored again.
+            self.segments.insert(id, file.clone());
+            segments.push(StoredSegment {
+                id,
+                file: Some(file),
+                dead,
+            });
+        }
+        if let Some(letters) = what.letters {
+            self.letters = match letters.is_empty() {
+                true => None,
+                false => {
+                    let content = StoredLetters { letters }.encode_to_vec();
+                    Some(self.folder.put_part(self.epoch, "letters", content).await?)
+                }
+            };
+        }
+        let checkpoint = Checkpoint {
+            format: FORMAT,
+            written_by: env!("CARGO_PKG_VERSION").to_string(),
+            nonce: uuid::Uuid::new_v4().simple().to_string(),
+            position: what.view.position(),
+            counts: Some(what.counts),
+            last_message_ms: what.last_message_ms,
+            segments,
+            letters: self.letters.clone(),
+            written_at_ms: now_ms(),
+        };
+        let name = Name {
+            epoch: self.epoch,
+            seq: self.seq,
+        };
+        // The number is used up even if no answer comes, for the checkpoint may be there.
+        self.seq += 1;
+        if !self.folder.put_checkpoint(name, &checkpoint).await? {
+            return Err(Failed::Fenced(self.epoch));
+        }
+        self.segments = stored;
+        self.last.push_back((name, parts_of(&checkpoint)));
+        self.sweep().await
+    }
+
+    async fn store_segment(&self, view: &Arc<View>, id: u32) -> Result<StoredFile, Failed> {
+        let view = view.clone();
+        let encoded = tokio::task::spawn_blocking(move || {
+            let segment = view.segments().find(|segment| segment.id() == id);
+            segment.map_or(Ok(Vec::new()), |segment| encode_ipc(&segment.rows()?))
+        });
+        let content = encoded.await.map_err(|error| {
+            Failed::Store(crate::error::Error::bug(format!("a segment was not encoded: {error}")))
+        })??;
+        self.folder.put_part(self.epoch, "segment", content).await
+    }
+
+    /// Looks whether somebody else has begun, and deletes what the last checkpoints do not need.
+    async fn sweep(&mut self) -> Result<(), Failed> {
+        let files = self.folder.list().await?;
+        if let Some(higher) = files.iter().map(File::epoch).filter(|other| *other > self.epoch).max() {
+            return Err(Failed::Fenced(higher));
+        }
+        if self.last.len() < KEPT {
+            // The one before may be that of an earlier owner.
+            return Ok(());
+        }
+        while self.last.len() > KEPT {
+            self.last.pop_front();
+        }
+        let is_needed = |file: &File| match file {
+            File::Fence(epoch) => *epoch == self.epoch,
+            File::Checkpoint(name) => self.last.iter().any(|(kept, _)| kept == name),
+            File::Part(_, name) => self.last.iter().any(|(_, parts)| parts.contains(name)),
+        };
+        for file in files.iter().filter(|file| !is_needed(file)) {
+            self.folder.delete(file).await?;
+        }
+        Ok(())
+    }
+}
+
+fn parts_of(checkpoint: &Checkpoint) -> HashSet<String> {
+    let segments = checkpoint.segments.iter().filter_map(|segment| segment.file.as_ref());
+    segments.chain(&checkpoint.letters).map(|file| file.name.clone()).collect()
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

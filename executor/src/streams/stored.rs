@@ -1,0 +1,127 @@
+//! A topic partition begins with what its last owner has stored, and is stored again and again.
+//!
+//! ```text
+//! begin: restore ─► Partition ─► Follower          Follower ── ToSave ─► save, one at a time
+//! ```
+//!
+//! One task of the runtime does both, apart from the thread that reads messages. A state store that does not answer delays
+//! the begin; later it makes checkpoints old, and nothing else.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use millpond_engine::error::Error;
+use millpond_engine::shards::ShardStore;
+use millpond_engine::streams::checkpoints::{CheckpointFolder, Failed, Restored, Saver, ToSave};
+use millpond_proto::stream::FollowPartition;
+use tokio::sync::mpsc;
+
+use super::follower::Command;
+use super::partition::{Begun, Partition};
+use super::shared::Shared;
+use super::source::Source;
+
+/// Pauses between attempts to begin, the first and the longest.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// What a topic partition is made of.
+pub(super) struct Stored {
+    pub(super) source: Arc<Source>,
+    pub(super) store: Arc<ShardStore>,
+    pub(super) runtime: Arc<RuntimeEnv>,
+    /// URL of the folder of all checkpoints; empty: nothing is stored.
+    pub(super) checkpoints: String,
+    /// This process.
+    pub(super) instance: String,
+    pub(super) asked: FollowPartition,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Stored {
+    /// Begins, hands the topic partition to its follower, and stores what that gives until it ends.
+    pub(super) async fn run(self, commands: Sender<Command>) {
+        let mut pause = RETRY_PAUSE.0;
+        let (partition, saver, to_save) = loop {
+            match self.begin().await {
+                Ok(begun) => break begun,
+                Err(Failed::Fenced(epoch)) => {
+                    let reason = format!("fenced: another executor has begun epoch {epoch}");
+                    return self.shared.set_state("failed", &reason);
+                }
+                Err(Failed::Store(error)) => {
+                    let (table, partition) = (&self.source.name, self.asked.number);
+                    tracing::warn!(table, partition, %error, "begin to follow a topic partition");
+                    self.shared.set_state("stalled", &format!("checkpoint: {}", error.message));
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(RETRY_PAUSE.1);
+            if self.shared.is_revoked() {
+                return;
+            }
+        };
+        let command = Command {
+            add: vec![partition],
+            remove: Vec::new(),
+            paused: None,
+        };
+        if commands.send(command).is_err() {
+            return;
+        }
+        // The thread ends when nobody can send commands any more.
+        drop(commands);
+        if let Some(saver) = saver {
+            keep_saving(&self.source.name, &self.shared, saver, to_save).await;
+        }
+    }
+
+    async fn begin(&self) -> Result<(Partition, Option<Saver>, mpsc::Receiver<ToSave>), Failed> {
+        let (sender, to_save) = mpsc::channel(1);
+        let (restored, saver) = match self.folder()? {
+            None => (Restored::default(), None),
+            Some(folder) => {
+                let restored = folder.restore(self.asked.epoch, &self.instance, &self.source.schema).await?;
+                (restored.0, Some(restored.1))
+            }
+        };
+        if !restored.damaged.is_empty() {
+            let (table, partition) = (&self.source.name, self.asked.number);
+            tracing::warn!(table, partition, checkpoints = ?restored.damaged, "passed over damaged checkpoints");
+        }
+        let begun = Begun {
+            source: self.source.clone(),
+            store: self.store.clone(),
+            shared: self.shared.clone(),
+            start: self.asked.start,
+            checkpoints: saver.is_some().then_some(sender),
+        };
+        // The index of all keys is made.
+        let made = tokio::task::spawn_blocking(move || begun.restore(restored)).await;
+        let partition = made.map_err(|error| Failed::Store(Error::bug(error.to_string())))?;
+        Ok((partition.map_err(Failed::Store)?, saver, to_save))
+    }
+
+    fn folder(&self) -> Result<Option<CheckpointFolder>, Failed> {
+        if self.checkpoints.is_empty() {
+            return Ok(None);
+        }
+        let (table, partition) = (&self.source.table_id, self.asked.number);
+        Ok(Some(CheckpointFolder::open(&self.checkpoints, table, partition, &self.runtime)?))
+    }
+}
+
+async fn keep_saving(table: &str, shared: &Shared, mut saver: Saver, mut to_save: mpsc::Receiver<ToSave>) {
+    while let Some(what) = to_save.recv().await {
+        let position = what.view.position();
+        match saver.save(what).await {
+            Ok(()) => shared.set_checkpoint(position),
+            Err(Failed::Fenced(epoch)) => return shared.fence(epoch),
+            Err(Failed::Store(error)) => {
+                tracing::warn!(table, partition = shared.number, %error, "store a checkpoint");
+                shared.miss_checkpoint(&error.message);
+            }
+        }
+    }
+}
