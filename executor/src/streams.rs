@@ -126,8 +126,12 @@ impl Streams {
         checkpoints: &str,
     ) -> Result<(), Error> {
         let mine = |partition: &&FollowPartition| partition.instance == self.instance;
-        let wanted: HashMap<u32, &FollowPartition> =
-            asked.partitions.iter().filter(mine).map(|partition| (partition.number, partition)).collect();
+        let wanted: HashMap<u32, &FollowPartition> = asked
+            .partitions
+            .iter()
+            .filter(mine)
+            .map(|partition| (partition.number, partition))
+            .collect();
         if let Some(table) = tables.get(&asked.table_id)
             && (wanted.is_empty() || table.settings != asked.settings)
         {
@@ -145,9 +149,11 @@ impl Streams {
             let wanted = wanted.get(&shared.number);
             wanted.is_some_and(|wanted| wanted.epoch == shared.epoch)
         };
-        let remove: Vec<u32> = table.partitions.values().filter_map(|followed| {
-            (!is_wanted(&followed.shared)).then_some(followed.shared.number)
-        }).collect();
+        let remove: Vec<u32> = table
+            .partitions
+            .values()
+            .filter_map(|followed| (!is_wanted(&followed.shared)).then_some(followed.shared.number))
+            .collect();
         for number in &remove {
             if let Some(followed) = table.partitions.remove(number) {
                 followed.shared.revoke();
@@ -233,7 +239,9 @@ impl Streams {
             .values()
             .flat_map(|table| table.partitions.values());
         DeadLetters {
-            letters: partitions.flat_map(|followed| followed.shared.letters()).collect(),
+            letters: partitions
+                .flat_map(|followed| followed.shared.letters())
+                .collect(),
         }
     }
 
@@ -286,7 +294,9 @@ impl Table {
 
     /// Somebody else follows it from now on, or nobody. Always false.
     fn revoke(&self) -> bool {
-        self.partitions.values().for_each(|followed| followed.shared.revoke());
+        self.partitions
+            .values()
+            .for_each(|followed| followed.shared.revoke());
         false
     }
 

@@ -103,7 +103,10 @@ impl Scheduler {
             .state_url
             .as_ref()
             .map(|url| SnapshotFolder::of(url, store.clone()));
-        let checkpoints = options.state_url.as_ref().map(|url| CheckpointFolder::of(url, store));
+        let checkpoints = options
+            .state_url
+            .as_ref()
+            .map(|url| CheckpointFolder::of(url, store));
         let (upkeep, tasks) = Queue::new();
         let frontend = make_frontend(
             &options,

@@ -11,6 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
 
 /// Address of real brokers, if tests are to use them.
 const REAL: &str = "MILLPOND_TEST_KAFKA";
@@ -151,6 +152,37 @@ impl Broker {
             true => "0:0".to_string(),
             false => pairs.join(","),
         }
+    }
+
+    /// Makes the brokers forget all messages of a topic that were sent so far.
+    ///
+    /// # Errors
+    /// They do not.
+    pub async fn forget(&self, topic: &str) -> Result<()> {
+        let sent: Vec<(i32, u64)> = {
+            let sent = self.sent.lock();
+            let of_topic = sent.iter().filter(|((name, _), _)| name == topic);
+            of_topic.map(|((_, number), count)| (*number, *count)).collect()
+        };
+        if self.is_real() {
+            let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+                .set("bootstrap.servers", &self.servers)
+                .create()?;
+            let mut offsets = TopicPartitionList::new();
+            for (number, count) in sent {
+                offsets.add_partition_offset(topic, number, Offset::Offset(count as i64))?;
+            }
+            admin.delete_records(&offsets, &AdminOptions::new()).await?;
+            return Ok(());
+        }
+        // The one inside the test keeps 5 MiB of each topic partition. These messages are about no row.
+        let large = format!(r#"{{"op":"delete","id":-1,"filler":"{}"}}"#, "x".repeat(100_000));
+        for (number, _) in sent {
+            for _ in 0..60 {
+                self.send(topic, number, None, Some(large.as_bytes()))?;
+            }
+        }
+        self.flush()
     }
 
     /// The brokers inside the test, for faults.

@@ -53,7 +53,8 @@ impl Stored {
                 Err(Failed::Store(error)) => {
                     let (table, partition) = (&self.source.name, self.asked.number);
                     tracing::warn!(table, partition, %error, "begin to follow a topic partition");
-                    self.shared.set_state("stalled", &format!("checkpoint: {}", error.message));
+                    self.shared
+                        .set_state("stalled", &format!("checkpoint: {}", error.message));
                 }
             }
             tokio::time::sleep(pause).await;
@@ -82,7 +83,9 @@ impl Stored {
         let (restored, saver) = match self.folder()? {
             None => (Restored::default(), None),
             Some(folder) => {
-                let restored = folder.restore(self.asked.epoch, &self.instance, &self.source.schema).await?;
+                let restored = folder
+                    .restore(self.asked.epoch, &self.instance, &self.source.schema)
+                    .await?;
                 (restored.0, Some(restored.1))
             }
         };
@@ -108,7 +111,12 @@ impl Stored {
             return Ok(None);
         }
         let (table, partition) = (&self.source.table_id, self.asked.number);
-        Ok(Some(CheckpointFolder::open(&self.checkpoints, table, partition, &self.runtime)?))
+        Ok(Some(CheckpointFolder::open(
+            &self.checkpoints,
+            table,
+            partition,
+            &self.runtime,
+        )?))
     }
 }
 

@@ -5,6 +5,7 @@
 //! it is. All of it can be repeated at any time, by another scheduler too.
 
 use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,19 @@ use millpond_proto::catalog::{
     Change, ChangeKind, KafkaTable, PlacePartitions, Relation, RelationKind, TopicPartition,
 };
 use millpond_proto::stream::{Follow, FollowPartition, FollowTable};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::placement::{Candidate, Candidates};
 use super::checkpoint_folder::{CheckpointFolder, table_of};
+use super::placement::{Candidate, Candidates};
 use super::{Streams, to_follow};
 use crate::cluster::Member;
 use crate::state::{CatalogLog, CatalogState, Error};
 
 /// How often executors are told, if nothing has changed.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for a connection when looking whether a process is there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Shortest time between two looks for checkpoints that may go: listing an object store costs money.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -92,7 +96,9 @@ impl Controller {
         let mut files = folder.list().await?;
         // Newer than the list: a table whose files are in it is in the catalog.
         let version = self.log.current();
-        let tables: HashSet<&str> = tables_of(&version).map(|(_, table)| table.table_id.as_str()).collect();
+        let tables: HashSet<&str> = tables_of(&version)
+            .map(|(_, table)| table.table_id.as_str())
+            .collect();
         files.retain(|file| table_of(file).is_some_and(|table| !tables.contains(table)));
         if files.is_empty() {
             return Ok(());
@@ -138,13 +144,33 @@ impl Controller {
             let is_member = members.iter().any(|member| member.address == address);
             is_member && !self.streams.inner.reports.lock().contains_key(address)
         };
-        let may_come = |address: &str| is_silent(address) || patient && !self.seen.contains(address);
+        let ended = self.ended_owners(&version, members).await;
+        let may_come = |address: &str| {
+            is_silent(address) || patient && !self.seen.contains(address) && !ended.contains(address)
+        };
         for (relation, table) in tables {
             let placed = candidates.place(table, may_come);
             if !placed.is_empty() {
                 self.commit(relation, table, placed).await;
             }
         }
+    }
+
+    /// Owners that are not there and whose port nobody listens on: their processes have ended and do not come back.
+    async fn ended_owners(&self, version: &CatalogState, members: &[Member]) -> HashSet<String> {
+        let owners = tables_of(version).flat_map(|(_, table)| &table.partitions);
+        let addresses: HashSet<&str> = owners
+            .filter_map(|partition| Some(partition.owner.as_ref()?.address.as_str()))
+            .collect();
+        let absent = addresses
+            .into_iter()
+            .filter(|address| !members.iter().any(|member| member.address == *address));
+        let asked = absent.map(async |address| {
+            let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+            let refused = matches!(connected, Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused);
+            refused.then(|| address.to_string())
+        });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     fn candidates(&self, members: &[Member]) -> Vec<Candidate> {

@@ -32,7 +32,11 @@ impl SegmentView<'_> {
     /// Columns that cannot be unpacked.
     pub fn rows(&self) -> Result<RecordBatch> {
         let columns = self.segment.columns().iter().map(|column| column.unpack());
-        batch_of(self.schema.clone(), columns.collect::<Result<_>>()?, self.segment.rows())
+        batch_of(
+            self.schema.clone(),
+            columns.collect::<Result<_>>()?,
+            self.segment.rows(),
+        )
     }
 
     /// A bit for each row that is dead; no words if none is.

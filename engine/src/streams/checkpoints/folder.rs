@@ -110,11 +110,15 @@ impl CheckpointFolder {
         let wrong = |error: &dyn fmt::Display| exec_datafusion_err!("'{url}' is no folder: {error}");
         let all = Url::parse(url).map_err(|error| wrong(&error))?;
         check_local(&all)?;
-        let folder = all.join(&format!("{table_id}/{partition}")).map_err(|error| wrong(&error))?;
+        let folder = all
+            .join(&format!("{table_id}/{partition}"))
+            .map_err(|error| wrong(&error))?;
         Ok(Self {
             store: runtime.object_store_registry.get_store(&all)?,
             folder: Path::from_url_path(folder.path()).map_err(|error| wrong(&error))?,
-            local: (folder.scheme() == "file").then(|| folder.to_file_path().ok()).flatten(),
+            local: (folder.scheme() == "file")
+                .then(|| folder.to_file_path().ok())
+                .flatten(),
         })
     }
 
@@ -141,10 +145,16 @@ impl CheckpointFolder {
     }
 
     /// Writes a part of checkpoints of an owner. When this returns, it is there and stays.
-    pub(super) async fn put_part(&self, epoch: u64, kind: &str, content: Vec<u8>) -> Result<StoredFile, Failed> {
+    pub(super) async fn put_part(
+        &self,
+        epoch: u64,
+        kind: &str,
+        content: Vec<u8>,
+    ) -> Result<StoredFile, Failed> {
         let name = format!("{epoch:016}-{}.{kind}", uuid::Uuid::new_v4().simple());
         let sha256 = Sha256::digest(&content).to_vec();
-        self.put(&File::Part(epoch, name.clone()), content, PutMode::Overwrite).await?;
+        self.put(&File::Part(epoch, name.clone()), content, PutMode::Overwrite)
+            .await?;
         Ok(StoredFile { name, sha256 })
     }
 
@@ -193,7 +203,10 @@ impl CheckpointFolder {
 
     /// False if it is there already and must not be.
     async fn put(&self, file: &File, content: Vec<u8>, mode: PutMode) -> Result<bool, Failed> {
-        let put = self.store.put_opts(&self.path(file), content.into(), mode.into()).await;
+        let put = self
+            .store
+            .put_opts(&self.path(file), content.into(), mode.into())
+            .await;
         match put {
             Ok(_) => {}
             Err(object_store::Error::AlreadyExists { .. }) => return Ok(false),
@@ -220,5 +233,7 @@ fn seal(message: &impl Message) -> Vec<u8> {
 
 fn unseal<M: Message + Default>(content: &[u8]) -> Option<M> {
     let (message, checksum) = content.split_at_checked(content.len().checked_sub(CHECKSUM_BYTES)?)?;
-    (Sha256::digest(message).as_slice() == checksum).then(|| M::decode(message).ok()).flatten()
+    (Sha256::digest(message).as_slice() == checksum)
+        .then(|| M::decode(message).ok())
+        .flatten()
 }

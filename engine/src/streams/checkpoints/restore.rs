@@ -40,7 +40,9 @@ impl CheckpointFolder {
         let fence = Fence {
             format: FORMAT,
             instance: instance.to_string(),
-            restored: found.as_ref().map_or_else(String::new, |(name, ..)| name.to_string()),
+            restored: found
+                .as_ref()
+                .map_or_else(String::new, |(name, ..)| name.to_string()),
         };
         if !self.put_fence(epoch, &fence).await? {
             let there = self.fence(epoch).await?;

@@ -48,7 +48,9 @@ impl Saver {
             folder,
             epoch,
             seq,
-            segments: stored.filter_map(|segment| Some((segment.id, segment.file.clone()?))).collect(),
+            segments: stored
+                .filter_map(|segment| Some((segment.id, segment.file.clone()?)))
+                .collect(),
             letters: from.and_then(|from| from.letters.clone()),
             last: VecDeque::new(),
         }
@@ -62,7 +64,12 @@ impl Saver {
     pub async fn save(&mut self, what: ToSave) -> Result<(), Failed> {
         let mut segments = Vec::new();
         let mut stored = HashMap::new();
-        for (id, dead) in what.view.segments().map(|segment| (segment.id(), segment.dead().to_vec())).collect::<Vec<_>>() {
+        for (id, dead) in what
+            .view
+            .segments()
+            .map(|segment| (segment.id(), segment.dead().to_vec()))
+            .collect::<Vec<_>>()
+        {
             let file = match self.segments.get(&id) {
                 Some(file) => file.clone(),
                 None => self.store_segment(&what.view, id).await?,
@@ -117,7 +124,9 @@ impl Saver {
             segment.map_or(Ok(Vec::new()), |segment| encode_ipc(&segment.rows()?))
         });
         let content = encoded.await.map_err(|error| {
-            Failed::Store(crate::error::Error::bug(format!("a segment was not encoded: {error}")))
+            Failed::Store(crate::error::Error::bug(format!(
+                "a segment was not encoded: {error}"
+            )))
         })??;
         self.folder.put_part(self.epoch, "segment", content).await
     }
@@ -125,7 +134,12 @@ impl Saver {
     /// Looks whether somebody else has begun, and deletes what the last checkpoints do not need.
     async fn sweep(&mut self) -> Result<(), Failed> {
         let files = self.folder.list().await?;
-        if let Some(higher) = files.iter().map(File::epoch).filter(|other| *other > self.epoch).max() {
+        if let Some(higher) = files
+            .iter()
+            .map(File::epoch)
+            .filter(|other| *other > self.epoch)
+            .max()
+        {
             return Err(Failed::Fenced(higher));
         }
         if self.last.len() < KEPT {
@@ -148,8 +162,14 @@ impl Saver {
 }
 
 fn parts_of(checkpoint: &Checkpoint) -> HashSet<String> {
-    let segments = checkpoint.segments.iter().filter_map(|segment| segment.file.as_ref());
-    segments.chain(&checkpoint.letters).map(|file| file.name.clone()).collect()
+    let segments = checkpoint
+        .segments
+        .iter()
+        .filter_map(|segment| segment.file.as_ref());
+    segments
+        .chain(&checkpoint.letters)
+        .map(|file| file.name.clone())
+        .collect()
 }
 
 fn now_ms() -> u64 {

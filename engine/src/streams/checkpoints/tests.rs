@@ -23,7 +23,10 @@ fn schema() -> SchemaRef {
 }
 
 fn store() -> Arc<ShardStore> {
-    Arc::new(ShardStore::new(Arc::new(UnboundedMemoryPool::default()), usize::MAX))
+    Arc::new(ShardStore::new(
+        Arc::new(UnboundedMemoryPool::default()),
+        usize::MAX,
+    ))
 }
 
 fn shard() -> LiveShard {
@@ -69,8 +72,12 @@ fn rows_of(shard: &LiveShard) -> BTreeMap<i64, String> {
     let batches = pinned.decoded().collect::<Result<Vec<_>, _>>().unwrap();
     let pairs = batches.iter().flat_map(|batch| {
         let ids = batch.column(0).as_primitive::<Int64Type>().values().to_vec();
-        let texts: Vec<String> =
-            batch.column(1).as_string::<i32>().iter().map(|text| text.unwrap().to_string()).collect();
+        let texts: Vec<String> = batch
+            .column(1)
+            .as_string::<i32>()
+            .iter()
+            .map(|text| text.unwrap().to_string())
+            .collect();
         ids.into_iter().zip(texts)
     });
     pairs.collect()
@@ -89,7 +96,9 @@ impl Bench {
     }
 
     async fn restore(&self, epoch: u64) -> Result<(Restored, Saver), Failed> {
-        self.folder.restore(epoch, &format!("process {epoch}"), &schema()).await
+        self.folder
+            .restore(epoch, &format!("process {epoch}"), &schema())
+            .await
     }
 
     async fn names(&self) -> Vec<String> {
@@ -101,9 +110,23 @@ impl Bench {
 
     /// Changes a byte of the newest file of a kind.
     async fn damage(&self, kind: &str) {
-        let newest = self.names().await.into_iter().filter(|name| name.ends_with(kind)).next_back().unwrap();
+        let newest = self
+            .names()
+            .await
+            .into_iter()
+            .filter(|name| name.ends_with(kind))
+            .next_back()
+            .unwrap();
         let path = Path::from(newest);
-        let mut content = self.objects.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+        let mut content = self
+            .objects
+            .get(&path)
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap()
+            .to_vec();
         let middle = content.len() / 2;
         content[middle] ^= 1;
         self.objects.put(&path, content.into()).await.unwrap();
@@ -121,7 +144,10 @@ async fn what_was_stored_comes_back_and_goes_on() {
         offset: 9,
         ..Default::default()
     };
-    saver.save(to_save(&shard, Some(vec![letter.clone()]))).await.unwrap();
+    saver
+        .save(to_save(&shard, Some(vec![letter.clone()])))
+        .await
+        .unwrap();
     apply(&mut shard, &[(2, "B"), (3, "")], 5);
     saver.save(to_save(&shard, None)).await.unwrap();
 
@@ -152,14 +178,23 @@ async fn one_that_is_damaged_is_passed_over_for_the_one_before() {
         match kind {
             ".segment" => {
                 // The one that only the second has.
-                let new: Vec<_> = bench.names().await.into_iter().filter(|name| !segments.contains(name)).collect();
+                let new: Vec<_> = bench
+                    .names()
+                    .await
+                    .into_iter()
+                    .filter(|name| !segments.contains(name))
+                    .collect();
                 let new = new.iter().find(|name| name.ends_with(kind)).unwrap();
                 bench.objects.delete(&Path::from(new.as_str())).await.unwrap();
             }
             _ => bench.damage(kind).await,
         }
         let (restored, mut saver) = bench.restore(2).await.unwrap();
-        assert_eq!((restored.position, restored.damaged.len()), (Some(1), 1), "{kind}");
+        assert_eq!(
+            (restored.position, restored.damaged.len()),
+            (Some(1), 1),
+            "{kind}"
+        );
         // The one that was passed over does not come back.
         let again = back(restored);
         saver.save(to_save(&again, None)).await.unwrap();
@@ -212,12 +247,18 @@ async fn what_is_not_needed_is_deleted() {
         for number in 0..20 {
             let position = epoch * 100 + number;
             apply(&mut shard, &[(number as i64, "text")], position);
-            saver.save(to_save(&shard, Some(vec![DeadLetter::default()]))).await.unwrap();
+            saver
+                .save(to_save(&shard, Some(vec![DeadLetter::default()])))
+                .await
+                .unwrap();
             if number > 5 {
                 most = most.max(bench.names().await.len());
             }
         }
-        let (restored, _) = bench.restore(epoch).await.unwrap_or_else(|error| panic!("{error}"));
+        let (restored, _) = bench
+            .restore(epoch)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(restored.position, Some(epoch * 100 + 19));
     }
     assert!(most < 40, "{most} files: {:?}", bench.names().await);
