@@ -356,6 +356,8 @@ async fn strike(bench: &mut Bench, fault: Fault, random: &mut StdRng) -> Result<
             bench.client.run("RESUME TABLE by_op").await?;
         }
         Fault::DamageCheckpoint => {
+            let stored = "SELECT count(checkpoint_offset) > 0 FROM system.stream_partitions";
+            bench.until(stored, "nothing is stored").await?;
             // Nothing may write a newer one before the damage is met.
             bench.kill_all()?;
             let mut newest: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
