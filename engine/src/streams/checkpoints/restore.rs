@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use millpond_proto::Message;
-use millpond_proto::checkpoint::{Checkpoint, Counts, FORMAT, Fence, StoredLetters};
+use millpond_proto::checkpoint::{Checkpoint, FORMAT, Fence, StoredLetters};
 
 use super::folder::{File, Name};
 use super::{CheckpointFolder, Failed, Restored, Saver};
@@ -121,7 +121,7 @@ impl CheckpointFolder {
         };
         Ok(Some(Restored {
             position: Some(checkpoint.position),
-            counts: checkpoint.counts.unwrap_or_else(Counts::default),
+            counts: checkpoint.counts.unwrap_or_default(),
             last_message_ms: checkpoint.last_message_ms,
             segments,
             letters,

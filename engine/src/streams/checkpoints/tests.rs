@@ -1,3 +1,5 @@
+//! Checkpoints that are stored, damaged, fenced and restored, in a store in memory.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -114,8 +116,7 @@ impl Bench {
             .names()
             .await
             .into_iter()
-            .filter(|name| name.ends_with(kind))
-            .next_back()
+            .rfind(|name| name.ends_with(kind))
             .unwrap();
         let path = Path::from(newest);
         let mut content = self
