@@ -21,10 +21,10 @@ use crate::flight_sql::{FlightSql, PublicService};
 use crate::http;
 use crate::options::Options;
 use crate::session::Sessions;
-use crate::shards::{Shards, SnapshotFolder};
-use crate::state::{CatalogLog, Store};
+use crate::shards::Shards;
+use crate::state::{CatalogLog, StateFolder, Store};
 use crate::statement::{Admission, Frontend, Registry, Services};
-use crate::streams::{CheckpointFolder, Streams};
+use crate::streams::Streams;
 use crate::tls::Certificate;
 use crate::upkeep::Queue;
 
@@ -34,6 +34,9 @@ const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 const RETURN_MARGIN: Duration = Duration::from_secs(4);
 /// How long running statements may take to end when the scheduler is asked to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// Folders of the state store: snapshots of shards, and checkpoints of topic partitions.
+const SNAPSHOT_FOLDER: &str = "tables";
+const CHECKPOINT_FOLDER: &str = "streams";
 /// Memory for metadata queries and constants that run on the scheduler itself.
 const LOCAL_QUERY_BYTES: usize = 256 << 20;
 
@@ -99,14 +102,11 @@ impl Scheduler {
         let writer = uuid::Uuid::new_v4().to_string();
         let catalog = Arc::new(CatalogLog::open(store.clone(), &writer).await?);
         let cluster = Cluster::start(&options).await?;
-        let snapshots = options
-            .state_url
-            .as_ref()
-            .map(|url| SnapshotFolder::of(url, store.clone()));
-        let checkpoints = options
-            .state_url
-            .as_ref()
-            .map(|url| CheckpointFolder::of(url, store));
+        let folder = |name| {
+            let state = options.state_url.as_ref()?;
+            Some(StateFolder::new(state, name, store.clone()))
+        };
+        let (snapshots, checkpoints) = (folder(SNAPSHOT_FOLDER), folder(CHECKPOINT_FOLDER));
         let (upkeep, tasks) = Queue::new();
         let frontend = make_frontend(
             &options,
@@ -214,8 +214,8 @@ fn make_frontend(
     options: &Options,
     cluster: Cluster,
     catalog: Arc<CatalogLog>,
-    snapshots: Option<SnapshotFolder>,
-    checkpoints: Option<CheckpointFolder>,
+    snapshots: Option<StateFolder>,
+    checkpoints: Option<StateFolder>,
     upkeep: Arc<Queue>,
 ) -> Result<Frontend, Error> {
     let runtime = ObjectStores::new(options.buckets.clone())

@@ -14,7 +14,6 @@
 //! ```
 
 mod copies;
-mod durable;
 mod keeper;
 mod placement;
 
@@ -29,11 +28,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub(crate) use self::copies::TableCopies;
-pub(crate) use self::durable::SnapshotFolder;
 pub(crate) use self::keeper::Keeper;
 pub(crate) use self::keeper::is_small;
 pub(crate) use self::placement::{Copies, Has, Member, Members, Need, holders};
-use crate::state::{CatalogLog, CatalogState};
+use crate::state::{CatalogLog, CatalogState, StateFolder};
 
 /// Keeps and drops shards. Cheap to clone.
 #[derive(Clone)]
@@ -44,7 +42,7 @@ pub(crate) struct Shards {
 struct Inner {
     connections: Connections,
     /// None: the state is gone with the scheduler, and so would be snapshots.
-    snapshots: Option<SnapshotFolder>,
+    snapshots: Option<StateFolder>,
     writes: Mutex<HashSet<String>>,
     /// Versions that were handed out. A version lives as long as somebody reads it.
     versions: Mutex<Vec<Weak<CatalogState>>>,
@@ -81,7 +79,7 @@ impl Drop for RunningWrite {
 }
 
 impl Shards {
-    pub(crate) fn new(connections: Connections, snapshots: Option<SnapshotFolder>) -> Self {
+    pub(crate) fn new(connections: Connections, snapshots: Option<StateFolder>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 connections,
@@ -108,7 +106,7 @@ impl Shards {
 
     /// URL of the folder where executors put snapshots; empty if there is none.
     pub(crate) fn snapshot_url(&self) -> &str {
-        self.inner.snapshots.as_ref().map_or("", SnapshotFolder::url)
+        self.inner.snapshots.as_ref().map_or("", StateFolder::url)
     }
 
     /// True if an executor holds nothing that has to stay there.

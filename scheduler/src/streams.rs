@@ -10,28 +10,28 @@
 //!                 └────── follow ──► executors ── how far they are ─► system.stream_partitions
 //! ```
 
-mod checkpoint_folder;
 mod controller;
 mod pins;
 mod placement;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use futures::future::join_all;
 use millpond_engine::connections::Connections;
 use millpond_engine::error::{Code, Error};
 use millpond_proto::catalog::{KafkaTable, PartitionOwner};
 use millpond_proto::stream::{
-    DeadLetter, DescribeTopic, FollowPartition, FollowTable, Following, PartitionStatus, TopicDescription,
+    DeadLetter, DeadLetters, DescribeTopic, FollowPartition, FollowTable, Following, PartitionStatus, TopicDescription,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub(crate) use self::checkpoint_folder::CheckpointFolder;
 pub(crate) use self::controller::Controller;
 pub(crate) use self::pins::Pin;
 use crate::cluster::Cluster;
 use crate::shards::Shards;
+use crate::state::StateFolder;
 
 /// The option that says where to begin, and its word for the end of the topic.
 const STARTUP: &str = "scan.startup";
@@ -48,7 +48,7 @@ struct Inner {
     cluster: Cluster,
     shards: Shards,
     /// None: the state is gone with the scheduler, and so would be checkpoints.
-    checkpoints: Option<CheckpointFolder>,
+    checkpoints: Option<StateFolder>,
     /// What each executor said last, by address.
     reports: Mutex<HashMap<String, Following>>,
     /// The highest position that a statement has seen, by table and topic partition.
@@ -62,7 +62,7 @@ impl Streams {
         connections: Connections,
         cluster: Cluster,
         shards: Shards,
-        checkpoints: Option<CheckpointFolder>,
+        checkpoints: Option<StateFolder>,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -129,23 +129,45 @@ impl Streams {
 
     /// Asks all executors how far they are, so that [`Streams::status_of`] is of now.
     pub(crate) async fn refresh(&self) {
-        for member in self.inner.cluster.members().await {
-            if let Ok(report) = self.inner.connections.following(&member.address).await {
-                self.inner.reports.lock().insert(member.address, report);
+        let members = self.inner.cluster.members().await;
+        let addresses = members.iter().map(|member| member.address.as_str());
+        self.ask(&addresses.collect()).await;
+    }
+
+    /// Asks the owners of a table's topic partitions how far they are.
+    pub(crate) async fn refresh_table(&self, table: &KafkaTable) {
+        let owners = table
+            .partitions
+            .iter()
+            .filter_map(|partition| partition.owner.as_ref());
+        self.ask(&owners.map(|owner| owner.address.as_str()).collect())
+            .await;
+    }
+
+    async fn ask(&self, executors: &BTreeSet<&str>) {
+        let asked = executors.iter().map(async |address| {
+            match self.inner.connections.following(address).await {
+                Ok(report) => {
+                    self.inner.reports.lock().insert((*address).to_string(), report);
+                }
+                Err(error) => tracing::debug!(%error, "ask an executor what it follows"),
             }
-        }
+        });
+        join_all(asked).await;
     }
 
     /// Dead letters of all executors; one that does not answer has none.
     pub(crate) async fn dead_letters(&self) -> Vec<DeadLetter> {
-        let mut all = Vec::new();
-        for member in self.inner.cluster.members().await {
-            match self.inner.connections.dead_letters(&member.address).await {
-                Ok(answer) => all.extend(answer.letters),
-                Err(error) => tracing::debug!(executor = member.address, %error, "ask for dead letters"),
-            }
-        }
-        all
+        let members = self.inner.cluster.members().await;
+        let asked = members.iter().map(async |member| {
+            let answer = self.inner.connections.dead_letters(&member.address).await;
+            answer.unwrap_or_else(|error| {
+                tracing::debug!(executor = member.address, %error, "ask for dead letters");
+                DeadLetters::default()
+            })
+        });
+        let answers = join_all(asked).await;
+        answers.into_iter().flat_map(|answer| answer.letters).collect()
     }
 }
 

@@ -81,9 +81,7 @@ impl Begun {
             Stalled::NoMemory(error) | Stalled::Broken(error) => error,
         })?;
         self.shared.set_views(shard.views());
-        for letter in restored.letters {
-            self.shared.keep(letter);
-        }
+        self.shared.restore(restored.letters);
         let partition = Partition {
             course: Course::New,
             caught_up: false,
@@ -233,12 +231,7 @@ impl Partition {
         }
         self.counts.read += 1;
         self.position = offset + 1;
-        self.last_message_ms = message
-            .timestamp()
-            .to_millis()
-            .unwrap_or(0)
-            .max(0)
-            .cast_unsigned();
+        self.last_message_ms = time_of(message);
         true
     }
 
@@ -289,12 +282,7 @@ impl Partition {
             table_id: self.source.table_id.clone(),
             partition: self.number(),
             offset: message.offset().cast_unsigned(),
-            timestamp_ms: message
-                .timestamp()
-                .to_millis()
-                .unwrap_or(0)
-                .max(0)
-                .cast_unsigned(),
+            timestamp_ms: time_of(message),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             reason: reason.to_string(),
@@ -420,6 +408,9 @@ impl Partition {
         let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| !is_between) else {
             return;
         };
+        if self.shared.take_missed_checkpoint() {
+            self.stored = None;
+        }
         if self.stored == Some(self.position) {
             return;
         }
@@ -492,4 +483,10 @@ impl Partition {
             ..Default::default()
         });
     }
+}
+
+/// Timestamp of a message, milliseconds since the Unix epoch; 0: it has none.
+fn time_of(message: &BorrowedMessage<'_>) -> u64 {
+    let time = message.timestamp().to_millis().unwrap_or(0);
+    time.max(0).cast_unsigned()
 }

@@ -37,6 +37,8 @@ struct Checkpoint {
     position: Option<u64>,
     written_at_ms: u64,
     error: String,
+    /// One that was handed over is not there.
+    missed: bool,
 }
 
 #[derive(Default)]
@@ -99,12 +101,20 @@ impl Shared {
             position: Some(position),
             written_at_ms: since.as_millis() as u64,
             error: String::new(),
+            missed: false,
         };
     }
 
     pub(super) fn miss_checkpoint(&self, error: &str) {
         self.letters.lock().changed = true;
-        self.checkpoint.lock().error = error.to_string();
+        let mut checkpoint = self.checkpoint.lock();
+        checkpoint.error = error.to_string();
+        checkpoint.missed = true;
+    }
+
+    /// True if a checkpoint that was handed over since the last call could not be stored.
+    pub(super) fn take_missed_checkpoint(&self) -> bool {
+        std::mem::take(&mut self.checkpoint.lock().missed)
     }
 
     pub(super) fn set_readable_from(&self, position: u64) {
@@ -194,6 +204,13 @@ impl Shared {
     pub(super) fn changed_letters(&self) -> Option<Vec<DeadLetter>> {
         let changed = std::mem::take(&mut self.letters.lock().changed);
         changed.then(|| self.letters())
+    }
+
+    /// Has the letters of a checkpoint.
+    pub(super) fn restore(&self, stored: Vec<DeadLetter>) {
+        let mut letters = self.letters.lock();
+        letters.bytes = stored.iter().map(bytes_of).sum();
+        letters.letters = stored.into();
     }
 
     pub(super) fn keep(&self, letter: DeadLetter) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use millpond_proto::catalog::{KafkaTable, Relation, RelationKind, TopicPartition};
+use millpond_proto::catalog::{KafkaTable, Relation, TopicPartition};
 use millpond_proto::stream::PartitionStatus;
 
 use super::system::{Cell, Columns, Kind, SystemTables};
@@ -75,7 +75,7 @@ const STATES: &[&str] = &["failed", "stalled", "paused", "starting", "backfillin
 /// A row for each table that follows a topic.
 pub(super) async fn streams(system: &SystemTables, version: &CatalogState) -> Vec<Vec<Cell>> {
     system.streams.refresh().await;
-    let rows = tables_of(version).map(|(relation, table)| {
+    let rows = version.kafka_tables().map(|(relation, table)| {
         let partitions: Vec<PartitionStatus> = table
             .partitions
             .iter()
@@ -119,7 +119,7 @@ pub(super) async fn partitions(system: &SystemTables, version: &CatalogState) ->
         .map(|member| (member.address, member.id))
         .collect();
     let mut rows = Vec::new();
-    for (relation, table) in tables_of(version) {
+    for (relation, table) in version.kafka_tables() {
         for partition in &table.partitions {
             let status = status_of(system, table, partition);
             let owner = partition.owner.as_ref();
@@ -166,7 +166,7 @@ pub(super) async fn partitions(system: &SystemTables, version: &CatalogState) ->
 
 /// A row for each message that could not become a row.
 pub(super) async fn dead_letters(system: &SystemTables, version: &CatalogState) -> Vec<Vec<Cell>> {
-    let tables: HashMap<&str, (&Relation, &KafkaTable)> = tables_of(version)
+    let tables: HashMap<&str, (&Relation, &KafkaTable)> = version.kafka_tables()
         .map(|(relation, table)| (table.table_id.as_str(), (relation, table)))
         .collect();
     let mut letters = system.streams.dead_letters().await;
@@ -187,16 +187,6 @@ pub(super) async fn dead_letters(system: &SystemTables, version: &CatalogState) 
         ])
     });
     rows.collect()
-}
-
-fn tables_of(version: &CatalogState) -> impl Iterator<Item = (&Relation, &KafkaTable)> {
-    version
-        .relations
-        .values()
-        .filter_map(|relation| match &relation.kind {
-            Some(RelationKind::Kafka(table)) => Some((relation.as_ref(), table)),
-            _ => None,
-        })
 }
 
 /// What is known of a topic partition; one without an owner that answers has not started.

@@ -239,8 +239,9 @@ impl Keeper {
         let mut snapshots = folder.list().await?;
         let writes: HashSet<String> = self.shards.inner.writes.lock().clone();
         let needed = self.shards.needed(&self.log);
-        snapshots.retain(|snapshot| {
-            !writes.contains(&snapshot.write) && !needed.snapshots.contains(&snapshot.path)
+        snapshots.retain(|snapshot| match snapshot.split_once('/') {
+            Some((write, _)) => !writes.contains(write) && !needed.snapshots.contains(snapshot),
+            None => false,
         });
         if snapshots.is_empty() {
             return Ok(());

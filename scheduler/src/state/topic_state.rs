@@ -8,6 +8,16 @@ use super::Error;
 use super::catalog_state::CatalogState;
 
 impl CatalogState {
+    /// The tables that follow topics.
+    pub(crate) fn kafka_tables(&self) -> impl Iterator<Item = (&Relation, &KafkaTable)> {
+        self.relations
+            .values()
+            .filter_map(|relation| match &relation.kind {
+                Some(RelationKind::Kafka(table)) => Some((relation.as_ref(), table)),
+                _ => None,
+            })
+    }
+
     /// Gives topic partitions new owners.
     ///
     /// # Errors

@@ -134,7 +134,6 @@ async fn behind(
     table: &KafkaTable,
     offsets: &HashMap<u32, u64>,
 ) -> Option<String> {
-    services.streams.refresh().await;
     // Owners may have changed since the statement began.
     let current = services.catalog.current();
     let key = key_of(name, &catalog.default_schema()).ok()?;
@@ -142,6 +141,7 @@ async fn behind(
         Some(Some(RelationKind::Kafka(newest))) => newest,
         _ => table,
     };
+    services.streams.refresh_table(table).await;
     table.partitions.iter().find_map(|partition| {
         let wanted = offsets.get(&partition.number)?;
         let owner = partition.owner.as_ref();

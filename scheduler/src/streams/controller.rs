@@ -11,17 +11,16 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use millpond_proto::catalog::{
-    Change, ChangeKind, KafkaTable, PlacePartitions, Relation, RelationKind, TopicPartition,
+    Change, ChangeKind, KafkaTable, PlacePartitions, Relation, TopicPartition,
 };
 use millpond_proto::stream::{Follow, FollowPartition, FollowTable};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint_folder::{CheckpointFolder, table_of};
 use super::placement::{Candidate, Candidates};
 use super::{Streams, to_follow};
 use crate::cluster::Member;
-use crate::state::{CatalogLog, CatalogState, Error};
+use crate::state::{CatalogLog, CatalogState, Error, StateFolder};
 
 /// How often executors are told, if nothing has changed.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -69,7 +68,8 @@ impl Controller {
         self.seen
             .extend(members.iter().map(|member| member.address.clone()));
         self.forget_the_gone(&members);
-        if tables_of(&self.log.current()).next().is_some() {
+        self.streams.forget_tables(&self.log.current());
+        if self.log.current().kafka_tables().next().is_some() {
             self.meet(&members).await;
             self.place(&members).await;
         }
@@ -96,10 +96,11 @@ impl Controller {
         let mut files = folder.list().await?;
         // Newer than the list: a table whose files are in it is in the catalog.
         let version = self.log.current();
-        let tables: HashSet<&str> = tables_of(&version)
+        let tables: HashSet<&str> = version.kafka_tables()
             .map(|(_, table)| table.table_id.as_str())
             .collect();
-        files.retain(|file| table_of(file).is_some_and(|table| !tables.contains(table)));
+        let is_needless = |(table, _): (&str, &str)| !tables.contains(table);
+        files.retain(|file| file.split_once('/').is_some_and(is_needless));
         if files.is_empty() {
             return Ok(());
         }
@@ -120,21 +121,19 @@ impl Controller {
 
     /// Asks executors that have not said yet which process they are.
     async fn meet(&self, members: &[Member]) {
-        let inner = &self.streams.inner;
-        let unknown = |member: &&Member| !inner.reports.lock().contains_key(&member.address);
-        for member in members.iter().filter(unknown) {
-            match inner.connections.following(&member.address).await {
-                Ok(report) => {
-                    inner.reports.lock().insert(member.address.clone(), report);
-                }
-                Err(error) => tracing::debug!(%error, "ask an executor what it follows"),
-            }
-        }
+        let unknown = {
+            let reports = self.streams.inner.reports.lock();
+            let addresses = members.iter().map(|member| member.address.as_str());
+            addresses
+                .filter(|address| !reports.contains_key(*address))
+                .collect()
+        };
+        self.streams.ask(&unknown).await;
     }
 
     async fn place(&self, members: &[Member]) {
         let version = self.log.current();
-        let tables: Vec<(&Relation, &KafkaTable)> = tables_of(&version).collect();
+        let tables: Vec<(&Relation, &KafkaTable)> = version.kafka_tables().collect();
         let candidates = self.candidates(members);
         let of_tables = tables.iter().map(|(_, table)| *table);
         let mut candidates = Candidates::new(candidates, of_tables);
@@ -144,7 +143,10 @@ impl Controller {
             let is_member = members.iter().any(|member| member.address == address);
             is_member && !self.streams.inner.reports.lock().contains_key(address)
         };
-        let ended = self.ended_owners(&version, members).await;
+        let ended = match patient {
+            true => self.ended_owners(&version, members).await,
+            false => HashSet::new(),
+        };
         let may_come = |address: &str| {
             is_silent(address) || patient && !self.seen.contains(address) && !ended.contains(address)
         };
@@ -158,7 +160,7 @@ impl Controller {
 
     /// Owners that are not there and whose port nobody listens on: their processes have ended and do not come back.
     async fn ended_owners(&self, version: &CatalogState, members: &[Member]) -> HashSet<String> {
-        let owners = tables_of(version).flat_map(|(_, table)| &table.partitions);
+        let owners = version.kafka_tables().flat_map(|(_, table)| &table.partitions);
         let addresses: HashSet<&str> = owners
             .filter_map(|partition| Some(partition.owner.as_ref()?.address.as_str()))
             .collect();
@@ -206,7 +208,7 @@ impl Controller {
     async fn tell(&self, members: &[Member]) {
         let version = self.log.current();
         let mut wanted: HashMap<&str, Vec<FollowTable>> = HashMap::new();
-        for (relation, table) in tables_of(&version) {
+        for (relation, table) in version.kafka_tables() {
             for member in members {
                 let partitions = owned_by(table, &member.address);
                 if !partitions.is_empty() {
@@ -217,7 +219,7 @@ impl Controller {
             }
         }
         let inner = &self.streams.inner;
-        let checkpoints = inner.checkpoints.as_ref().map_or("", CheckpointFolder::url);
+        let checkpoints = inner.checkpoints.as_ref().map_or("", StateFolder::url);
         let told = members.iter().map(|member| {
             let tables = wanted.remove(member.address.as_str()).unwrap_or_default();
             async {
@@ -266,12 +268,3 @@ fn owned_by(table: &KafkaTable, address: &str) -> Vec<FollowPartition> {
     owned.collect()
 }
 
-fn tables_of(version: &CatalogState) -> impl Iterator<Item = (&Relation, &KafkaTable)> {
-    version
-        .relations
-        .values()
-        .filter_map(|relation| match &relation.kind {
-            Some(RelationKind::Kafka(table)) => Some((relation.as_ref(), table)),
-            _ => None,
-        })
-}

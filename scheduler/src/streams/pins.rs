@@ -1,6 +1,6 @@
 //! What a statement sees of a table that follows a topic: one position of each topic partition, from start to end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::future::try_join_all;
 use millpond_engine::error::{Code, Error};
@@ -11,6 +11,7 @@ use millpond_proto::stream::{PinPartition, PinPartitions};
 
 use super::Streams;
 use crate::shards::{RunningWrite, Shards};
+use crate::state::CatalogState;
 
 /// Shards that executors keep for a statement, until this is dropped.
 pub(crate) struct Pin {
@@ -114,6 +115,16 @@ impl Streams {
             epoch: owner.epoch,
             at_least: seen.copied().unwrap_or(partition.start),
         }
+    }
+
+    /// Forgets what was seen of tables that there are no more.
+    pub(super) fn forget_tables(&self, version: &CatalogState) {
+        let tables: HashSet<&str> = version
+            .kafka_tables()
+            .map(|(_, table)| table.table_id.as_str())
+            .collect();
+        let mut pinned = self.inner.pinned.lock();
+        pinned.retain(|(table, _), _| tables.contains(table.as_str()));
     }
 
     /// No later statement may see less.
