@@ -88,6 +88,8 @@ pub(crate) struct Parts {
     pub(crate) shuffle: Option<Arc<ShuffleDir>>,
     /// Tasks that may run at the same time, counted in output partitions.
     pub(crate) vcores: usize,
+    /// False: it only keeps tables, and the scheduler sees no vcores.
+    pub(crate) runs_tasks: bool,
     /// Time between heartbeats; Ballista counts whole seconds.
     pub(crate) heartbeat_interval: Duration,
     /// Largest gRPC message, in bytes, in both directions.
@@ -403,10 +405,17 @@ impl Parts {
         }
     }
 
+    fn offered_vcores(&self) -> u32 {
+        match self.runs_tasks {
+            true => u32::try_from(self.vcores).unwrap_or(u32::MAX),
+            false => 0,
+        }
+    }
+
     fn executor(&self, config: &Arc<ExecutorProcessConfig>) -> Executor {
         let base = self.runtimes.base.clone();
         Executor::new(
-            structure_executor_metadata(config, u32::try_from(self.vcores).unwrap_or(u32::MAX)),
+            structure_executor_metadata(config, self.offered_vcores()),
             &self.jobs,
             // For decoding plans, which takes no memory; tasks get theirs from the cache below.
             Arc::new(move |_| Ok(base.clone())),

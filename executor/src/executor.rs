@@ -258,11 +258,12 @@ impl Service {
             jobs: jobs.to_string_lossy().into_owned(),
             shuffle,
             vcores,
+            runs_tasks: options.roles.query,
             heartbeat_interval: options.heartbeat_interval,
             grpc_max_message_bytes: options.grpc_max_message_bytes,
             functions: Arc::new(session::function_registry()?),
             runtimes: Arc::new(TaskRuntimes::new(base.clone(), budget.clone())),
-            streams: Arc::new(Streams::new(store.clone(), base.clone())),
+            streams: Arc::new(Streams::new(store.clone(), base.clone(), options.roles.ingest)),
             shards: Reader {
                 store,
                 connections: Connections::new(options.grpc_max_message_bytes),

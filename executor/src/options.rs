@@ -13,6 +13,7 @@ use sysinfo::System;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::roles::Roles;
 
 pub(crate) const DATA_PORT: &str = "executor.data_port";
 pub(crate) const GRPC_PORT: &str = "executor.grpc_port";
@@ -35,6 +36,8 @@ pub struct Options {
     pub grpc_port: u16,
     /// Port of health and metrics pages; 0 for any free one, `None` for no pages.
     pub http_port: Option<u16>,
+    /// What it does.
+    pub roles: Roles,
     /// Output partitions computed at the same time; 0 for one per core.
     pub vcores: usize,
     /// Memory for queries in bytes; `None` for a share of what there is.
@@ -70,6 +73,7 @@ impl Options {
             data_port: 0,
             grpc_port: 0,
             http_port: None,
+            roles: Roles::default(),
             vcores: 0,
             memory_limit_bytes: None,
             memory_fraction: 0.7,
@@ -99,6 +103,7 @@ impl Options {
             data_port: config.get(keys::EXECUTOR_DATA_PORT),
             grpc_port: config.get(keys::EXECUTOR_GRPC_PORT),
             http_port: Some(config.get(keys::EXECUTOR_HTTP_PORT)),
+            roles: Roles::read(&config.get(keys::EXECUTOR_ROLES))?,
             vcores: config.get(keys::EXECUTOR_VCORES).unwrap_or(0),
             memory_limit_bytes: config
                 .get(keys::EXECUTOR_MEMORY_LIMIT)
@@ -189,7 +194,7 @@ fn address_of(host: &str) -> Result<IpAddr, Error> {
         .ok_or_else(|| setting("executor.bind_host", host, remedy))
 }
 
-fn setting(key: &'static str, value: &str, remedy: &str) -> Error {
+pub(crate) fn setting(key: &'static str, value: &str, remedy: &str) -> Error {
     Error::Setting {
         key,
         reason: format!("'{value}' cannot be used; {remedy}"),

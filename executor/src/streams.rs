@@ -46,6 +46,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(crate) struct Streams {
+    ingests: bool,
     instance: String,
     store: Arc<ShardStore>,
     /// Reaches the state store.
@@ -55,7 +56,8 @@ pub(crate) struct Streams {
 
 #[derive(Default)]
 struct Tables {
-    /// Version of the catalog that was followed last.
+    /// The catalog that was followed last, and its version.
+    catalog: String,
     version: u64,
     /// By identifier.
     tables: HashMap<String, Table>,
@@ -80,9 +82,11 @@ struct Followed {
 }
 
 impl Streams {
-    /// Follows nothing yet. Rows go to `store`, checkpoints where `runtime` reaches.
-    pub(crate) fn new(store: Arc<ShardStore>, runtime: Arc<RuntimeEnv>) -> Self {
+    /// Follows nothing yet. Rows go to `store`, checkpoints where `runtime` reaches. Without the role for it (`ingests`)
+    /// the scheduler asks for nothing.
+    pub(crate) fn new(store: Arc<ShardStore>, runtime: Arc<RuntimeEnv>, ingests: bool) -> Self {
         Self {
+            ingests,
             instance: uuid::Uuid::new_v4().simple().to_string(),
             store,
             runtime,
@@ -94,7 +98,8 @@ impl Streams {
     /// said to a process before this one, does not count.
     pub(crate) fn follow(&self, asked: &Follow) -> Following {
         let mut followed = self.followed.lock();
-        if asked.version >= followed.version {
+        if asked.catalog != followed.catalog || asked.version >= followed.version {
+            followed.catalog.clone_from(&asked.catalog);
             followed.version = asked.version;
             let wanted = |id: &String| asked.tables.iter().any(|table| table.table_id == *id);
             followed.tables.retain(|id, table| wanted(id) || table.revoke());
@@ -116,6 +121,7 @@ impl Streams {
         Following {
             instance: self.instance.clone(),
             partitions: followed.tables.values().flat_map(Table::status).collect(),
+            no_ingest: !self.ingests,
         }
     }
 
@@ -145,30 +151,7 @@ impl Streams {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => free.insert(Table::start(asked)?),
         };
-        let is_wanted = |shared: &Shared| {
-            let wanted = wanted.get(&shared.number);
-            wanted.is_some_and(|wanted| wanted.epoch == shared.epoch)
-        };
-        let remove: Vec<u32> = table
-            .partitions
-            .values()
-            .filter_map(|followed| (!is_wanted(&followed.shared)).then_some(followed.shared.number))
-            .collect();
-        for number in &remove {
-            if let Some(followed) = table.partitions.remove(number) {
-                followed.shared.revoke();
-            }
-        }
-        if !remove.is_empty() || table.paused != asked.paused {
-            table.paused = asked.paused;
-            let command = Command {
-                add: Vec::new(),
-                remove,
-                paused: Some(asked.paused),
-            };
-            // A thread that has ended shows in the status.
-            let _ = table.commands.send(command);
-        }
+        table.heed(&wanted, asked.paused);
         for (number, partition) in wanted {
             if !table.partitions.contains_key(&number) {
                 let followed = self.begin(table, partition.clone(), checkpoints);
@@ -179,7 +162,12 @@ impl Streams {
     }
 
     fn begin(&self, table: &Table, asked: FollowPartition, checkpoints: &str) -> Followed {
-        let shared = Arc::new(Shared::new(&table.source.table_id, asked.number, asked.epoch));
+        let shared = Arc::new(Shared::new(
+            &table.source.table_id,
+            asked.number,
+            asked.epoch,
+            asked.standby,
+        ));
         let stored = Stored {
             source: table.source.clone(),
             store: self.store.clone(),
@@ -290,6 +278,38 @@ impl Table {
             thread: thread.map_err(|error| Error::bug(format!("start a thread: {error}")))?,
             partitions: HashMap::new(),
         })
+    }
+
+    /// Lets go of topic partitions that are not wanted any more, and tells the thread what else is new.
+    fn heed(&mut self, wanted: &HashMap<u32, &FollowPartition>, paused: bool) {
+        let wanted_as = |shared: &Shared| {
+            let wanted = wanted.get(&shared.number);
+            wanted.filter(|wanted| wanted.epoch == shared.epoch)
+        };
+        let mut command = Command::default();
+        for followed in self.partitions.values() {
+            let shared = &followed.shared;
+            match wanted_as(shared) {
+                None => {
+                    shared.revoke();
+                    command.remove.push(shared.number);
+                }
+                Some(wanted) if shared.is_standby() && !wanted.standby => {
+                    shared.promote();
+                    command.promote.push(shared.number);
+                }
+                Some(_) => {}
+            }
+        }
+        for number in &command.remove {
+            self.partitions.remove(number);
+        }
+        command.paused = (self.paused != paused).then_some(paused);
+        self.paused = paused;
+        if !command.is_empty() {
+            // A thread that has ended shows in the status.
+            let _ = self.commands.send(command);
+        }
     }
 
     /// Somebody else follows it from now on, or nobody. Always false.

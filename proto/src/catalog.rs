@@ -191,6 +191,9 @@ pub struct TopicPartition {
     /// Who follows it; absent: nobody yet.
     #[prost(message, optional, tag = "3")]
     pub owner: Option<PartitionOwner>,
+    /// Who is to follow it next: it reads along as a standby until it is as far as the owner.
+    #[prost(message, optional, tag = "4")]
+    pub standby: Option<PartitionOwner>,
 }
 
 /// The executor that follows a topic partition.
@@ -219,7 +222,7 @@ pub struct PlacePartitions {
     /// The table; refused if another one has the name now.
     #[prost(string, tag = "3")]
     pub table_id: String,
-    /// The topic partitions with new owners. Refused if the epoch of one is not the next.
+    /// The topic partitions with new owners or standbys. Refused if the epoch of an owner goes back.
     #[prost(message, repeated, tag = "4")]
     pub partitions: Vec<TopicPartition>,
 }

@@ -16,6 +16,9 @@ pub struct Follow {
     /// URL of the folder of checkpoints, with a slash at the end; empty: nothing is stored.
     #[prost(string, tag = "3")]
     pub checkpoints: String,
+    /// The catalog. Versions of another one do not compare; empty: it is durable, and there is only one.
+    #[prost(string, tag = "4")]
+    pub catalog: String,
 }
 
 /// A table and the topic partitions of it that one executor follows.
@@ -68,6 +71,9 @@ pub struct FollowPartition {
     /// The number of this ownership.
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
+    /// It only reads along: somebody else is the owner, and stores checkpoints.
+    #[prost(bool, tag = "5")]
+    pub standby: bool,
 }
 
 /// What an executor follows, and how far it is.
@@ -79,6 +85,9 @@ pub struct Following {
     /// Its topic partitions.
     #[prost(message, repeated, tag = "2")]
     pub partitions: Vec<PartitionStatus>,
+    /// It does not have the role for more of them.
+    #[prost(bool, tag = "3")]
+    pub no_ingest: bool,
 }
 
 /// How far a topic partition has been followed.
@@ -99,7 +108,7 @@ pub struct PartitionStatus {
     /// Offset after the last message that can be read, as far as it is known.
     #[prost(uint64, optional, tag = "5")]
     pub end: Option<u64>,
-    /// `starting`, `backfilling`, `live`, `paused`, `stalled` or `failed`.
+    /// `starting`, `backfilling`, `live`, `standby`, `paused`, `stalled` or `failed`.
     #[prost(string, tag = "6")]
     pub state: String,
     /// Why, if it is `stalled` or `failed`.
@@ -141,6 +150,9 @@ pub struct PartitionStatus {
     /// Why no later one could be written; empty: nothing is wrong.
     #[prost(string, tag = "19")]
     pub checkpoint_error: String,
+    /// Epoch of another owner that has begun; 0: none that is known.
+    #[prost(uint64, tag = "20")]
+    pub fenced_by: u64,
 }
 
 /// What is asked about a topic before a table is made of it.

@@ -434,7 +434,9 @@ pub(crate) async fn wait_for_executors(
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
         tick.tick().await;
-        let registered = cluster.executors().await.len();
+        let runs_tasks = |executor: &&ExecutorMetadata| executor.specification.vcores > 0;
+        let executors = cluster.executors().await;
+        let registered = executors.iter().filter(runs_tasks).count();
         if registered >= count {
             return Ok(());
         }

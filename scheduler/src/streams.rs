@@ -22,7 +22,8 @@ use millpond_engine::connections::Connections;
 use millpond_engine::error::{Code, Error};
 use millpond_proto::catalog::{KafkaTable, PartitionOwner};
 use millpond_proto::stream::{
-    DeadLetter, DeadLetters, DescribeTopic, FollowPartition, FollowTable, Following, PartitionStatus, TopicDescription,
+    DeadLetter, DeadLetters, DescribeTopic, FollowPartition, FollowTable, Following, PartitionStatus,
+    TopicDescription,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -31,7 +32,7 @@ pub(crate) use self::controller::Controller;
 pub(crate) use self::pins::Pin;
 use crate::cluster::Cluster;
 use crate::shards::Shards;
-use crate::state::StateFolder;
+use crate::state::{CatalogState, StateFolder};
 
 /// The option that says where to begin, and its word for the end of the topic.
 const STARTUP: &str = "scan.startup";
@@ -47,6 +48,8 @@ struct Inner {
     connections: Connections,
     cluster: Cluster,
     shards: Shards,
+    /// Identifies a catalog that is gone with the scheduler; empty for one that is not.
+    catalog: String,
     /// None: the state is gone with the scheduler, and so would be checkpoints.
     checkpoints: Option<StateFolder>,
     /// What each executor said last, by address.
@@ -69,6 +72,10 @@ impl Streams {
                 connections,
                 cluster,
                 shards,
+                catalog: match &checkpoints {
+                    Some(_) => String::new(),
+                    None => uuid::Uuid::new_v4().simple().to_string(),
+                },
                 checkpoints,
                 reports: Mutex::default(),
                 pinned: Mutex::default(),
@@ -127,6 +134,15 @@ impl Streams {
         reports.get(&owner.address)?.partitions.iter().find(mine).cloned()
     }
 
+    /// True if an executor neither follows a topic partition nor is about to.
+    pub(crate) fn is_free(version: &CatalogState, address: &str) -> bool {
+        let mut partitions = version.kafka_tables().flat_map(|(_, table)| &table.partitions);
+        partitions.all(|partition| {
+            let mut owners = partition.owner.iter().chain(&partition.standby);
+            owners.all(|owner| owner.address != address)
+        })
+    }
+
     /// Asks all executors how far they are, so that [`Streams::status_of`] is of now.
     pub(crate) async fn refresh(&self) {
         let members = self.inner.cluster.members().await;
@@ -145,14 +161,15 @@ impl Streams {
     }
 
     async fn ask(&self, executors: &BTreeSet<&str>) {
-        let asked = executors.iter().map(async |address| {
-            match self.inner.connections.following(address).await {
-                Ok(report) => {
-                    self.inner.reports.lock().insert((*address).to_string(), report);
-                }
-                Err(error) => tracing::debug!(%error, "ask an executor what it follows"),
-            }
-        });
+        let asked =
+            executors.iter().map(
+                async |address| match self.inner.connections.following(address).await {
+                    Ok(report) => {
+                        self.inner.reports.lock().insert((*address).to_string(), report);
+                    }
+                    Err(error) => tracing::debug!(%error, "ask an executor what it follows"),
+                },
+            );
         join_all(asked).await;
     }
 

@@ -3,6 +3,7 @@
 //! A [`Cluster`] is a `millpond scheduler` and some `millpond executor` processes that a test can kill one by one.
 //! [`Cluster::connect`] gives the product's own Flight SQL client. Everything ends with the test.
 
+mod bench;
 mod broker;
 mod client;
 mod cluster;
@@ -10,6 +11,7 @@ mod process;
 mod seed;
 pub mod slt;
 
+pub use bench::{Bench, PATIENCE};
 pub use broker::Broker;
 pub use client::{Client, finish, text_rows};
 pub use cluster::Cluster;

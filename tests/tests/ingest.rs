@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use cluster_tests::{Broker, Client, Cluster, Process, seed};
+use cluster_tests::{Bench, Broker, PATIENCE, seed};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
@@ -17,8 +17,6 @@ const PARTITIONS: i64 = 3;
 const KEYS: i64 = 120;
 /// Changes between two stops.
 const CHANGES: usize = 150;
-/// Longest time until a table has caught up after a fault.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a topic is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,88 +215,16 @@ impl Followed {
     }
 }
 
-struct Bench {
-    cluster: Cluster,
-    broker: Broker,
-    client: Client,
-}
-
-impl Bench {
-    async fn start(executors: usize) -> Result<Self> {
-        let cluster = Cluster::start(executors).await?;
-        Ok(Self {
-            client: cluster.connect().await?,
-            cluster,
-            broker: Broker::start()?,
-        })
-    }
-
-    /// Runs a statement again while what it needs is not there yet.
-    async fn patiently(&self, sql: &str) -> Result<Vec<Vec<String>>> {
-        let start = Instant::now();
-        loop {
-            match self.client.rows(sql).await {
-                Err(error) if start.elapsed() < PATIENCE => {
-                    let text = format!("{error:#}");
-                    let passes = ["MP0023", "MP0024", "MP0026"]
-                        .iter()
-                        .any(|code| text.contains(code));
-                    ensure!(passes, "{sql}: {text}");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                ended => return ended.with_context(|| sql.to_string()),
-            }
-        }
-    }
-
-    async fn restart_scheduler(&mut self) -> Result<()> {
-        self.cluster.scheduler.kill()?;
-        self.cluster.restart_scheduler_in_place()?;
-        self.client = self.cluster.connect().await?;
-        Ok(())
-    }
-
-    fn kill_all(&mut self) -> Result<()> {
-        self.cluster.scheduler.kill()?;
-        self.cluster.executors.iter_mut().try_for_each(Process::kill)
-    }
-
-    /// After [`Bench::kill_all`]. An executor is ready when it has joined, so the scheduler comes first.
-    async fn start_again(&mut self) -> Result<()> {
-        self.cluster.restart_scheduler_in_place()?;
-        for _ in std::mem::take(&mut self.cluster.executors) {
-            self.cluster.add_executor(&[])?;
-        }
-        self.client = self.cluster.connect().await?;
-        Ok(())
-    }
-
-    fn replace_executor(&mut self, at: usize) -> Result<()> {
-        self.cluster.executors[at].kill()?;
-        self.cluster.add_executor(&[])?;
-        self.cluster.executors.remove(at);
-        Ok(())
-    }
-
-    async fn until(&self, sql: &str, what: &str) -> Result<()> {
-        let start = Instant::now();
-        while self.patiently(sql).await?[0][0] != "true" {
-            ensure!(start.elapsed() < PATIENCE, "{what}: {sql}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
-    }
-
-    fn checkpoints(&self) -> Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        walk(&self.cluster.folder().join("state/streams"), &mut found)?;
-        found.retain(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "checkpoint")
-        });
-        found.sort();
-        Ok(found)
-    }
+/// Files of checkpoints.
+fn checkpoints(bench: &Bench) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    walk(&bench.cluster.folder().join("state/streams"), &mut found)?;
+    found.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "checkpoint")
+    });
+    found.sort();
+    Ok(found)
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
@@ -361,7 +287,7 @@ async fn strike(bench: &mut Bench, fault: Fault, random: &mut StdRng) -> Result<
             // Nothing may write a newer one before the damage is met.
             bench.kill_all()?;
             let mut newest: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-            for path in bench.checkpoints()? {
+            for path in checkpoints(bench)? {
                 newest.insert(path.parent().context("folder")?.to_path_buf(), path);
             }
             ensure!(!newest.is_empty(), "there is no checkpoint");
@@ -434,11 +360,11 @@ async fn a_table_needs_only_the_messages_after_its_checkpoint() -> Result<()> {
     // What was dropped leaves nothing behind.
     bench.client.run("DROP TABLE by_op").await?;
     let start = Instant::now();
-    while !bench.checkpoints()?.is_empty() {
+    while !checkpoints(&bench)?.is_empty() {
         ensure!(
             start.elapsed() < PATIENCE,
             "checkpoints stay: {:?}",
-            bench.checkpoints()?
+            checkpoints(&bench)?
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

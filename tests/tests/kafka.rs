@@ -1,52 +1,7 @@
 //! Tables that follow Kafka topics: what is said in SQL, and what the rows are then.
 
 use anyhow::{Result, ensure};
-use cluster_tests::{Broker, Client, Cluster};
-
-/// A cluster and brokers.
-struct Bench {
-    cluster: Cluster,
-    broker: Broker,
-    client: Client,
-}
-
-impl Bench {
-    async fn start(executors: usize) -> Result<Self> {
-        let cluster = Cluster::start(executors).await?;
-        let client = cluster.connect().await?;
-        Ok(Self {
-            client,
-            cluster,
-            broker: Broker::start()?,
-        })
-    }
-
-    async fn create(&self, table: &str, columns: &str, topic: &str, options: &str) -> Result<()> {
-        self.client.run(&self.sql(table, columns, topic, options)).await
-    }
-
-    fn sql(&self, table: &str, columns: &str, topic: &str, options: &str) -> String {
-        format!(
-            "CREATE EXTERNAL TABLE {table} ({columns}) STORED AS KAFKA LOCATION 'kafka://{}/{topic}' OPTIONS ({options})",
-            self.broker.servers()
-        )
-    }
-
-    async fn wait(&self, table: &str, topic: &str) -> Result<()> {
-        self.broker.flush()?;
-        let offsets = self.broker.offsets(topic);
-        self.client
-            .run(&format!(
-                "WAIT FOR TABLE {table} OFFSETS '{offsets}' TIMEOUT '20s'"
-            ))
-            .await
-    }
-
-    async fn rows(&self, sql: &str) -> Result<Vec<String>> {
-        let rows = self.client.rows(sql).await?;
-        Ok(rows.into_iter().map(|row| row.join(" ")).collect())
-    }
-}
+use cluster_tests::Bench;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_is_a_row() -> Result<()> {

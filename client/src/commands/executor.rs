@@ -43,6 +43,9 @@ pub struct Args {
     /// Tasks at a time [key: executor.vcores]
     #[arg(long, value_name = "N")]
     vcores: Option<String>,
+    /// What it does: query, ingest or both, with a comma [key: executor.roles]
+    #[arg(long, value_name = "ROLES")]
+    roles: Option<String>,
     /// Memory for running statements, such as 2GiB [key: executor.memory_limit]
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<String>,
@@ -66,6 +69,7 @@ impl Args {
             (keys::EXECUTOR_GRPC_PORT.key.name, &self.grpc_port),
             (keys::EXECUTOR_HTTP_PORT.key.name, &self.http_port),
             (keys::EXECUTOR_VCORES.key.name, &self.vcores),
+            (keys::EXECUTOR_ROLES.key.name, &self.roles),
             (keys::EXECUTOR_MEMORY_LIMIT.key.name, &self.memory_limit),
             (keys::EXECUTOR_WORK_DIR.key.name, &self.work_dir),
         ];

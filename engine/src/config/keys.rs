@@ -109,6 +109,8 @@ registry! {
     EXECUTOR_HTTP_PORT: u16 = "executor.http_port", "50053", Node;
     /// How many tasks the executor runs at a time; 0 is one for each core.
     EXECUTOR_VCORES: Option<usize> = "executor.vcores", "0", Node;
+    /// What the executor does: `query` runs tasks of statements, `ingest` follows topics and keeps their tables.
+    EXECUTOR_ROLES: Vec<String> = "executor.roles", "query,ingest", Node;
     /// Memory for running statements; operators write to disk beyond it, and a statement that cannot go on fails. 0
     /// is the share `executor.memory_fraction` of the memory that the container or the machine has.
     EXECUTOR_MEMORY_LIMIT: Option<ByteSize> = "executor.memory_limit", "0", Node;

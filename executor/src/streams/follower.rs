@@ -39,13 +39,23 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A change of what is followed.
+#[derive(Default)]
 pub(super) struct Command {
     /// More topic partitions.
     pub(super) add: Vec<Partition>,
     /// Those that somebody else follows from now on.
     pub(super) remove: Vec<u32>,
+    /// Those that have read along and are followed for good now.
+    pub(super) promote: Vec<u32>,
     /// Whether nothing is read from now on; `None`: as before.
     pub(super) paused: Option<bool>,
+}
+
+impl Command {
+    /// True if nothing is to change.
+    pub(super) fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.remove.is_empty() && self.promote.is_empty() && self.paused.is_none()
+    }
 }
 
 /// See the module.
@@ -158,6 +168,9 @@ impl Follower {
         let wanted = |partition: &Partition| !partition.is_revoked();
         for partition in command.add.into_iter().filter(wanted) {
             self.partitions.insert(partition.number(), partition);
+        }
+        for number in command.promote {
+            self.partitions.entry(number).and_modify(Partition::promote);
         }
         self.paused = command.paused.unwrap_or(self.paused);
         self.is_stale = true;
@@ -336,7 +349,7 @@ impl Follower {
     fn commit(&mut self) {
         self.committed_at = Instant::now();
         let mut offsets = TopicPartitionList::new();
-        for partition in self.partitions.values() {
+        for partition in self.partitions.values().filter(|partition| partition.is_owned()) {
             let offset = Offset::Offset(partition.position().cast_signed());
             let number = partition.number().cast_signed();
             let added = offsets.add_partition_offset(&self.source.topic, number, offset);

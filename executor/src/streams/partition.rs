@@ -21,7 +21,7 @@ use millpond_proto::stream::{DeadLetter, PartitionStatus};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc::Sender;
 
-use super::shared::Shared;
+use super::shared::{Shared, fenced_by};
 use super::source::Source;
 
 /// Reason of dead letters that came to light when they were applied.
@@ -141,6 +141,10 @@ impl Partition {
         self.shared.is_revoked()
     }
 
+    pub(super) fn is_owned(&self) -> bool {
+        !self.shared.is_standby() && !self.shared.is_revoked()
+    }
+
     pub(super) fn number(&self) -> u32 {
         self.shared.number
     }
@@ -172,7 +176,17 @@ impl Partition {
         self.course = Course::Runs;
         self.end = Some(high);
         self.caught_up = self.position == high;
-        self.shared.set_readable_from(if first_owner { 0 } else { high });
+        if !self.shared.is_standby() {
+            self.shared.set_readable_from(if first_owner { 0 } else { high });
+        }
+    }
+
+    /// One that has read along is the owner now: readers get what there is at this moment, or more.
+    pub(super) fn promote(&mut self) {
+        if self.runs() {
+            self.course = Course::New;
+        }
+        self.stored = None;
     }
 
     /// Fails if the next offset is none of those there are.
@@ -385,6 +399,9 @@ impl Partition {
         } else if self.has_room() {
             self.course = Course::Runs;
         }
+        if self.shared.waits_for_adoption() {
+            self.promote();
+        }
     }
 
     /// Takes in how far the topic partition goes.
@@ -405,7 +422,8 @@ impl Partition {
     pub(super) fn checkpoint(&mut self) {
         let view = self.shard.views().read().clone();
         let is_between = self.has_decoded() || self.waiting.is_some() || view.position() != self.position;
-        let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| !is_between) else {
+        let is_now = !is_between && !self.shared.is_standby();
+        let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| is_now) else {
             return;
         };
         if self.shared.take_missed_checkpoint() {
@@ -429,7 +447,7 @@ impl Partition {
     /// Stops if another owner has begun.
     pub(super) fn heed_fence(&mut self) {
         if let Some(epoch) = self.shared.fenced_by() {
-            self.course = Course::Failed(format!("fenced: another executor has begun epoch {epoch}"));
+            self.course = Course::Failed(fenced_by(epoch));
         }
     }
 
@@ -448,6 +466,7 @@ impl Partition {
             (Course::Stalled(reason), _) => ("stalled", reason.as_str()),
             (_, Some(reason)) => ("stalled", reason),
             (Course::New, None) => ("starting", ""),
+            (Course::Runs, None) if self.caught_up && self.shared.is_standby() => ("standby", ""),
             (Course::Runs, None) if self.caught_up => ("live", ""),
             (Course::Runs, None) => ("backfilling", ""),
         };

@@ -10,6 +10,7 @@ use millpond_engine::shards::{ShardStore, View, statistics};
 use millpond_proto::catalog::TableShard;
 use millpond_proto::stream::{DeadLetter, PartitionStatus, PinPartition, PinnedPartition};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 /// Most bytes of dead letters of a topic partition; beyond them it is as full as with too many.
 const LETTER_BYTES_MAX: usize = 64 << 20;
@@ -22,6 +23,8 @@ pub(super) struct Shared {
     views: OnceLock<Arc<RwLock<Arc<View>>>>,
     /// Somebody else follows it from now on.
     revoked: AtomicBool,
+    /// Somebody else is the owner, and this one reads along.
+    standby: watch::Sender<bool>,
     /// Epoch of an owner that came after this one; 0: none that is known.
     fenced: AtomicU64,
     /// Readers wait for this position: whoever followed the topic partition before may have shown as much.
@@ -51,7 +54,7 @@ struct Letters {
 
 impl Shared {
     /// Of a topic partition of a table, of which nothing is known yet.
-    pub(super) fn new(table_id: &str, number: u32, epoch: u64) -> Self {
+    pub(super) fn new(table_id: &str, number: u32, epoch: u64, standby: bool) -> Self {
         let status = PartitionStatus {
             table_id: table_id.to_string(),
             number,
@@ -64,6 +67,7 @@ impl Shared {
             epoch,
             views: OnceLock::new(),
             revoked: AtomicBool::new(false),
+            standby: watch::Sender::new(standby),
             fenced: AtomicU64::new(0),
             readable_from: AtomicU64::new(u64::MAX),
             status: Mutex::new(status),
@@ -80,6 +84,25 @@ impl Shared {
 
     pub(super) fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
+        // Whoever waits to become the owner need not wait any longer.
+        self.standby.send_modify(|_| {});
+    }
+
+    /// True if somebody else is the owner.
+    pub(super) fn is_standby(&self) -> bool {
+        *self.standby.borrow()
+    }
+
+    /// Makes one that has read along the owner.
+    pub(super) fn promote(&self) {
+        self.standby.send_replace(false);
+    }
+
+    /// Returns when this is the owner, or will never be.
+    pub(super) async fn promoted(&self) {
+        let mut standby = self.standby.subscribe();
+        let decided = standby.wait_for(|standby| !*standby || self.is_revoked()).await;
+        tracing::trace!(decided = decided.is_ok(), "a standby waits no more");
     }
 
     pub(super) fn is_revoked(&self) -> bool {
@@ -88,6 +111,7 @@ impl Shared {
 
     pub(super) fn fence(&self, epoch: u64) {
         self.fenced.store(epoch, Ordering::Release);
+        self.set_state("failed", &fenced_by(epoch));
     }
 
     /// Epoch of an owner that came after this one, if one is known.
@@ -117,6 +141,11 @@ impl Shared {
         std::mem::take(&mut self.checkpoint.lock().missed)
     }
 
+    /// True for an owner of which nobody knows yet what its readers must see.
+    pub(super) fn waits_for_adoption(&self) -> bool {
+        !self.is_standby() && self.readable_from.load(Ordering::Acquire) == u64::MAX
+    }
+
     pub(super) fn set_readable_from(&self, position: u64) {
         self.readable_from.store(position, Ordering::Release);
     }
@@ -127,6 +156,7 @@ impl Shared {
             checkpoint: checkpoint.position,
             checkpoint_ms: checkpoint.written_at_ms,
             checkpoint_error: checkpoint.error.clone(),
+            fenced_by: self.fenced.load(Ordering::Acquire),
             ..self.status.lock().clone()
         }
     }
@@ -228,6 +258,11 @@ impl Shared {
         letters.bytes -= oldest.as_ref().map_or(0, bytes_of);
         oldest.is_some()
     }
+}
+
+/// Why an owner has stopped.
+pub(super) fn fenced_by(epoch: u64) -> String {
+    format!("fenced: another executor has begun epoch {epoch}")
 }
 
 fn bytes_of(letter: &DeadLetter) -> usize {

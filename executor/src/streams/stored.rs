@@ -46,10 +46,7 @@ impl Stored {
         let (partition, saver, to_save) = loop {
             match self.begin().await {
                 Ok(begun) => break begun,
-                Err(Failed::Fenced(epoch)) => {
-                    let reason = format!("fenced: another executor has begun epoch {epoch}");
-                    return self.shared.set_state("failed", &reason);
-                }
+                Err(Failed::Fenced(epoch)) => return self.shared.fence(epoch),
                 Err(Failed::Store(error)) => {
                     let (table, partition) = (&self.source.name, self.asked.number);
                     tracing::warn!(table, partition, %error, "begin to follow a topic partition");
@@ -65,23 +62,45 @@ impl Stored {
         };
         let command = Command {
             add: vec![partition],
-            remove: Vec::new(),
-            paused: None,
+            ..Command::default()
         };
         if commands.send(command).is_err() {
             return;
         }
         // The thread ends when nobody can send commands any more.
         drop(commands);
+        let saver = match saver {
+            None => self.take_over().await,
+            owner => owner,
+        };
         if let Some(saver) = saver {
             keep_saving(&self.source.name, &self.shared, saver, to_save).await;
         }
+    }
+
+    /// Becomes the owner when the scheduler says so. `None`: it never does, or nothing is stored.
+    async fn take_over(&self) -> Option<Saver> {
+        let folder = self.folder().ok()??;
+        self.shared.promoted().await;
+        while !self.shared.is_revoked() {
+            match folder.take_over(self.asked.epoch, &self.instance).await {
+                Ok(saver) => return Some(saver),
+                Err(Failed::Fenced(epoch)) => {
+                    self.shared.fence(epoch);
+                    return None;
+                }
+                Err(Failed::Store(error)) => self.shared.miss_checkpoint(&error.message),
+            }
+            tokio::time::sleep(RETRY_PAUSE.0).await;
+        }
+        None
     }
 
     async fn begin(&self) -> Result<(Partition, Option<Saver>, mpsc::Receiver<ToSave>), Failed> {
         let (sender, to_save) = mpsc::channel(1);
         let (restored, saver) = match self.folder()? {
             None => (Restored::default(), None),
+            Some(folder) if self.asked.standby => (self.peek(&folder).await?, None),
             Some(folder) => {
                 let restored = folder
                     .restore(self.asked.epoch, &self.instance, &self.source.schema)
@@ -98,12 +117,24 @@ impl Stored {
             store: self.store.clone(),
             shared: self.shared.clone(),
             start: self.asked.start,
-            checkpoints: saver.is_some().then_some(sender),
+            checkpoints: (!self.checkpoints.is_empty()).then_some(sender),
         };
         // The index of all keys is made.
         let made = tokio::task::spawn_blocking(move || begun.restore(restored)).await;
         let partition = made.map_err(|error| Failed::Store(Error::bug(error.to_string())))?;
         Ok((partition.map_err(Failed::Store)?, saver, to_save))
+    }
+
+    /// What the owner has stored. It deletes what it does not need while it is read; then the next try finds newer ones.
+    async fn peek(&self, folder: &CheckpointFolder) -> Result<Restored, Failed> {
+        let restored = folder.peek(&self.source.schema).await?;
+        match restored.damaged.is_empty() {
+            true => Ok(restored),
+            false => Err(Failed::Store(Error::bug(format!(
+                "checkpoints {} cannot be read",
+                restored.damaged.join(", ")
+            )))),
+        }
     }
 
     fn folder(&self) -> Result<Option<CheckpointFolder>, Failed> {

@@ -103,6 +103,7 @@ pub(super) fn partitions(starts: Vec<u64>) -> Vec<TopicPartition> {
         number: number as u32,
         start,
         owner: None,
+        standby: None,
     };
     starts.into_iter().enumerate().map(partition).collect()
 }

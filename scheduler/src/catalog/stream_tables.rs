@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use millpond_proto::catalog::{KafkaTable, Relation, TopicPartition};
+use millpond_proto::catalog::{KafkaTable, PartitionOwner, Relation, TopicPartition};
 use millpond_proto::stream::PartitionStatus;
 
 use super::system::{Cell, Columns, Kind, SystemTables};
@@ -36,6 +36,7 @@ pub(super) const PARTITIONS: Columns = &[
     ("partition", Kind::Number),
     ("executor_id", Kind::Text),
     ("epoch", Kind::Number),
+    ("standby_id", Kind::Text),
     ("state", Kind::Text),
     ("reason", Kind::Text),
     ("start_offset", Kind::Number),
@@ -118,6 +119,10 @@ pub(super) async fn partitions(system: &SystemTables, version: &CatalogState) ->
         .into_iter()
         .map(|member| (member.address, member.id))
         .collect();
+    let executor_of = |owner: &Option<PartitionOwner>| {
+        let address = owner.as_ref().map(|owner| &owner.address);
+        Cell::Text(address.and_then(|address| executors.get(address).cloned()))
+    };
     let mut rows = Vec::new();
     for (relation, table) in version.kafka_tables() {
         for partition in &table.partitions {
@@ -135,10 +140,9 @@ pub(super) async fn partitions(system: &SystemTables, version: &CatalogState) ->
                 relation.name.clone().into(),
                 table.topic.clone().into(),
                 u64::from(partition.number).into(),
-                owner
-                    .and_then(|owner| executors.get(&owner.address).cloned())
-                    .into(),
+                executor_of(&partition.owner),
                 Cell::Number(owner.map(|owner| owner.epoch)),
+                executor_of(&partition.standby),
                 status.state.into(),
                 text(status.reason),
                 partition.start.into(),
@@ -166,7 +170,8 @@ pub(super) async fn partitions(system: &SystemTables, version: &CatalogState) ->
 
 /// A row for each message that could not become a row.
 pub(super) async fn dead_letters(system: &SystemTables, version: &CatalogState) -> Vec<Vec<Cell>> {
-    let tables: HashMap<&str, (&Relation, &KafkaTable)> = version.kafka_tables()
+    let tables: HashMap<&str, (&Relation, &KafkaTable)> = version
+        .kafka_tables()
         .map(|(relation, table)| (table.table_id.as_str(), (relation, table)))
         .collect();
     let mut letters = system.streams.dead_letters().await;

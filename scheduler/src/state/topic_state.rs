@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use millpond_proto::catalog::{KafkaTable, PauseTable, PlacePartitions, Relation, RelationKind};
+use millpond_proto::catalog::{
+    KafkaTable, PauseTable, PlacePartitions, Relation, RelationKind, TopicPartition,
+};
 
 use super::Error;
 use super::catalog_state::CatalogState;
@@ -21,7 +23,7 @@ impl CatalogState {
     /// Gives topic partitions new owners.
     ///
     /// # Errors
-    /// Another table under the name, and an epoch that does not come next: somebody else has placed it meanwhile.
+    /// Another table under the name, and an epoch that is not later: somebody else has placed it meanwhile.
     pub(super) fn place_partitions(&mut self, placed: &PlacePartitions) -> Result<(), Error> {
         let conflict = || Error::WriteConflict {
             schema: placed.schema.clone(),
@@ -29,15 +31,17 @@ impl CatalogState {
         };
         self.change_topic(&placed.schema, &placed.name, &placed.table_id, |table| {
             for new in &placed.partitions {
-                let epoch_of = |partition: &millpond_proto::catalog::TopicPartition| {
-                    partition.owner.as_ref().map_or(0, |owner| owner.epoch)
-                };
                 let known = table
                     .partitions
                     .iter_mut()
                     .find(|known| known.number == new.number);
-                let known = known.filter(|known| epoch_of(known) + 1 == epoch_of(new));
-                known.ok_or_else(conflict)?.owner.clone_from(&new.owner);
+                let follows = |known: &TopicPartition| {
+                    epoch_of(new) > epoch_of(known)
+                        || new.owner == known.owner && new.standby != known.standby
+                };
+                let known = known.filter(|known| follows(known)).ok_or_else(conflict)?;
+                known.owner.clone_from(&new.owner);
+                known.standby.clone_from(&new.standby);
             }
             Ok(())
         })
@@ -85,10 +89,14 @@ impl CatalogState {
     }
 }
 
+fn epoch_of(partition: &TopicPartition) -> u64 {
+    partition.owner.as_ref().map_or(0, |owner| owner.epoch)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millpond_proto::catalog::{Change, ChangeKind, PartitionOwner, TopicPartition};
+    use millpond_proto::catalog::{Change, ChangeKind, PartitionOwner};
 
     fn owned(number: u32, address: &str, epoch: u64) -> TopicPartition {
         TopicPartition {
@@ -99,6 +107,7 @@ mod tests {
                 instance: "i".to_string(),
                 epoch,
             }),
+            standby: None,
         }
     }
 
@@ -108,6 +117,7 @@ mod tests {
             number,
             start: 7,
             owner: None,
+            standby: None,
         };
         let relation = Relation {
             schema: "public".to_string(),
@@ -148,7 +158,7 @@ mod tests {
     fn owners_follow_each_other_by_epoch() {
         let mut state = with_table();
         place(&mut state, "id", owned(1, "a:1", 1)).unwrap();
-        for late in [owned(1, "b:1", 1), owned(1, "b:1", 3), owned(2, "b:1", 1)] {
+        for late in [owned(1, "b:1", 1), owned(1, "b:1", 0), owned(2, "b:1", 1)] {
             let error = place(&mut state, "id", late).unwrap_err();
             assert!(matches!(error, Error::WriteConflict { .. }), "{error}");
         }
@@ -158,6 +168,21 @@ mod tests {
         assert_eq!(partitions[0].owner, None);
         assert_eq!(partitions[1].owner, owned(1, "b:1", 2).owner);
         assert_eq!(partitions[1].start, 7, "where it starts does not change");
+    }
+
+    #[test]
+    fn a_standby_comes_and_becomes_the_owner() {
+        let mut state = with_table();
+        place(&mut state, "id", owned(1, "a:1", 1)).unwrap();
+        let moving = TopicPartition {
+            standby: owned(1, "b:1", 2).owner,
+            ..owned(1, "a:1", 1)
+        };
+        place(&mut state, "id", moving.clone()).unwrap();
+        assert_eq!(table(&state).partitions[1].standby, moving.standby);
+        assert!(place(&mut state, "id", moving).is_err(), "it says nothing new");
+        place(&mut state, "id", owned(1, "b:1", 2)).unwrap();
+        assert_eq!(table(&state).partitions[1].standby, None);
     }
 
     #[test]

@@ -177,7 +177,8 @@ pub(super) async fn choose(
     }
     wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
     let mut executors = services.cluster.executors().await;
-    executors.retain(|executor| !services.cluster.is_draining(&executor.id));
+    executors
+        .retain(|executor| executor.specification.vcores > 0 && !services.cluster.is_draining(&executor.id));
     let vcores = executors
         .iter()
         .map(|executor| executor.specification.vcores)

@@ -6,13 +6,14 @@ use millpond_engine::error::{Code, Error};
 
 use super::frontend::Frontend;
 use crate::cluster::Member;
+use crate::streams::Streams;
 
 /// How often to look whether everything has moved.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 impl Frontend {
-    /// Gives an executor no new work, has its shards moved elsewhere, and returns when it holds nothing any more that a
-    /// table or a running statement needs. If the future is dropped, the executor goes on draining.
+    /// Gives an executor no new work, has its shards and topic partitions moved elsewhere, and returns when it holds
+    /// nothing any more that a table or a running statement needs. If the future is dropped, the executor goes on draining.
     ///
     /// # Errors
     /// No such executor, or no other one that could take the shards.
@@ -21,8 +22,10 @@ impl Frontend {
         let drained = self.find_executor(executor).await?;
         services.cluster.set_draining(&drained.id, true);
         services.shards.look_now();
+        services.streams.look_now();
         loop {
-            if services.shards.is_free(&services.catalog, &drained.address) {
+            let has_shards = !services.shards.is_free(&services.catalog, &drained.address);
+            if !has_shards && Streams::is_free(&services.catalog.current(), &drained.address) {
                 return Ok(());
             }
             let members = services.cluster.members().await;

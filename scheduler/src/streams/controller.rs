@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use millpond_proto::catalog::{
-    Change, ChangeKind, KafkaTable, PlacePartitions, Relation, TopicPartition,
+    Change, ChangeKind, KafkaTable, PartitionOwner, PlacePartitions, Relation, TopicPartition,
 };
 use millpond_proto::stream::{Follow, FollowPartition, FollowTable};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::placement::{Candidate, Candidates};
+use super::placement::{Candidate, Placement};
 use super::{Streams, to_follow};
 use crate::cluster::Member;
 use crate::state::{CatalogLog, CatalogState, Error, StateFolder};
@@ -96,7 +96,8 @@ impl Controller {
         let mut files = folder.list().await?;
         // Newer than the list: a table whose files are in it is in the catalog.
         let version = self.log.current();
-        let tables: HashSet<&str> = version.kafka_tables()
+        let tables: HashSet<&str> = version
+            .kafka_tables()
             .map(|(_, table)| table.table_id.as_str())
             .collect();
         let is_needless = |(table, _): (&str, &str)| !tables.contains(table);
@@ -134,9 +135,6 @@ impl Controller {
     async fn place(&self, members: &[Member]) {
         let version = self.log.current();
         let tables: Vec<(&Relation, &KafkaTable)> = version.kafka_tables().collect();
-        let candidates = self.candidates(members);
-        let of_tables = tables.iter().map(|(_, table)| *table);
-        let mut candidates = Candidates::new(candidates, of_tables);
         let patient = Instant::now() < self.patient_until;
         // One that is registered and has not answered is waited for as well.
         let is_silent = |address: &str| {
@@ -150,10 +148,22 @@ impl Controller {
         let may_come = |address: &str| {
             is_silent(address) || patient && !self.seen.contains(address) && !ended.contains(address)
         };
-        for (relation, table) in tables {
-            let placed = candidates.place(table, may_come);
-            if !placed.is_empty() {
-                self.commit(relation, table, placed).await;
+        let status = |table: &KafkaTable, partition: &TopicPartition, owner: &PartitionOwner| {
+            self.streams.status_of(&table.table_id, partition.number, owner)
+        };
+        let of_tables: Vec<&KafkaTable> = tables.iter().map(|(_, table)| *table).collect();
+        let mut placement = Placement::new(self.candidates(members), &of_tables);
+        let mut placed: Vec<Vec<TopicPartition>> = of_tables
+            .iter()
+            .map(|table| placement.mend(table, &may_come, &status))
+            .collect();
+        // What is being mended comes first.
+        if !patient && placed.iter().all(Vec::is_empty) {
+            placed = placement.balance(&of_tables);
+        }
+        for ((relation, table), partitions) in tables.into_iter().zip(placed) {
+            if !partitions.is_empty() {
+                self.commit(relation, table, partitions).await;
             }
         }
     }
@@ -181,7 +191,7 @@ impl Controller {
             Some(Candidate {
                 address: member.address.clone(),
                 instance: reports.get(&member.address)?.instance.clone(),
-                draining: member.draining,
+                closed: member.draining || reports.get(&member.address)?.no_ingest,
             })
         };
         members.iter().filter_map(candidate).collect()
@@ -210,7 +220,7 @@ impl Controller {
         let mut wanted: HashMap<&str, Vec<FollowTable>> = HashMap::new();
         for (relation, table) in version.kafka_tables() {
             for member in members {
-                let partitions = owned_by(table, &member.address);
+                let partitions = followed_by(table, &member.address);
                 if !partitions.is_empty() {
                     let name = format!("{}.{}", relation.schema, relation.name);
                     let table = to_follow(&name, table, partitions);
@@ -235,6 +245,7 @@ impl Controller {
                     version: version.version,
                     tables,
                     checkpoints: checkpoints.to_string(),
+                    catalog: inner.catalog.clone(),
                 };
                 match inner.connections.follow(&member.address, &request).await {
                     Ok(report) => {
@@ -252,19 +263,21 @@ impl Controller {
     }
 }
 
-fn owned_by(table: &KafkaTable, address: &str) -> Vec<FollowPartition> {
-    let owned = table.partitions.iter().filter_map(|partition| {
-        let owner = partition
-            .owner
-            .as_ref()
-            .filter(|owner| owner.address == address)?;
-        Some(FollowPartition {
-            number: partition.number,
-            start: partition.start,
-            instance: owner.instance.clone(),
-            epoch: owner.epoch,
-        })
-    });
-    owned.collect()
+/// What an executor follows of a table, as owner or as standby.
+fn followed_by(table: &KafkaTable, address: &str) -> Vec<FollowPartition> {
+    let mut followed = Vec::new();
+    for partition in &table.partitions {
+        for (owner, standby) in [(&partition.owner, false), (&partition.standby, true)] {
+            if let Some(owner) = owner.as_ref().filter(|owner| owner.address == address) {
+                followed.push(FollowPartition {
+                    number: partition.number,
+                    start: partition.start,
+                    instance: owner.instance.clone(),
+                    epoch: owner.epoch,
+                    standby,
+                });
+            }
+        }
+    }
+    followed
 }
-

@@ -22,45 +22,80 @@ impl CheckpointFolder {
         instance: &str,
         schema: &SchemaRef,
     ) -> Result<(Restored, Saver), Failed> {
+        let files = self.list_before(epoch).await?;
+        let (found, restored) = self.newest(&files, schema).await?;
+        let name = found.as_ref().map(|(name, _)| *name);
+        self.put_own_fence(epoch, instance, name).await?;
+        let checkpoint = found.as_ref().map(|(_, checkpoint)| checkpoint);
+        let saver = Saver::new(self.clone(), epoch, next_seq(&files, epoch), checkpoint);
+        Ok((restored, saver))
+    }
+
+    /// Reads what the owner of the day has stored, for one that reads along. Nothing is written.
+    ///
+    /// # Errors
+    /// A state store that does not answer.
+    pub async fn peek(&self, schema: &SchemaRef) -> Result<Restored, Failed> {
         let files = self.list().await?;
-        if let Some(higher) = files.iter().map(File::epoch).filter(|other| *other > epoch).max() {
-            return Err(Failed::Fenced(higher));
+        Ok(self.newest(&files, schema).await?.1)
+    }
+
+    /// One that has read along becomes the owner. What it has is stored anew.
+    ///
+    /// # Errors
+    /// As for [`CheckpointFolder::restore`].
+    pub async fn take_over(&self, epoch: u64, instance: &str) -> Result<Saver, Failed> {
+        let files = self.list_before(epoch).await?;
+        let newest = self.candidates(&files).await?.first().copied();
+        self.put_own_fence(epoch, instance, newest).await?;
+        Ok(Saver::new(self.clone(), epoch, next_seq(&files, epoch), None))
+    }
+
+    /// All files, if no owner of a higher epoch has begun.
+    async fn list_before(&self, epoch: u64) -> Result<Vec<File>, Failed> {
+        let files = self.list().await?;
+        match files.iter().map(File::epoch).filter(|other| *other > epoch).max() {
+            Some(higher) => Err(Failed::Fenced(higher)),
+            None => Ok(files),
         }
+    }
+
+    /// The newest checkpoint that counts and is whole, and what it says.
+    async fn newest(
+        &self,
+        files: &[File],
+        schema: &SchemaRef,
+    ) -> Result<(Option<(Name, Checkpoint)>, Restored), Failed> {
         let mut damaged = Vec::new();
-        let mut found = None;
-        for name in self.candidates(&files).await? {
+        for name in self.candidates(files).await? {
             if let Some(checkpoint) = self.checkpoint(name).await?
                 && let Some(restored) = self.read(&checkpoint, schema).await?
             {
-                found = Some((name, checkpoint, restored));
-                break;
+                return Ok((Some((name, checkpoint)), Restored { damaged, ..restored }));
             }
             damaged.push(name.to_string());
         }
+        let nothing = Restored {
+            damaged,
+            ..Restored::default()
+        };
+        Ok((None, nothing))
+    }
+
+    async fn put_own_fence(&self, epoch: u64, instance: &str, restored: Option<Name>) -> Result<(), Failed> {
         let fence = Fence {
             format: FORMAT,
             instance: instance.to_string(),
-            restored: found
-                .as_ref()
-                .map_or_else(String::new, |(name, ..)| name.to_string()),
+            restored: restored.map_or_else(String::new, |name| name.to_string()),
         };
-        if !self.put_fence(epoch, &fence).await? {
-            let there = self.fence(epoch).await?;
-            if there.is_none_or(|there| there.instance != instance) {
-                return Err(Failed::Fenced(epoch));
-            }
+        if self.put_fence(epoch, &fence).await? {
+            return Ok(());
         }
-        let own = files.iter().filter_map(|file| match file {
-            File::Checkpoint(name) if name.epoch == epoch => Some(name.seq),
-            _ => None,
-        });
-        let seq = own.max().map_or(0, |last| last + 1);
-        let (checkpoint, restored) = match found {
-            Some((_, checkpoint, restored)) => (Some(checkpoint), restored),
-            None => (None, Restored::default()),
-        };
-        let saver = Saver::new(self.clone(), epoch, seq, checkpoint.as_ref());
-        Ok((Restored { damaged, ..restored }, saver))
+        let there = self.fence(epoch).await?;
+        match there.is_some_and(|there| there.instance == instance) {
+            true => Ok(()),
+            false => Err(Failed::Fenced(epoch)),
+        }
     }
 
     /// Checkpoints that count, the one to try first before all others.
@@ -128,4 +163,13 @@ impl CheckpointFolder {
             damaged: Vec::new(),
         }))
     }
+}
+
+/// Number of the next checkpoint of an owner.
+fn next_seq(files: &[File], epoch: u64) -> u64 {
+    let own = files.iter().filter_map(|file| match file {
+        File::Checkpoint(name) if name.epoch == epoch => Some(name.seq),
+        _ => None,
+    });
+    own.max().map_or(0, |last| last + 1)
 }
