@@ -1,3 +1,5 @@
+//! Where topic partitions go when executors come, leave and die, and that few of them move.
+
 use super::*;
 
 fn candidate(name: &str) -> Candidate {
