@@ -40,7 +40,10 @@ mod writer;
 
 pub use fit::{Fitting, plain_schema};
 pub use level::StorageLevel;
-pub use live::{Applied, LiveShard, SavedSegment, SegmentView, Stalled, View};
+pub use live::{
+    Applied, Expiry, LiveShard, LiveTable, SavedSegment, SegmentView, Stalled, VersionColumn, View, is_time,
+    is_version, stored_schema, times,
+};
 pub use parts::key_of;
 pub use read::ShardRead;
 pub use reads::ShardsRead;

@@ -5,8 +5,10 @@
 //! what they have at one position ([`PIN`]), and reads that like any other shard.
 
 pub mod checkpoints;
+mod columns;
 mod options;
 mod wire;
 
+pub use columns::{EventTime, live_table};
 pub use options::{MetadataColumn, OnError, Startup, StreamOptions, WhenFull, data_columns, offsets_of};
 pub use wire::{DEAD_LETTERS, DESCRIBE, FOLLOW, PIN, STATUS};

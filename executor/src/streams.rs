@@ -14,6 +14,7 @@
 
 mod describe;
 mod follower;
+mod lateness;
 mod partition;
 mod shared;
 mod source;
@@ -138,19 +139,19 @@ impl Streams {
             .filter(mine)
             .map(|partition| (partition.number, partition))
             .collect();
-        if let Some(table) = tables.get(&asked.table_id)
-            && (wanted.is_empty() || table.settings != asked.settings)
-        {
-            table.revoke();
-            tables.remove(&asked.table_id);
-        }
         if wanted.is_empty() {
+            if let Some(table) = tables.remove(&asked.table_id) {
+                table.revoke();
+            }
             return Ok(());
         }
         let table = match tables.entry(asked.table_id.clone()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => free.insert(Table::start(asked)?),
         };
+        if table.settings != asked.settings {
+            table.set_options(asked)?;
+        }
         table.heed(&wanted, asked.paused);
         for (number, partition) in wanted {
             if !table.partitions.contains_key(&number) {
@@ -278,6 +279,19 @@ impl Table {
             thread: thread.map_err(|error| Error::bug(format!("start a thread: {error}")))?,
             partitions: HashMap::new(),
         })
+    }
+
+    /// Follows with other options from now on; what is read stays.
+    fn set_options(&mut self, asked: &FollowTable) -> Result<(), Error> {
+        self.source = Arc::new(Source::new(asked)?);
+        self.settings.clone_from(&asked.settings);
+        let command = Command {
+            source: Some(self.source.clone()),
+            ..Command::default()
+        };
+        // A thread that has ended shows in the status.
+        let _ = self.commands.send(command);
+        Ok(())
     }
 
     /// Lets go of topic partitions that are not wanted any more, and tells the thread what else is new.

@@ -40,7 +40,7 @@ pub struct Entry {
 #[derive(Clone, PartialEq, Message)]
 pub struct Change {
     /// What changes. Empty means: written by a newer version, refuse.
-    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "ChangeKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub kind: Option<ChangeKind>,
 }
 
@@ -86,6 +86,9 @@ pub enum ChangeKind {
     /// A table stops following its topic, or goes on.
     #[prost(message, tag = "13")]
     PauseTable(PauseTable),
+    /// A table follows its topic in another way from now on.
+    #[prost(message, tag = "14")]
+    AlterTopic(AlterTopic),
 }
 
 /// Names a schema of the cluster's one catalog.
@@ -242,6 +245,37 @@ pub struct PauseTable {
     /// It does not from now on.
     #[prost(bool, tag = "4")]
     pub paused: bool,
+}
+
+/// How a table follows its topic.
+#[derive(Clone, PartialEq, Message)]
+pub struct AlterTopic {
+    /// Schema of the table.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The table; refused if another one has the name now.
+    #[prost(string, tag = "3")]
+    pub table_id: String,
+    /// All its options.
+    #[prost(map = "string, string", tag = "4")]
+    pub settings: std::collections::HashMap<String, String>,
+    /// It begins anew, if this is there.
+    #[prost(message, optional, tag = "5")]
+    pub restart: Option<RestartTopic>,
+}
+
+/// A table begins anew, without rows.
+#[derive(Clone, PartialEq, Message)]
+pub struct RestartTopic {
+    /// Drawn for what it is from now on.
+    #[prost(string, tag = "1")]
+    pub table_id: String,
+    /// All topic partitions, without owners.
+    #[prost(message, repeated, tag = "2")]
+    pub partitions: Vec<TopicPartition>,
 }
 
 /// A table whose rows lie in the memory of the executors.

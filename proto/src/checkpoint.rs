@@ -37,6 +37,9 @@ pub struct Checkpoint {
     /// When it was written, milliseconds since the Unix epoch.
     #[prost(uint64, tag = "9")]
     pub written_at_ms: u64,
+    /// The greatest event time of all rows so far, milliseconds since the Unix epoch, if the table has event times.
+    #[prost(int64, optional, tag = "10")]
+    pub newest_event_ms: Option<i64>,
 }
 
 /// Numbers of messages.
@@ -57,6 +60,12 @@ pub struct Counts {
     /// That could not become rows and were dropped.
     #[prost(uint64, tag = "5")]
     pub skipped: u64,
+    /// Of those that became changes: that were older than what was there.
+    #[prost(uint64, tag = "6")]
+    pub stale: u64,
+    /// Rows, not messages, whose event time was below the watermark.
+    #[prost(uint64, tag = "7")]
+    pub late_rows: u64,
 }
 
 /// A segment of rows.
@@ -71,6 +80,9 @@ pub struct StoredSegment {
     /// A bit for each row that is dead, from the lowest bit of the first word; fewer words: none of the rest.
     #[prost(fixed64, repeated, tag = "3")]
     pub dead: Vec<u64>,
+    /// Its rows are keys that were deleted. Those have numbers of their own.
+    #[prost(bool, tag = "4")]
+    pub of_graves: bool,
 }
 
 /// A file beside the checkpoint.

@@ -153,6 +153,15 @@ pub struct PartitionStatus {
     /// Epoch of another owner that has begun; 0: none that is known.
     #[prost(uint64, tag = "20")]
     pub fenced_by: u64,
+    /// Of the messages that became changes: that were older than what was there.
+    #[prost(uint64, tag = "21")]
+    pub stale: u64,
+    /// Rows whose event time was below the watermark.
+    #[prost(uint64, tag = "22")]
+    pub late_rows: u64,
+    /// No more rows with event times before this are expected, milliseconds since the Unix epoch.
+    #[prost(int64, optional, tag = "23")]
+    pub watermark_ms: Option<i64>,
 }
 
 /// What is asked about a topic before a table is made of it.

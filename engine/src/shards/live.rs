@@ -7,17 +7,23 @@
 //!
 //! ```text
 //! changes ─► LiveShard: index, segments ─► View (rows, position) ─pin─► Shard in the ShardStore ◄─ scan
+//!               └─ graves: keys that were deleted, with their versions, if changes have versions
 //! ```
 
+mod graves;
 mod index;
 mod keys;
+mod moment;
 mod saved;
 mod segment;
 mod shard;
+mod table;
 mod view;
 
-pub use saved::{SavedSegment, SegmentView};
+pub use moment::{is_time, is_version, times};
+pub use saved::{SavedSegment, SegmentView, stored_schema};
 pub use shard::{Applied, LiveShard, Stalled};
+pub use table::{Expiry, LiveTable, VersionColumn};
 pub use view::View;
 
 pub(super) use segment::Segment;

@@ -60,6 +60,8 @@ pub struct Restored {
     pub counts: Counts,
     /// Timestamp of the last of them.
     pub last_message_ms: u64,
+    /// The greatest event time of all rows so far, milliseconds since the Unix epoch.
+    pub newest_event_ms: Option<i64>,
     /// The rows.
     pub segments: Vec<SavedSegment>,
     /// The dead letters.

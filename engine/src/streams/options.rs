@@ -7,22 +7,33 @@ use std::time::Duration;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
-use crate::config::parse_duration;
+use crate::config::{ByteSize, parse_duration};
 use crate::error::{Code, Error};
 
 /// Dead letters of a topic partition that are kept, if nothing else is said.
 const DEAD_LETTERS_MAX: usize = 10_000;
 /// Time between checkpoints, if nothing else is said.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+/// How much later than others rows may come, if nothing else is said.
+const WATERMARK_DELAY: Duration = Duration::from_secs(5);
+/// How long versions of deleted keys are remembered, if nothing else is said.
+const TOMBSTONES: Duration = Duration::from_secs(3600);
 /// Options that are not those of a format or of the Kafka client.
 const KNOWN: &[&str] = &[
     "checkpoint.interval",
     "dead_letters.full",
     "dead_letters.max",
+    "event_time",
     "format",
+    "memory.max",
     "metadata",
     "on_error",
+    "retention.size",
+    "retention.time",
     "scan.startup",
+    "version.tombstones",
+    "version_column",
+    "watermark.delay",
 ];
 /// Start of the names of options for a format.
 const OF_FORMAT: &str = "format.";
@@ -142,6 +153,20 @@ pub struct StreamOptions {
     pub startup: Startup,
     /// Time between checkpoints, if messages come.
     pub checkpoint_interval: Duration,
+    /// Column of the event time.
+    pub event_time: Option<String>,
+    /// How long before the greatest event time the watermark is.
+    pub watermark_delay: Duration,
+    /// Column that says which change of a key is newer.
+    pub version_column: Option<String>,
+    /// How long versions of deleted keys are remembered.
+    pub tombstones: Duration,
+    /// How long ago event times of rows may be.
+    pub retention_time: Option<Duration>,
+    /// Bytes of the rows of the table beyond which the oldest go.
+    pub retention_bytes: Option<u64>,
+    /// Bytes of the table at which it waits.
+    pub memory_max: Option<u64>,
     /// Settings of the Kafka client.
     pub client: Vec<(String, String)>,
 }
@@ -180,12 +205,6 @@ impl StreamOptions {
                 return Err(invalid("dead_letters.full", other, "write pause or drop_oldest"));
             }
         };
-        let checkpoint_interval = match value("checkpoint.interval") {
-            None => CHECKPOINT_INTERVAL,
-            Some(text) => parse_duration(text)
-                .filter(|interval| !interval.is_zero())
-                .ok_or_else(|| invalid("checkpoint.interval", text, "write a time, such as 10s"))?,
-        };
         let metadata = value("metadata").unwrap_or_default().split(',').map(str::trim);
         let metadata = metadata.filter(|name| !name.is_empty()).map(str::parse);
         let client = settings.iter().filter_map(|(key, value)| {
@@ -198,10 +217,31 @@ impl StreamOptions {
             when_full,
             metadata: metadata.collect::<Result<_, _>>()?,
             startup: startup_of(value("scan.startup").unwrap_or("earliest"))?,
-            checkpoint_interval,
+            checkpoint_interval: time_of(settings, "checkpoint.interval")?.unwrap_or(CHECKPOINT_INTERVAL),
+            event_time: settings.get("event_time").cloned(),
+            watermark_delay: time_of(settings, "watermark.delay")?.unwrap_or(WATERMARK_DELAY),
+            version_column: settings.get("version_column").cloned(),
+            tombstones: time_of(settings, "version.tombstones")?.unwrap_or(TOMBSTONES),
+            retention_time: time_of(settings, "retention.time")?,
+            retention_bytes: bytes_of(settings, "retention.size")?,
+            memory_max: bytes_of(settings, "memory.max")?,
             client: client.collect(),
         })
     }
+}
+
+fn time_of(settings: &HashMap<String, String>, key: &str) -> Result<Option<Duration>, Error> {
+    let Some(text) = settings.get(key) else { return Ok(None) };
+    let time = parse_duration(text).filter(|time| !time.is_zero());
+    let wrong = || invalid(key, text, "write a time, such as 10s or 24h");
+    time.map(Some).ok_or_else(wrong)
+}
+
+fn bytes_of(settings: &HashMap<String, String>, key: &str) -> Result<Option<u64>, Error> {
+    let Some(text) = settings.get(key) else { return Ok(None) };
+    let size = text.parse::<ByteSize>().ok().filter(|size| size.as_u64() > 0);
+    let wrong = || invalid(key, text, "write a size, such as 512MiB or 2GiB");
+    size.map(|size| Some(size.as_u64())).ok_or_else(wrong)
 }
 
 /// Where `scan.startup` says to begin: `earliest`, `latest`, `timestamp:` with a time, or `offsets:` with pairs.
@@ -271,7 +311,7 @@ fn check_name(key: &str) -> Result<(), Error> {
     }
 }
 
-fn invalid(key: &str, value: &str, remedy: &str) -> Error {
+pub(super) fn invalid(key: &str, value: &str, remedy: &str) -> Error {
     Error::user(
         Code::INVALID_SETTING,
         format!("'{value}' is no value for '{key}'"),
@@ -332,6 +372,8 @@ mod tests {
             ("on_error", "ignore", Code::INVALID_SETTING),
             ("dead_letters.max", "many", Code::INVALID_SETTING),
             ("checkpoint.interval", "0s", Code::INVALID_SETTING),
+            ("retention.time", "long", Code::INVALID_SETTING),
+            ("memory.max", "0", Code::INVALID_SETTING),
             ("metadata", "size", Code::INVALID_SETTING),
             ("scan.startup", "offsets:0", Code::INVALID_SETTING),
             ("scan.startup", "timestamp:now", Code::INVALID_SETTING),

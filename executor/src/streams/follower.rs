@@ -49,6 +49,8 @@ pub(super) struct Command {
     pub(super) promote: Vec<u32>,
     /// Whether nothing is read from now on; `None`: as before.
     pub(super) paused: Option<bool>,
+    /// The topic as the table wants it from now on; `None`: as before.
+    pub(super) source: Option<Arc<Source>>,
 }
 
 impl Command {
@@ -162,11 +164,18 @@ impl Follower {
 
     fn change(&mut self, command: Command) {
         self.apply();
+        if let Some(source) = command.source {
+            self.set_source(source);
+        }
         for number in command.remove {
             self.partitions.remove(&number);
         }
         let wanted = |partition: &Partition| !partition.is_revoked();
-        for partition in command.add.into_iter().filter(wanted) {
+        for mut partition in command.add.into_iter().filter(wanted) {
+            // Options may have changed while it was made.
+            if let Err(error) = partition.set_source(self.source.clone()) {
+                tracing::error!(table = self.source.name, %error, "follow a topic partition");
+            }
             self.partitions.insert(partition.number(), partition);
         }
         for number in command.promote {
@@ -175,6 +184,22 @@ impl Follower {
         self.paused = command.paused.unwrap_or(self.paused);
         self.is_stale = true;
         self.show();
+    }
+
+    /// Follows in another way from now on, with a new client.
+    fn set_source(&mut self, source: Arc<Source>) {
+        let consumer = source.consumer(Watch::default());
+        let changed = consumer.and_then(|consumer| {
+            for partition in self.partitions.values_mut() {
+                partition.set_source(source.clone())?;
+            }
+            self.consumer = consumer;
+            self.source = source;
+            Ok(())
+        });
+        if let Err(error) = changed {
+            tracing::error!(table = self.source.name, %error, "follow a topic with other options");
+        }
     }
 
     /// Has the client read what should be read, from where each topic partition is.
@@ -242,10 +267,11 @@ impl Follower {
             return;
         }
         self.batch = Batch::default();
+        let over_memory = self.is_over_memory();
         for partition in self.partitions.values_mut() {
             let (ran, had) = (partition.runs(), partition.has_decoded());
             if had {
-                partition.apply();
+                partition.apply(over_memory);
             }
             self.is_stale |= ran && !partition.runs();
         }
@@ -295,11 +321,12 @@ impl Follower {
         }
         let is_new = |partition: &Partition| partition.course == Course::New;
         self.is_stale |= self.partitions.values().any(is_new);
+        let over_memory = self.is_over_memory();
         for (number, partition) in &mut self.partitions {
             partition.measure(seconds);
             partition.heed_fence();
             if !partition.runs() {
-                partition.retry();
+                partition.retry(over_memory);
                 self.is_stale |= partition.runs();
             }
             if let Some(end) = seen.ends.get(number) {
@@ -315,6 +342,8 @@ impl Follower {
                 }
             }
         }
+        // A batch that is not applied yet is behind the position, so what goes now is not of it.
+        self.partitions.values_mut().for_each(Partition::expire);
         self.notice_growth(seen.partitions);
         self.show();
         if self.stored_at.elapsed() >= self.source.options.checkpoint_interval {
@@ -325,6 +354,16 @@ impl Follower {
         if self.committed_at.elapsed() >= COMMIT_INTERVAL {
             self.commit();
         }
+    }
+
+    /// True if the topic partitions here take more than their part of what the table may.
+    fn is_over_memory(&self) -> bool {
+        let Some(max) = self.source.options.memory_max else {
+            return false;
+        };
+        let bytes: usize = self.partitions.values().map(Partition::bytes).sum();
+        let all = self.source.partition_count.max(self.partitions.len()).max(1);
+        bytes as u128 * all as u128 >= u128::from(max) * self.partitions.len() as u128
     }
 
     fn checkpoint(&mut self) {

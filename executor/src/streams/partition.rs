@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use datafusion::arrow::array::{
     ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, TimestampMillisecondArray,
@@ -21,6 +22,7 @@ use millpond_proto::stream::{DeadLetter, PartitionStatus};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc::Sender;
 
+use super::lateness::Lateness;
 use super::shared::{Shared, fenced_by};
 use super::source::Source;
 
@@ -69,14 +71,8 @@ impl Begun {
     pub(super) fn restore(self, restored: Restored) -> Result<Partition, Error> {
         let source = &self.source;
         let position = restored.position.unwrap_or(self.start);
-        let shard = LiveShard::restore(
-            self.store,
-            &source.name,
-            source.schema.clone(),
-            source.key(),
-            position,
-            restored.segments,
-        );
+        let live = source.live.as_ref().clone();
+        let shard = LiveShard::restore(self.store, live, position, restored.segments);
         let shard = shard.map_err(|stalled| match stalled {
             Stalled::NoMemory(error) | Stalled::Broken(error) => error,
         })?;
@@ -86,6 +82,9 @@ impl Begun {
             course: Course::New,
             caught_up: false,
             is_restored: restored.position.is_some(),
+            lateness: source
+                .event_time
+                .map(|time| Lateness::new(time, restored.newest_event_ms)),
             decoder: source.decoder()?,
             source: self.source,
             shard,
@@ -130,6 +129,8 @@ pub(super) struct Partition {
     /// Changes that there is no room for yet.
     waiting: Option<Changes>,
     counts: Counts,
+    /// If rows say when something happened.
+    lateness: Option<Lateness>,
     last_message_ms: u64,
     /// Messages at the last report, and their rate since the one before.
     reported: u64,
@@ -179,6 +180,20 @@ impl Partition {
         if !self.shared.is_standby() {
             self.shared.set_readable_from(if first_owner { 0 } else { high });
         }
+    }
+
+    /// Decodes and keeps rows as another source says, from the next message on.
+    ///
+    /// # Errors
+    /// Options that make no decoder.
+    pub(super) fn set_source(&mut self, source: Arc<Source>) -> Result<(), Error> {
+        self.decoder = source.decoder()?;
+        self.shard.set_table(source.live.as_ref().clone());
+        if let (Some(lateness), Some(time)) = (&mut self.lateness, source.event_time) {
+            *lateness = Lateness::new(time, lateness.newest());
+        }
+        self.source = source;
+        Ok(())
     }
 
     /// One that has read along is the owner now: readers get what there is at this moment, or more.
@@ -304,8 +319,8 @@ impl Partition {
         }
     }
 
-    /// Applies what has been decoded, and publishes it.
-    pub(super) fn apply(&mut self) {
+    /// Applies what has been decoded, and publishes it. Nothing is applied if the table has too much (`over_memory`).
+    pub(super) fn apply(&mut self, over_memory: bool) {
         let changes = match self.waiting.take().map_or_else(|| self.take(), Ok) {
             Ok(changes) => changes,
             Err(error) => {
@@ -313,8 +328,16 @@ impl Partition {
                 return;
             }
         };
+        if over_memory {
+            self.course = Course::Stalled(
+                "memory: the table takes as much as 'memory.max' says; raise it, or keep less".to_string(),
+            );
+            self.waiting = Some(changes);
+            return;
+        }
         match self.shard.apply(&changes) {
             Ok(applied) => {
+                self.counts.stale += applied.stale as u64;
                 for message in applied.unknown_old_key {
                     self.counts.applied -= 1;
                     if let Some(letter) = self.doubtful.remove(&message) {
@@ -352,9 +375,17 @@ impl Partition {
     fn take(&mut self) -> Result<Changes, ArrowError> {
         let mut changes = self.decoder.take()?;
         let pushed = std::mem::take(&mut self.pushed);
-        if self.source.options.metadata.is_empty() {
-            return Ok(changes);
+        if !self.source.options.metadata.is_empty() {
+            self.add_metadata(&mut changes, &pushed)?;
         }
+        if let Some(lateness) = &mut self.lateness {
+            self.counts.late_rows += lateness.count(&changes)?;
+        }
+        Ok(changes)
+    }
+
+    /// Adds the columns about the messages.
+    fn add_metadata(&self, changes: &mut Changes, pushed: &[Pushed]) -> Result<(), ArrowError> {
         let of_rows: Vec<&Pushed> = changes
             .messages
             .iter()
@@ -364,7 +395,7 @@ impl Partition {
         let metadata = self.source.options.metadata.iter();
         columns.extend(metadata.map(|column| self.about(*column, &of_rows)));
         changes.rows = RecordBatch::try_new(self.source.schema.clone(), columns)?;
-        Ok(changes)
+        Ok(())
     }
 
     /// A column about the messages of some rows.
@@ -389,13 +420,13 @@ impl Partition {
     }
 
     /// Tries again what there was no room for.
-    pub(super) fn retry(&mut self) {
+    pub(super) fn retry(&mut self, over_memory: bool) {
         if !matches!(self.course, Course::Stalled(_)) {
             return;
         }
         if self.waiting.is_some() {
             self.course = Course::Runs;
-            self.apply();
+            self.apply(over_memory);
         } else if self.has_room() {
             self.course = Course::Runs;
         }
@@ -418,6 +449,27 @@ impl Partition {
         }
     }
 
+    /// Bytes of memory of its rows and its index.
+    pub(super) fn bytes(&self) -> usize {
+        self.shard.bytes()
+    }
+
+    /// Lets rows go that are too old, or too many. Readers see it at once, at the same position.
+    pub(super) fn expire(&mut self) {
+        let of_each = |bytes: u64| bytes / self.source.partition_count.max(1) as u64;
+        let bytes = self.source.options.retention_bytes.map(of_each);
+        let expired = self.shard.expire(SystemTime::now()).unwrap_or_else(|error| {
+            tracing::warn!(table = self.source.name, %error, "let old rows go");
+            false
+        });
+        let shrunk = bytes.is_some_and(|bytes| self.shard.shrink(bytes as usize));
+        if expired || shrunk {
+            let position = self.shard.views().read().position();
+            self.shard.publish(position);
+            self.stored = None;
+        }
+    }
+
     /// Has what is there now stored, if it is other than last time and nothing waits to be applied.
     pub(super) fn checkpoint(&mut self) {
         let view = self.shard.views().read().clone();
@@ -437,8 +489,10 @@ impl Partition {
             self.stored = Some(self.position);
             place.send(ToSave {
                 view,
+                table: self.source.live.clone(),
                 counts: self.counts,
                 last_message_ms: self.last_message_ms,
+                newest_event_ms: self.lateness.as_ref().and_then(Lateness::newest),
                 letters: self.shared.changed_letters(),
             });
         }
@@ -477,6 +531,8 @@ impl Partition {
             filtered,
             dead,
             skipped,
+            stale,
+            late_rows,
         } = self.counts;
         self.shared.set_status(PartitionStatus {
             table_id: self.source.table_id.clone(),
@@ -494,6 +550,9 @@ impl Partition {
             filtered,
             dead,
             skipped,
+            stale,
+            late_rows,
+            watermark_ms: self.lateness.as_ref().and_then(Lateness::watermark),
             rows: view.rows() as u64,
             bytes: self.shard.bytes() as u64,
             last_message_ms: self.last_message_ms,

@@ -1,12 +1,14 @@
 //! A topic as a table wants it: what both sides of a stream are made from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use millpond_engine::decode::{Decoder, Format, Table};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{decode_schema, nullable};
-use millpond_engine::streams::{StreamOptions, data_columns};
+use millpond_engine::shards::LiveTable;
+use millpond_engine::streams::{EventTime, StreamOptions, data_columns, live_table};
 use millpond_proto::stream::FollowTable;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -46,6 +48,9 @@ pub(super) struct Source {
     pub(super) brokers: String,
     /// Columns of the table, all nullable: rows that are deleted have nulls anywhere.
     pub(super) schema: SchemaRef,
+    /// What its live shards must know.
+    pub(super) live: Arc<LiveTable>,
+    pub(super) event_time: Option<EventTime>,
     pub(super) options: StreamOptions,
     pub(super) partition_count: usize,
     format: Format,
@@ -60,7 +65,8 @@ impl Source {
     pub(super) fn new(asked: &FollowTable) -> Result<Self, Error> {
         let options = StreamOptions::parse(&asked.settings)?;
         let schema = decode_schema(&asked.arrow_schema).map_err(Error::from_datafusion)?;
-        let key = asked.key.iter().map(|column| *column as usize).collect();
+        let key: Vec<usize> = asked.key.iter().map(|column| *column as usize).collect();
+        let all = nullable(&schema);
         Ok(Self {
             table_id: asked.table_id.clone(),
             name: asked.name.clone(),
@@ -69,9 +75,11 @@ impl Source {
             format: Format::parse(&asked.settings).map_err(unfit)?,
             table: Table {
                 schema: data_columns(&schema, &options.metadata),
-                key,
+                key: key.clone(),
             },
-            schema: nullable(&schema),
+            live: Arc::new(live_table(&asked.name, &all, &key, &options)?),
+            event_time: EventTime::of(&options, &all)?,
+            schema: all,
             options,
             partition_count: asked.partition_count as usize,
         })

@@ -103,7 +103,7 @@ impl Stored {
             Some(folder) if self.asked.standby => (self.peek(&folder).await?, None),
             Some(folder) => {
                 let restored = folder
-                    .restore(self.asked.epoch, &self.instance, &self.source.schema)
+                    .restore(self.asked.epoch, &self.instance, &self.source.live)
                     .await?;
                 (restored.0, Some(restored.1))
             }
@@ -127,7 +127,7 @@ impl Stored {
 
     /// What the owner has stored. It deletes what it does not need while it is read; then the next try finds newer ones.
     async fn peek(&self, folder: &CheckpointFolder) -> Result<Restored, Failed> {
-        let restored = folder.peek(&self.source.schema).await?;
+        let restored = folder.peek(&self.source.live).await?;
         match restored.damaged.is_empty() {
             true => Ok(restored),
             false => Err(Failed::Store(Error::bug(format!(

@@ -166,13 +166,7 @@ async fn create_external_table(
         return Ok(None);
     }
     if let Some(option) = command.options.keys().find(|key| carries_secret(key)) {
-        return Err(Error::user(
-            Code::SECRET_REFUSED,
-            format!("option '{option}' would store a secret in the catalog"),
-        )
-        .with_hint(
-            "put it into a [[storage.bucket]] of millpond.toml on the scheduler and on every executor",
-        ));
+        return Err(secret_refused(option));
     }
     if kafka_table::is_kafka(command) {
         let mut table = kafka_table::describe(command, context.sql)?;
@@ -433,6 +427,15 @@ pub(crate) fn unknown(kind: &str, name: &str) -> Error {
 fn wrong_catalog(name: &str) -> Error {
     Error::user(Code::UNKNOWN_RELATION, format!("there is no catalog '{name}'"))
         .with_hint(format!("the only catalog is '{CATALOG}'"))
+}
+
+/// What to say about an option with a secret.
+pub(crate) fn secret_refused(option: &str) -> Error {
+    Error::user(
+        Code::SECRET_REFUSED,
+        format!("option '{option}' would store a secret in the catalog"),
+    )
+    .with_hint("put it into a [[storage.bucket]] of millpond.toml on the scheduler and on every executor")
 }
 
 /// True if the name of an option says that its value is a secret.

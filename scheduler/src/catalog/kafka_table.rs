@@ -8,7 +8,7 @@ use datafusion::logical_expr::CreateExternalTable;
 use millpond_engine::decode::{Format, Table};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::encode_schema;
-use millpond_engine::streams::StreamOptions;
+use millpond_engine::streams::{StreamOptions, live_table};
 use millpond_proto::catalog::{KafkaTable, TopicPartition};
 
 use super::relation::without_views;
@@ -84,9 +84,11 @@ pub(super) fn describe(command: &CreateExternalTable, sql: &str) -> Result<Kafka
         }
         fields.push(column.field());
     }
+    let schema = std::sync::Arc::new(Schema::new(fields));
+    live_table(&topic, &schema, &key, &options)?;
     Ok(KafkaTable {
         table_id: uuid::Uuid::new_v4().simple().to_string(),
-        arrow_schema: encode_schema(&Schema::new(fields)).map_err(Error::from_datafusion)?,
+        arrow_schema: encode_schema(&schema).map_err(Error::from_datafusion)?,
         brokers,
         topic,
         key: key.iter().map(|column| *column as u32).collect(),
@@ -98,7 +100,7 @@ pub(super) fn describe(command: &CreateExternalTable, sql: &str) -> Result<Kafka
 }
 
 /// Topic partitions that begin at these offsets and are followed by nobody.
-pub(super) fn partitions(starts: Vec<u64>) -> Vec<TopicPartition> {
+pub(crate) fn partitions(starts: Vec<u64>) -> Vec<TopicPartition> {
     let partition = |(number, start): (usize, u64)| TopicPartition {
         number: number as u32,
         start,

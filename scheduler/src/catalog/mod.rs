@@ -26,6 +26,7 @@ mod table_options;
 mod whole;
 
 pub(crate) use cached::Caches;
+pub(crate) use kafka_table::partitions as topic_partitions;
 pub(crate) use location::resolve_location;
 pub(crate) use metadata::{Reads, what_is_read};
 pub(crate) use statement_catalog::{RelationKey, SessionFactory, StatementCatalog};

@@ -28,6 +28,9 @@ pub(super) const STREAMS: Columns = &[
     ("filtered", Kind::Number),
     ("dead", Kind::Number),
     ("skipped", Kind::Number),
+    ("stale", Kind::Number),
+    ("late_rows", Kind::Number),
+    ("watermark", Kind::Time),
 ];
 pub(super) const PARTITIONS: Columns = &[
     ("table_schema", Kind::Text),
@@ -53,6 +56,9 @@ pub(super) const PARTITIONS: Columns = &[
     ("filtered", Kind::Number),
     ("dead", Kind::Number),
     ("skipped", Kind::Number),
+    ("stale", Kind::Number),
+    ("late_rows", Kind::Number),
+    ("watermark", Kind::Time),
     ("checkpoint_offset", Kind::Number),
     ("checkpoint_at", Kind::Time),
     ("checkpoint_error", Kind::Text),
@@ -84,6 +90,8 @@ pub(super) async fn streams(system: &SystemTables, version: &CatalogState) -> Ve
             .collect();
         let rank = |status: &&PartitionStatus| STATES.iter().position(|state| *state == status.state);
         let worst = partitions.iter().min_by_key(rank).cloned().unwrap_or_default();
+        // Of a table the least, and none as long as a topic partition has none.
+        let watermark = partitions.iter().map(|status| status.watermark_ms).min();
         let sum = |of: fn(&PartitionStatus) -> u64| Cell::from(partitions.iter().map(of).sum::<u64>());
         vec![
             relation.schema.clone().into(),
@@ -106,6 +114,9 @@ pub(super) async fn streams(system: &SystemTables, version: &CatalogState) -> Ve
             sum(|status| status.filtered),
             sum(|status| status.dead),
             sum(|status| status.skipped),
+            sum(|status| status.stale),
+            sum(|status| status.late_rows),
+            time(watermark.flatten()),
         ]
     });
     rows.collect()
@@ -159,6 +170,9 @@ pub(super) async fn partitions(system: &SystemTables, version: &CatalogState) ->
                 status.filtered.into(),
                 status.dead.into(),
                 status.skipped.into(),
+                status.stale.into(),
+                status.late_rows.into(),
+                time(status.watermark_ms),
                 status.checkpoint.into(),
                 Cell::Time(Some(status.checkpoint_ms).filter(|ms| *ms > 0)),
                 text(status.checkpoint_error),
@@ -208,6 +222,10 @@ fn status_of(system: &SystemTables, table: &KafkaTable, partition: &TopicPartiti
 /// Messages that are not read yet.
 fn lag(status: &PartitionStatus) -> Option<u64> {
     status.end.map(|end| end.saturating_sub(status.position))
+}
+
+fn time(ms: Option<i64>) -> Cell {
+    Cell::Time(ms.and_then(|ms| u64::try_from(ms).ok()))
 }
 
 fn text(text: String) -> Cell {

@@ -57,6 +57,7 @@ impl CatalogState {
             Some(ChangeKind::RenameRelation(renamed)) => self.rename_relation(renamed),
             Some(ChangeKind::PlacePartitions(placed)) => self.place_partitions(placed),
             Some(ChangeKind::PauseTable(pause)) => self.pause_table(pause),
+            Some(ChangeKind::AlterTopic(altered)) => self.alter_topic(altered),
             None => Err(self.unknown_change()),
         }
     }

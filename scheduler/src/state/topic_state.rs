@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millpond_proto::catalog::{
-    KafkaTable, PauseTable, PlacePartitions, Relation, RelationKind, TopicPartition,
+    AlterTopic, KafkaTable, PauseTable, PlacePartitions, Relation, RelationKind, TopicPartition,
 };
 
 use super::Error;
@@ -54,6 +54,21 @@ impl CatalogState {
     pub(super) fn pause_table(&mut self, pause: &PauseTable) -> Result<(), Error> {
         self.change_topic(&pause.schema, &pause.name, &pause.table_id, |table| {
             table.paused = pause.paused;
+            Ok(())
+        })
+    }
+
+    /// Gives a table other options, and has it begin anew if that is asked for.
+    ///
+    /// # Errors
+    /// Another table under the name.
+    pub(super) fn alter_topic(&mut self, altered: &AlterTopic) -> Result<(), Error> {
+        self.change_topic(&altered.schema, &altered.name, &altered.table_id, |table| {
+            table.settings.clone_from(&altered.settings);
+            if let Some(restart) = &altered.restart {
+                table.table_id.clone_from(&restart.table_id);
+                table.partitions.clone_from(&restart.partitions);
+            }
             Ok(())
         })
     }

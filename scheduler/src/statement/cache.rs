@@ -13,13 +13,15 @@ use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::encode_schema;
 use millpond_engine::session::CATALOG;
-use millpond_proto::catalog::{Cache, Change, ChangeKind, MemoryTable, Relation, RelationRef, SetCache};
+use millpond_proto::catalog::{
+    Cache, Change, ChangeKind, MemoryTable, Relation, RelationKind, RelationRef, SetCache,
+};
 
 use super::frontend::Services;
 use super::memory::{self, Storing};
 use super::registry::Statement;
 use super::result::ResultSet;
-use super::run;
+use super::{run, stream};
 use super::syntax::{CacheStatement, CacheTable};
 use super::write::count_result;
 use crate::catalog::cached::{self, SourceState, Validate};
@@ -50,6 +52,11 @@ pub(super) async fn run(
         }
         CacheStatement::Refresh(name) => {
             let relation = found(&name)?;
+            if let Some(RelationKind::Kafka(table)) = &relation.kind {
+                statement.start_running();
+                stream::refresh(services, relation.as_ref().clone(), table.clone()).await?;
+                return count_result(0);
+            }
             let rows = match &relation.cache {
                 Some(cache) => fill(services, statement, &relation, cache.settings.clone(), true).await?,
                 None => 0,

@@ -1,4 +1,5 @@
-//! `PAUSE TABLE`, `RESUME TABLE` and `WAIT FOR TABLE`: statements about tables that follow topics.
+//! `PAUSE TABLE`, `RESUME TABLE`, `ALTER TABLE ... SET OPTIONS`, `REFRESH TABLE` and `WAIT FOR TABLE`: statements about
+//! tables that follow topics.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,19 +8,24 @@ use datafusion::common::TableReference;
 use millpond_engine::config::parse_duration;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::streams::offsets_of;
-use millpond_proto::catalog::{Change, ChangeKind, KafkaTable, PauseTable, Relation, RelationKind};
+use millpond_proto::catalog::{
+    AlterTopic, Change, ChangeKind, KafkaTable, PauseTable, Relation, RelationKind, RestartTopic,
+};
 
 use super::cache::{find, key_of};
 use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::syntax::StreamStatement;
-use crate::catalog::StatementCatalog;
+use crate::catalog::{StatementCatalog, ddl, topic_partitions};
 
 /// How long to wait for offsets, if nothing is said.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often to look how far a table is.
 const WAIT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Options that decide about rows that are there already; those below them too.
+const FIXED_OPTIONS: &[&str] = &["event_time", "format", "metadata", "scan.startup", "version_column"];
 
 /// Runs a statement about a table that follows a topic.
 pub(super) async fn run(
@@ -32,6 +38,7 @@ pub(super) async fn run(
     match command {
         StreamStatement::Pause(name) => pause(services, catalog, &name, true).await?,
         StreamStatement::Resume(name) => pause(services, catalog, &name, false).await?,
+        StreamStatement::SetOptions(name, options) => set_options(services, catalog, &name, options).await?,
         StreamStatement::Wait {
             name,
             offsets,
@@ -85,6 +92,63 @@ async fn pause(
         .catalog
         .commit(vec![Change { kind: Some(pause) }])
         .await?;
+    services.streams.look_now();
+    Ok(())
+}
+
+/// Follows a topic with other options from now on. What decides about rows that are there already cannot change.
+async fn set_options(
+    services: &Services,
+    catalog: &StatementCatalog,
+    name: &TableReference,
+    options: Vec<(String, String)>,
+) -> Result<(), Error> {
+    let (relation, mut table) = followed(catalog, name)?;
+    let fixed = |key: &str| FIXED_OPTIONS.iter().any(|fixed| key == *fixed || key.starts_with(&format!("{fixed}.")));
+    for (key, value) in options {
+        if ddl::carries_secret(&key) {
+            return Err(ddl::secret_refused(&key));
+        }
+        if fixed(&key) && table.settings.get(&key) != Some(&value) {
+            return Err(Error::user(
+                Code::NOT_SUPPORTED,
+                format!("option '{key}' cannot change, for it decides what the rows are"),
+            )
+            .with_hint("create another table with it"));
+        }
+        table.settings.insert(key, value);
+    }
+    // An executor reads all of them, and asks the brokers with them.
+    services.streams.ends(&table, &name.to_string()).await?;
+    alter(services, relation, table, None).await
+}
+
+/// Begins anew, where the options say.
+pub(super) async fn refresh(services: &Services, relation: Relation, table: KafkaTable) -> Result<(), Error> {
+    let name = format!("{}.{}", relation.schema, relation.name);
+    let topic = services.streams.describe(&table, &name).await?;
+    let restart = RestartTopic {
+        table_id: uuid::Uuid::new_v4().simple().to_string(),
+        partitions: topic_partitions(topic.starts),
+    };
+    alter(services, relation, table, Some(restart)).await
+}
+
+async fn alter(
+    services: &Services,
+    relation: Relation,
+    table: KafkaTable,
+    restart: Option<RestartTopic>,
+) -> Result<(), Error> {
+    let altered = ChangeKind::AlterTopic(AlterTopic {
+        schema: relation.schema,
+        name: relation.name,
+        table_id: table.table_id,
+        settings: table.settings,
+        restart,
+    });
+    let change = Change { kind: Some(altered) };
+    services.catalog.commit(vec![change]).await?;
     services.streams.look_now();
     Ok(())
 }

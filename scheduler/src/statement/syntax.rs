@@ -4,6 +4,7 @@
 //! CACHE [LAZY] TABLE name [OPTIONS ('key' 'value', ...)] [[AS] query]
 //! UNCACHE TABLE [IF EXISTS] name      CLEAR CACHE      REFRESH [TABLE] name
 //! PAUSE TABLE name      RESUME TABLE name      WAIT FOR TABLE name [OFFSETS '0:123,1:77'] [TIMEOUT '5s']
+//! ALTER TABLE name SET OPTIONS ('key' 'value', ...)
 //! ```
 
 use datafusion::common::TableReference;
@@ -48,6 +49,8 @@ pub(super) enum StreamStatement {
     Pause(TableReference),
     /// Go on.
     Resume(TableReference),
+    /// Other options, as they were written.
+    SetOptions(TableReference, Vec<(String, String)>),
     /// Wait until the table has the messages below some offsets.
     Wait {
         /// The table.
@@ -81,6 +84,7 @@ impl OwnStatement {
             Self::Cache(CacheStatement::Refresh(_)) => "REFRESH TABLE",
             Self::Stream(StreamStatement::Pause(_)) => "PAUSE TABLE",
             Self::Stream(StreamStatement::Resume(_)) => "RESUME TABLE",
+            Self::Stream(StreamStatement::SetOptions(..)) => "ALTER TABLE",
             Self::Stream(StreamStatement::Wait { .. }) => "WAIT FOR TABLE",
         }
     }
@@ -121,6 +125,13 @@ pub(super) fn parse(sql: &str) -> Result<Option<OwnStatement>, Error> {
         words.table().map(StreamStatement::Resume).map(stream)
     } else if words.take("WAIT") {
         words.wait().map(stream)
+    } else if words.take("ALTER") {
+        // All other forms of it are DataFusion's.
+        let Some(name) = words.table_to_set_options() else {
+            return Ok(None);
+        };
+        let options = words.options();
+        options.map(|options| stream(StreamStatement::SetOptions(name, options)))
     } else {
         return Ok(None);
     };
@@ -231,6 +242,12 @@ impl Words<'_> {
         self.name()
     }
 
+    /// The name in `TABLE name SET OPTIONS`.
+    fn table_to_set_options(&mut self) -> Option<TableReference> {
+        let name = self.table().ok()?;
+        (self.take("SET") && self.take("OPTIONS")).then_some(name)
+    }
+
     fn wait(&mut self) -> Result<StreamStatement, ParserError> {
         self.expect("FOR")?;
         let name = self.table()?;
@@ -325,6 +342,14 @@ mod tests {
                 timeout: timeout.map(ToString::to_string),
             })
         };
+        assert_eq!(
+            read("ALTER TABLE t SET OPTIONS ('memory.max' '1GiB')"),
+            OwnStatement::Stream(StreamStatement::SetOptions(
+                "t".into(),
+                vec![("memory.max".to_string(), "1GiB".to_string())]
+            ))
+        );
+        assert_eq!(parse("ALTER TABLE t RENAME TO u").unwrap(), None);
         assert_eq!(
             read("PAUSE TABLE t"),
             OwnStatement::Stream(StreamStatement::Pause("t".into()))

@@ -58,6 +58,13 @@ impl KeyIndex {
         (hash >> TABLE_SHIFT) as usize % TABLES
     }
 
+    /// Where the row of this key is.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Place> {
+        let hash = self.hasher.hash_one(key);
+        let entry = self.tables[Self::table(hash)].find(hash, |entry| *entry.key == *key);
+        entry.map(|entry| entry.place)
+    }
+
     /// The row of this key is here now; the answer is where it was.
     pub(super) fn put(&mut self, key: &[u8], place: Place) -> Option<Place> {
         let hash = self.hasher.hash_one(key);

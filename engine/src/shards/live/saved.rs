@@ -6,9 +6,11 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 
+use super::graves;
 use super::index::Place;
 use super::segment::{Dead, Segment};
 use super::shard::{LiveShard, Stalled};
+use super::table::LiveTable;
 use super::view::View;
 use crate::shards::shard::batch_of;
 use crate::shards::store::ShardStore;
@@ -17,7 +19,7 @@ use crate::shards::store::ShardStore;
 #[derive(Debug)]
 pub struct SegmentView<'a> {
     segment: &'a Segment,
-    schema: &'a SchemaRef,
+    of_graves: bool,
 }
 
 impl SegmentView<'_> {
@@ -26,14 +28,19 @@ impl SegmentView<'_> {
         self.segment.id()
     }
 
-    /// All its rows, dead ones too.
+    /// True if its rows are keys that were deleted. Those have numbers of their own.
+    pub fn of_graves(&self) -> bool {
+        self.of_graves
+    }
+
+    /// All its rows, dead ones too, in the columns of `table`.
     ///
     /// # Errors
     /// Columns that cannot be unpacked.
-    pub fn rows(&self) -> Result<RecordBatch> {
+    pub fn rows(&self, table: &LiveTable) -> Result<RecordBatch> {
         let columns = self.segment.columns().iter().map(|column| column.unpack());
         batch_of(
-            self.schema.clone(),
+            stored_schema(table, self.of_graves)?,
             columns.collect::<Result<_>>()?,
             self.segment.rows(),
         )
@@ -50,6 +57,8 @@ impl SegmentView<'_> {
 pub struct SavedSegment {
     /// Its number.
     pub id: u32,
+    /// True if its rows are keys that were deleted.
+    pub of_graves: bool,
     /// All its rows, dead ones too.
     pub rows: RecordBatch,
     /// A bit for each row that is dead.
@@ -59,11 +68,20 @@ pub struct SavedSegment {
 impl View {
     /// The segments, to be stored.
     pub fn segments(&self) -> impl Iterator<Item = SegmentView<'_>> {
-        let view = |segment| SegmentView {
-            segment,
-            schema: &self.schema,
-        };
-        self.segments.iter().map(view)
+        let view = |of_graves| move |segment| SegmentView { segment, of_graves };
+        let graves = self.graves.iter().map(view(true));
+        self.segments.iter().map(view(false)).chain(graves)
+    }
+}
+
+/// Columns of a segment as it is stored.
+///
+/// # Errors
+/// A key that is not in the table.
+pub fn stored_schema(table: &LiveTable, of_graves: bool) -> Result<SchemaRef> {
+    match of_graves {
+        true => graves::schema_of(table),
+        false => Ok(table.schema.clone()),
     }
 }
 
@@ -74,15 +92,18 @@ impl LiveShard {
     /// As for [`LiveShard::new`], and no memory.
     pub fn restore(
         store: Arc<ShardStore>,
-        table: &str,
-        schema: SchemaRef,
-        key: &[usize],
+        table: LiveTable,
         position: u64,
         segments: Vec<SavedSegment>,
     ) -> std::result::Result<Self, Stalled> {
-        let mut shard = Self::new(store, table, schema, key, position)?;
+        let mut shard = Self::new(store, table, position)?;
         for saved in segments {
-            shard.take_back(saved)?;
+            match &mut shard.graves {
+                Some(graves) if saved.of_graves => graves.shard.take_back(saved)?,
+                // Nobody looks at graves any more.
+                None if saved.of_graves => {}
+                _ => shard.take_back(saved)?,
+            }
         }
         shard.publish(position);
         Ok(shard)

@@ -12,6 +12,7 @@ use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
 use datafusion::error::Result;
 
+use super::moment;
 use crate::shards::packed::Column;
 use crate::shards::room::Claim;
 use crate::shards::shard::batch_of;
@@ -78,6 +79,10 @@ pub(in crate::shards) struct Segment {
     statistics: Arc<Statistics>,
     dead: Option<Arc<Dead>>,
     packed: bool,
+    /// Of each row, if the shard needs them.
+    versions: Option<Arc<Vec<i64>>>,
+    /// The greatest time of its rows, if they expire.
+    newest: Option<i64>,
     claim: Arc<Claim>,
 }
 
@@ -97,25 +102,47 @@ pub(super) struct Prepared {
     columns: Vec<Column>,
     statistics: Statistics,
     packed: bool,
+    versions: Option<Vec<i64>>,
+    newest: Option<i64>,
+}
+
+/// What a shard looks up of its rows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Marks {
+    /// Column of their versions.
+    pub(super) version: Option<usize>,
+    /// Column of the time at which they expire.
+    pub(super) time: Option<usize>,
 }
 
 impl Prepared {
     /// Packing takes time and is for rows that stay together for long.
-    pub(super) fn new(rows: &RecordBatch, packed: bool) -> Result<Self> {
+    pub(super) fn new(rows: &RecordBatch, packed: bool, marks: Marks) -> Result<Self> {
         let column = |column: &ArrayRef| match packed {
             true => Column::pack(column),
             false => Ok(Column::plain(column.clone())),
         };
+        let versions = marks.version.map(|place| moment::versions(rows.column(place)));
+        let statistics = of_batch(rows);
         Ok(Self {
             rows: rows.num_rows(),
             columns: rows.columns().iter().map(column).collect::<Result<_>>()?,
-            statistics: of_batch(rows),
+            newest: marks.time.and_then(|place| moment::newest(&statistics, place)),
+            statistics,
             packed,
+            versions: versions.transpose()?,
         })
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.columns.iter().map(Column::bytes).sum::<usize>() + size_of::<Segment>() + size_of::<Statistics>()
+        let columns: usize = self.columns.iter().map(Column::bytes).sum();
+        let versions = self.versions.as_ref().map_or(0, |versions| size_of_val(&**versions));
+        columns + versions + size_of::<Segment>() + size_of::<Statistics>()
+    }
+
+    /// Versions of the rows; none if the shard does not need them.
+    pub(super) fn versions(&self) -> &[i64] {
+        self.versions.as_deref().unwrap_or_default()
     }
 
     pub(super) fn segment(self, id: u32, dead: Dead, claim: Claim) -> Segment {
@@ -126,6 +153,8 @@ impl Prepared {
             statistics: Arc::new(self.statistics),
             dead: (dead.count > 0).then(|| Arc::new(dead)),
             packed: self.packed,
+            versions: self.versions.map(Arc::new),
+            newest: self.newest,
             claim: Arc::new(claim),
         }
     }
@@ -148,6 +177,21 @@ impl Segment {
     /// Bytes of memory that its rows claim.
     pub(super) fn bytes(&self) -> usize {
         self.claim.bytes()
+    }
+
+    /// Version of a row, if the shard needs them.
+    pub(super) fn version(&self, row: usize) -> Option<i64> {
+        self.versions.as_ref()?.get(row).copied()
+    }
+
+    /// The greatest time of its rows, milliseconds since the Unix epoch, if they expire and have any.
+    pub(super) fn newest(&self) -> Option<i64> {
+        self.newest
+    }
+
+    /// Its rows expire by another column.
+    pub(super) fn set_time(&mut self, place: Option<usize>) {
+        self.newest = place.and_then(|place| moment::newest(&self.statistics, place));
     }
 
     pub(super) fn is_packed(&self) -> bool {
@@ -184,6 +228,11 @@ impl Segment {
     pub(super) fn kill(&mut self, row: usize) {
         let dead = self.dead.get_or_insert_with(|| Arc::new(Dead::none(self.rows)));
         Arc::make_mut(dead).kill(row);
+    }
+
+    /// True if a row is there.
+    pub(super) fn has(&self, row: usize) -> bool {
+        self.dead.as_ref().is_none_or(|dead| !dead.has(row))
     }
 
     /// Which of some rows are there; `None`: all of them.

@@ -1,26 +1,33 @@
 //! The writer's side of a live shard.
 //!
-//! A batch of changes is applied in one go. Segments of few rows are joined with their neighbours as they come, so that
-//! each row is copied a few times at most; a segment whose rows are mostly dead is written anew. Each batch of changes
-//! pays for at most one of these steps, which is bounded by the size of a segment.
+//! A batch of changes is applied in one go, and is a segment then. Where changes have versions, those that are too old are
+//! found first ([`versioned`]); then segments are put in order ([`compact`]).
 
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
-use datafusion::arrow::compute::{concat_batches, interleave};
+mod compact;
+mod expire;
+mod merge;
+mod versioned;
+
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::row::Rows;
 use datafusion::error::{DataFusionError, Result};
 use parking_lot::RwLock;
 
+use self::merge::Merge;
+use self::versioned::Verdict;
+use super::graves::Graves;
 use super::index::{KeyIndex, Place};
 use super::keys::Keys;
-use super::segment::{Dead, Prepared, Segment};
+use super::segment::{Dead, Marks, Prepared, Segment};
+use super::table::LiveTable;
 use super::view::View;
 use crate::decode::{Changes, Kind};
 use crate::error::Error;
 use crate::shards::room::Claim;
-use crate::shards::shard::batch_of;
 use crate::shards::store::ShardStore;
 
 /// Most rows of a segment that is made of others.
@@ -33,6 +40,8 @@ pub struct Applied {
     pub unknown_old_key: Vec<u32>,
     /// Deletes of keys that were not there.
     pub deletes_of_nothing: usize,
+    /// Messages with a change that was older than what is there.
+    pub stale: usize,
 }
 
 /// Why a batch of changes was not applied.
@@ -56,20 +65,16 @@ impl From<datafusion::arrow::error::ArrowError> for Stalled {
     }
 }
 
-/// A row that a sparse change makes from an older one.
-struct Merge {
-    row: usize,
-    /// Where the older one is; none: there is none.
-    old: Option<Place>,
-}
-
 /// See the module.
 pub struct LiveShard {
     store: Arc<ShardStore>,
-    table: String,
-    schema: SchemaRef,
+    pub(super) table: LiveTable,
     /// Of a table with a key.
     pub(super) keys: Option<Keys>,
+    /// Column of the version of a row.
+    version: Option<usize>,
+    /// Of a table whose changes have versions.
+    pub(super) graves: Option<Graves>,
     index_claim: Claim,
     pub(super) segments: Vec<Segment>,
     pub(super) next_segment: u32,
@@ -81,32 +86,42 @@ pub struct LiveShard {
 impl fmt::Debug for LiveShard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LiveShard")
-            .field("table", &self.table)
+            .field("table", &self.table.name)
             .field("segments", &self.segments.len())
             .finish_non_exhaustive()
     }
 }
 
 impl LiveShard {
-    /// A shard without rows, at a position. `key` are the columns of the primary key, none for a table where every
-    /// message is a row; `table` names it in errors.
+    /// A shard without rows, at a position.
     ///
     /// # Errors
     /// A type that cannot be part of a key.
-    pub fn new(
+    pub fn new(store: Arc<ShardStore>, table: LiveTable, position: u64) -> Result<Self> {
+        let graves = table.version.map(|version| Graves::new(store.clone(), &table, version));
+        let version = table.version.map(|version| version.place);
+        Ok(Self {
+            graves: graves.transpose()?,
+            ..Self::with_versions(store, table, version, position)?
+        })
+    }
+
+    /// A shard that knows the versions of its rows, and has nothing to do with them.
+    pub(super) fn with_versions(
         store: Arc<ShardStore>,
-        table: &str,
-        schema: SchemaRef,
-        key: &[usize],
+        table: LiveTable,
+        version: Option<usize>,
         position: u64,
     ) -> Result<Self> {
-        let view = View::new(schema.clone(), Vec::new(), position);
+        let view = View::new(table.schema.clone(), Vec::new(), Vec::new(), position);
+        let has_key = !table.key.is_empty();
         Ok(Self {
-            keys: (!key.is_empty()).then(|| Keys::new(key, &schema)).transpose()?,
-            index_claim: store.room().claim(table),
+            keys: has_key.then(|| Keys::new(&table.key, &table.schema)).transpose()?,
+            version,
+            graves: None,
+            index_claim: store.room().claim(&table.name),
             store,
-            table: table.to_string(),
-            schema,
+            table,
             segments: Vec::new(),
             next_segment: 0,
             segment_rows: SEGMENT_ROWS,
@@ -121,7 +136,34 @@ impl LiveShard {
 
     /// Bytes of memory that its rows and its index claim.
     pub fn bytes(&self) -> usize {
-        self.segments.iter().map(Segment::bytes).sum::<usize>() + self.index_claim.bytes()
+        let graves = self.graves.as_ref().map_or(0, |graves| graves.shard.bytes());
+        self.segments.iter().map(Segment::bytes).sum::<usize>() + self.index_claim.bytes() + graves
+    }
+
+    /// Other times after which rows and graves go. Columns, key and version stay as they are.
+    pub fn set_table(&mut self, table: LiveTable) {
+        if let (Some(graves), Some(version)) = (&mut self.graves, table.version) {
+            graves.set_tombstones(version.tombstones);
+        }
+        let time = table.expiry.map(|expiry| expiry.place);
+        for segment in &mut self.segments {
+            segment.set_time(time);
+        }
+        self.table.expiry = table.expiry;
+    }
+
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.table.schema
+    }
+
+    /// Version of the row with a key, if there is one.
+    pub(super) fn version_of(&self, key: &[u8]) -> Option<i64> {
+        self.version_at(&self.keys.as_ref()?.index, key)
+    }
+
+    fn version_at(&self, index: &KeyIndex, key: &[u8]) -> Option<i64> {
+        let place = index.get(key)?;
+        self.segments[self.find(place.segment)?].version(place.row as usize)
     }
 
     /// Applies changes in their order. Readers see them when [`LiveShard::publish`] is called.
@@ -152,7 +194,13 @@ impl LiveShard {
 
     /// Makes everything applied so far visible, which is the topic partition up to `position`.
     pub fn publish(&self, position: u64) {
-        let view = View::new(self.schema.clone(), self.segments.clone(), position);
+        let graves = self.graves.as_ref().map(|graves| graves.segments().to_vec());
+        let view = View::new(
+            self.table.schema.clone(),
+            self.segments.clone(),
+            graves.unwrap_or_default(),
+            position,
+        );
         *self.view.write() = Arc::new(view);
     }
 
@@ -162,12 +210,16 @@ impl LiveShard {
     }
 
     pub(super) fn prepare(&self, rows: &RecordBatch) -> Result<Prepared> {
-        Prepared::new(rows, self.is_full(rows.num_rows()))
+        let marks = Marks {
+            version: self.version,
+            time: self.table.expiry.map(|expiry| expiry.place),
+        };
+        Prepared::new(rows, self.is_full(rows.num_rows()), marks)
     }
 
     /// Memory for so many bytes.
     pub(super) fn claim(&self, bytes: usize) -> std::result::Result<Claim, Error> {
-        let claim = self.store.room().claim(&self.table);
+        let claim = self.store.room().claim(&self.table.name);
         self.grow(&claim, bytes)?;
         Ok(claim)
     }
@@ -186,7 +238,7 @@ impl LiveShard {
     }
 
     fn grow(&self, claim: &Claim, bytes: usize) -> std::result::Result<(), Error> {
-        let refused = |refusal| self.store.full(&self.table, bytes, refusal);
+        let refused = |refusal| self.store.full(&self.table.name, bytes, refusal);
         let claimed = self.store.claim(claim, bytes);
         let claimed = claimed.and_then(|refusal| refusal.map_or(Ok(()), |refusal| Err(refused(refusal))));
         claimed.map_err(Error::from_datafusion)
@@ -209,12 +261,19 @@ impl LiveShard {
         let row_keys = keys.of(&changes.rows)?;
         self.claim_index(keys, rows, row_keys.size())
             .map_err(Stalled::NoMemory)?;
+        let verdict = self.heed_versions(keys, changes, &row_keys, prepared.versions())?;
         let mut applied = Applied::default();
+        let mut stale_message = None;
         let mut dead = Dead::none(rows);
         let mut merges = Vec::new();
         for (row, (kind, message)) in changes.kinds.iter().zip(&changes.messages).enumerate() {
             if applied.unknown_old_key.last() == Some(message) {
                 dead.kill(row);
+                continue;
+            }
+            if verdict.is_stale.get(row) == Some(&true) {
+                dead.kill(row);
+                applied.stale += usize::from(stale_message.replace(message) != Some(message));
                 continue;
             }
             let key = row_keys.row(row);
@@ -249,7 +308,7 @@ impl LiveShard {
                 }
                 Kind::Truncate => {
                     keys.clear();
-                    self.index_claim = self.store.room().claim(&self.table);
+                    self.index_claim = self.store.room().claim(&self.table.name);
                     self.segments.clear();
                     (0..=row).for_each(|row| dead.kill(row));
                 }
@@ -261,6 +320,23 @@ impl LiveShard {
         }
         self.add(prepared, dead, claim);
         Ok(applied)
+    }
+
+    /// Decides which changes are too old, and digs the graves of the others.
+    fn heed_versions(
+        &mut self,
+        keys: &Keys,
+        changes: &Changes,
+        row_keys: &Rows,
+        versions: &[i64],
+    ) -> std::result::Result<Verdict, Stalled> {
+        let Some(mut graves) = self.graves.take() else {
+            return Ok(Verdict::default());
+        };
+        let verdict = self.judge(&keys.index, &graves, changes, row_keys, versions);
+        let buried = graves.bury(&changes.rows, &verdict.burials, verdict.emptied);
+        self.graves = Some(graves);
+        buried.map(|()| verdict)
     }
 
     /// The row at a place is there no more. `new` is the segment that is being made.
@@ -275,114 +351,6 @@ impl LiveShard {
 
     fn find(&self, segment: u32) -> Option<usize> {
         self.segments.iter().position(|known| known.id() == segment)
-    }
-
-    /// The rows of a batch, where sparse ones have got from older rows what they do not bring.
-    fn merged(&self, rows: &RecordBatch, kinds: &[Kind], merges: &[Merge]) -> Result<RecordBatch> {
-        let columns = rows.columns().iter().enumerate();
-        let columns = columns.map(|(place, column)| self.merged_column(place, column, kinds, merges));
-        batch_of(rows.schema(), columns.collect::<Result<_>>()?, rows.num_rows())
-    }
-
-    fn merged_column(
-        &self,
-        place: usize,
-        column: &ArrayRef,
-        kinds: &[Kind],
-        merges: &[Merge],
-    ) -> Result<ArrayRef> {
-        // Where each value is: an array and a place in it. The first array is the column, the second has a null.
-        let mut values: Vec<(usize, usize)> = (0..column.len()).map(|row| (0, row)).collect();
-        let mut arrays: Vec<ArrayRef> = vec![column.clone(), new_null_array(column.data_type(), 1)];
-        let mut segments: Vec<u32> = Vec::new();
-        for merge in merges {
-            let Kind::Merge(given) = &kinds[merge.row] else {
-                continue;
-            };
-            if given.get(place).copied().unwrap_or(true) {
-                continue;
-            }
-            values[merge.row] = match merge.old {
-                None => (1, 0),
-                Some(old) if old.segment == self.next_segment => values[old.row as usize],
-                Some(old) => {
-                    let known = segments.iter().position(|segment| *segment == old.segment);
-                    let array = match known {
-                        Some(known) => known + 2,
-                        None => match self.find(old.segment) {
-                            Some(at) => {
-                                segments.push(old.segment);
-                                arrays.push(self.segments[at].column(place)?);
-                                arrays.len() - 1
-                            }
-                            None => 1,
-                        },
-                    };
-                    (array, if array == 1 { 0 } else { old.row as usize })
-                }
-            };
-        }
-        let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-        Ok(interleave(&arrays, &values)?)
-    }
-
-    /// One step towards fewer and fuller segments, if there is one to take.
-    fn compact(&mut self) -> Result<()> {
-        match self.next_join() {
-            Some((first, count)) => self.join(first, count),
-            None => Ok(()),
-        }
-    }
-
-    /// Which neighbours are to be made one segment.
-    fn next_join(&self) -> Option<(usize, usize)> {
-        let last = self.segments.len().checked_sub(1)?;
-        let live = |at: usize| self.segments[at].live_rows();
-        if last > 0 && live(last - 1) <= 2 * live(last) && live(last - 1) + live(last) <= self.segment_rows {
-            // All small ones before it that it has outgrown at once.
-            let mut first = last - 1;
-            let mut rows = live(first) + live(last);
-            while first > 0 && live(first - 1) <= 2 * rows && live(first - 1) + rows <= self.segment_rows {
-                first -= 1;
-                rows += live(first);
-            }
-            return Some((first, last - first + 1));
-        }
-        let hollow = |at: &usize| 2 * live(*at) < self.segments[*at].rows();
-        if let Some(at) = (0..last).find(hollow) {
-            let with_next = live(at) + live(at + 1) <= self.segment_rows;
-            return Some((at, if with_next { 2 } else { 1 }));
-        }
-        // What will not grow any more is packed.
-        let full = |at: &usize| !self.segments[*at].is_packed() && self.is_full(live(*at));
-        (0..last).find(full).map(|at| (at, 1))
-    }
-
-    fn join(&mut self, first: usize, count: usize) -> Result<()> {
-        let old = &self.segments[first..first + count];
-        let parts: Vec<RecordBatch> = old
-            .iter()
-            .map(|segment| segment.decoded(&self.schema))
-            .collect::<Result<_>>()?;
-        let rows = concat_batches(&self.schema, &parts)?;
-        let prepared = self.prepare(&rows)?;
-        // Without memory for the copy the segments stay as they are.
-        let Ok(claim) = self.claim(prepared.bytes()) else {
-            return Ok(());
-        };
-        let id = self.next_segment;
-        self.next_segment += 1;
-        let joined = prepared.segment(id, Dead::none(rows.num_rows()), claim);
-        if let Some(keys) = &mut self.keys {
-            let row_keys = keys.of_segment(&joined)?;
-            for row in 0..rows.num_rows() {
-                let key = row_keys.row(row);
-                let row = row as u32;
-                keys.index.put(key.as_ref(), Place { segment: id, row });
-            }
-        }
-        self.segments.splice(first..first + count, [joined]);
-        Ok(())
     }
 }
 

@@ -18,15 +18,18 @@ use crate::shards::{StorageLevel, statistics};
 pub struct View {
     pub(super) schema: SchemaRef,
     pub(super) segments: Vec<Segment>,
+    /// Keys that were deleted.
+    pub(super) graves: Vec<Segment>,
     position: u64,
     summary: OnceLock<Statistics>,
 }
 
 impl View {
-    pub(super) fn new(schema: SchemaRef, segments: Vec<Segment>, position: u64) -> Self {
+    pub(super) fn new(schema: SchemaRef, segments: Vec<Segment>, graves: Vec<Segment>, position: u64) -> Self {
         Self {
             schema,
             segments,
+            graves,
             position,
             summary: OnceLock::new(),
         }

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datafusion::arrow::datatypes::SchemaRef;
 use millpond_proto::Message;
 use millpond_proto::checkpoint::{Checkpoint, FORMAT, Fence, StoredLetters};
 
 use super::folder::{File, Name};
 use super::{CheckpointFolder, Failed, Restored, Saver};
-use crate::shards::{SavedSegment, decode_ipc};
+use crate::shards::{LiveTable, SavedSegment, decode_ipc, stored_schema};
 
 impl CheckpointFolder {
     /// Reads the newest checkpoint that counts and is whole, and begins a new epoch from there. `instance` is this
@@ -20,10 +19,10 @@ impl CheckpointFolder {
         &self,
         epoch: u64,
         instance: &str,
-        schema: &SchemaRef,
+        table: &LiveTable,
     ) -> Result<(Restored, Saver), Failed> {
         let files = self.list_before(epoch).await?;
-        let (found, restored) = self.newest(&files, schema).await?;
+        let (found, restored) = self.newest(&files, table).await?;
         let name = found.as_ref().map(|(name, _)| *name);
         self.put_own_fence(epoch, instance, name).await?;
         let checkpoint = found.as_ref().map(|(_, checkpoint)| checkpoint);
@@ -35,9 +34,9 @@ impl CheckpointFolder {
     ///
     /// # Errors
     /// A state store that does not answer.
-    pub async fn peek(&self, schema: &SchemaRef) -> Result<Restored, Failed> {
+    pub async fn peek(&self, table: &LiveTable) -> Result<Restored, Failed> {
         let files = self.list().await?;
-        Ok(self.newest(&files, schema).await?.1)
+        Ok(self.newest(&files, table).await?.1)
     }
 
     /// One that has read along becomes the owner. What it has is stored anew.
@@ -64,12 +63,12 @@ impl CheckpointFolder {
     async fn newest(
         &self,
         files: &[File],
-        schema: &SchemaRef,
+        table: &LiveTable,
     ) -> Result<(Option<(Name, Checkpoint)>, Restored), Failed> {
         let mut damaged = Vec::new();
         for name in self.candidates(files).await? {
             if let Some(checkpoint) = self.checkpoint(name).await?
-                && let Some(restored) = self.read(&checkpoint, schema).await?
+                && let Some(restored) = self.read(&checkpoint, table).await?
             {
                 return Ok((Some((name, checkpoint)), Restored { damaged, ..restored }));
             }
@@ -124,14 +123,14 @@ impl CheckpointFolder {
     }
 
     /// Reads the parts of a checkpoint; `None` if one is missing or damaged.
-    async fn read(&self, checkpoint: &Checkpoint, schema: &SchemaRef) -> Result<Option<Restored>, Failed> {
+    async fn read(&self, checkpoint: &Checkpoint, table: &LiveTable) -> Result<Option<Restored>, Failed> {
         let mut segments = Vec::with_capacity(checkpoint.segments.len());
         for stored in &checkpoint.segments {
             let Some(file) = &stored.file else { return Ok(None) };
             let Some(content) = self.part(file).await? else {
                 return Ok(None);
             };
-            let schema = schema.clone();
+            let schema = stored_schema(table, stored.of_graves)?;
             let decoded = tokio::task::spawn_blocking(move || decode_ipc(content, &schema)).await;
             // Bytes that are those that were written, and cannot be read, are of another version.
             let Ok(Ok(batches)) = decoded else { return Ok(None) };
@@ -140,6 +139,7 @@ impl CheckpointFolder {
             };
             segments.push(SavedSegment {
                 id: stored.id,
+                of_graves: stored.of_graves,
                 rows,
                 dead: stored.dead.clone(),
             });
@@ -158,6 +158,7 @@ impl CheckpointFolder {
             position: Some(checkpoint.position),
             counts: checkpoint.counts.unwrap_or_default(),
             last_message_ms: checkpoint.last_message_ms,
+            newest_event_ms: checkpoint.newest_event_ms,
             segments,
             letters,
             damaged: Vec::new(),

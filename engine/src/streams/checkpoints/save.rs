@@ -10,7 +10,7 @@ use millpond_proto::stream::DeadLetter;
 
 use super::folder::{File, Name};
 use super::{CheckpointFolder, Failed};
-use crate::shards::{View, encode_ipc};
+use crate::shards::{LiveTable, View, encode_ipc};
 
 /// Checkpoints of an owner that are kept.
 const KEPT: usize = 3;
@@ -20,10 +20,14 @@ const KEPT: usize = 3;
 pub struct ToSave {
     /// Rows and position.
     pub view: Arc<View>,
+    /// Whose rows they are.
+    pub table: Arc<LiveTable>,
     /// Messages up to there.
     pub counts: Counts,
     /// Timestamp of the last of them.
     pub last_message_ms: u64,
+    /// The greatest event time of all rows so far, milliseconds since the Unix epoch.
+    pub newest_event_ms: Option<i64>,
     /// The dead letters, if they are others than last time.
     pub letters: Option<Vec<DeadLetter>>,
 }
@@ -34,8 +38,8 @@ pub struct Saver {
     folder: CheckpointFolder,
     epoch: u64,
     seq: u64,
-    /// Files of segments that are stored, by number.
-    segments: HashMap<u32, StoredFile>,
+    /// Files of segments that are stored, by kind and number.
+    segments: HashMap<(bool, u32), StoredFile>,
     letters: Option<StoredFile>,
     /// The last ones of this owner, and the names of their parts.
     last: VecDeque<(Name, HashSet<String>)>,
@@ -49,7 +53,7 @@ impl Saver {
             epoch,
             seq,
             segments: stored
-                .filter_map(|segment| Some((segment.id, segment.file.clone()?)))
+                .filter_map(|segment| Some(((segment.of_graves, segment.id), segment.file.clone()?)))
                 .collect(),
             letters: from.and_then(|from| from.letters.clone()),
             last: VecDeque::new(),
@@ -64,30 +68,34 @@ impl Saver {
     pub async fn save(&mut self, what: ToSave) -> Result<(), Failed> {
         let mut segments = Vec::new();
         let mut stored = HashMap::new();
-        for (id, dead) in what
-            .view
-            .segments()
-            .map(|segment| (segment.id(), segment.dead().to_vec()))
-            .collect::<Vec<_>>()
-        {
-            let file = match self.segments.get(&id) {
+        let known = what.view.segments();
+        let known: Vec<_> = known
+            .map(|segment| (segment.of_graves(), segment.id(), segment.dead().to_vec()))
+            .collect();
+        for (of_graves, id, dead) in known {
+            let name = (of_graves, id);
+            let file = match self.segments.get(&name) {
                 Some(file) => file.clone(),
-                None => self.store_segment(&what.view, id).await?,
+                None => self.store_segment(&what, name).await?,
             };
-            stored.insert(id, file.clone());
+            stored.insert(name, file.clone());
             // Also if this fails further on, it need not be stored again.
-            self.segments.insert(id, file.clone());
+            self.segments.insert(name, file.clone());
             segments.push(StoredSegment {
                 id,
+                of_graves,
                 file: Some(file),
                 dead,
             });
         }
-        if let Some(letters) = what.letters {
+        if let Some(letters) = &what.letters {
             self.letters = match letters.is_empty() {
                 true => None,
                 false => {
-                    let content = StoredLetters { letters }.encode_to_vec();
+                    let content = StoredLetters {
+                        letters: letters.clone(),
+                    }
+                    .encode_to_vec();
                     Some(self.folder.put_part(self.epoch, "letters", content).await?)
                 }
             };
@@ -99,6 +107,7 @@ impl Saver {
             position: what.view.position(),
             counts: Some(what.counts),
             last_message_ms: what.last_message_ms,
+            newest_event_ms: what.newest_event_ms,
             segments,
             letters: self.letters.clone(),
             written_at_ms: now_ms(),
@@ -117,11 +126,12 @@ impl Saver {
         self.sweep().await
     }
 
-    async fn store_segment(&self, view: &Arc<View>, id: u32) -> Result<StoredFile, Failed> {
-        let view = view.clone();
+    async fn store_segment(&self, what: &ToSave, name: (bool, u32)) -> Result<StoredFile, Failed> {
+        let (view, table) = (what.view.clone(), what.table.clone());
         let encoded = tokio::task::spawn_blocking(move || {
-            let segment = view.segments().find(|segment| segment.id() == id);
-            segment.map_or(Ok(Vec::new()), |segment| encode_ipc(&segment.rows()?))
+            let mut segments = view.segments();
+            let segment = segments.find(|segment| (segment.of_graves(), segment.id()) == name);
+            segment.map_or(Ok(Vec::new()), |segment| encode_ipc(&segment.rows(&table)?))
         });
         let content = encoded.await.map_err(|error| {
             Failed::Store(crate::error::Error::bug(format!(

@@ -15,7 +15,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::{CheckpointFolder, Failed, Restored, Saver, ToSave};
 use crate::decode::{Changes, Kind};
-use crate::shards::{LiveShard, ShardStore};
+use crate::shards::{LiveShard, LiveTable, ShardStore};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -31,8 +31,18 @@ fn store() -> Arc<ShardStore> {
     ))
 }
 
+fn table() -> LiveTable {
+    LiveTable {
+        name: "t".to_string(),
+        schema: schema(),
+        key: vec![0],
+        version: None,
+        expiry: None,
+    }
+}
+
 fn shard() -> LiveShard {
-    LiveShard::new(store(), "t", schema(), &[0], 0).unwrap()
+    LiveShard::new(store(), table(), 0).unwrap()
 }
 
 /// Puts rows, and deletes those whose text is empty.
@@ -58,14 +68,16 @@ fn to_save(shard: &LiveShard, letters: Option<Vec<DeadLetter>>) -> ToSave {
             ..Default::default()
         },
         view,
+        table: Arc::new(table()),
         last_message_ms: 5,
+        newest_event_ms: Some(7),
         letters,
     }
 }
 
 fn back(restored: Restored) -> LiveShard {
     let position = restored.position.unwrap_or(0);
-    LiveShard::restore(store(), "t", schema(), &[0], position, restored.segments).unwrap()
+    LiveShard::restore(store(), table(), position, restored.segments).unwrap()
 }
 
 fn rows_of(shard: &LiveShard) -> BTreeMap<i64, String> {
@@ -99,7 +111,7 @@ impl Bench {
 
     async fn restore(&self, epoch: u64) -> Result<(Restored, Saver), Failed> {
         self.folder
-            .restore(epoch, &format!("process {epoch}"), &schema())
+            .restore(epoch, &format!("process {epoch}"), &table())
             .await
     }
 
@@ -234,7 +246,7 @@ async fn an_owner_that_was_cut_off_changes_nothing() {
     }
     // The same process may begin its epoch again, another one may not.
     assert!(bench.restore(3).await.is_ok());
-    let other = bench.folder.restore(3, "other", &schema()).await;
+    let other = bench.folder.restore(3, "other", &table()).await;
     assert!(matches!(other, Err(Failed::Fenced(3))));
 }
 

@@ -1,8 +1,11 @@
 //! Random histories of changes against a map.
 
+mod expiring;
+mod versions;
+
 use std::collections::BTreeMap;
 
-use datafusion::arrow::array::{AsArray, Int64Array, StringArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, UnboundedMemoryPool};
 use datafusion::logical_expr::Operator;
@@ -29,15 +32,27 @@ fn store(bytes: usize) -> Arc<ShardStore> {
 }
 
 fn live(store: &Arc<ShardStore>, key: &[usize], segment_rows: usize) -> LiveShard {
-    let mut live = LiveShard::new(store.clone(), "t", schema(), key, 0).unwrap();
+    let mut live = LiveShard::new(store.clone(), table(key), 0).unwrap();
     live.segment_rows = segment_rows;
     live
+}
+
+fn table(key: &[usize]) -> LiveTable {
+    LiveTable {
+        name: "t".to_string(),
+        schema: schema(),
+        key: key.to_vec(),
+        version: None,
+        expiry: None,
+    }
 }
 
 /// A message of a test.
 #[derive(Debug, Clone)]
 enum Step {
     Put(i64, Row),
+    /// A delete that says which version it is of.
+    DeleteVersion(i64, i64),
     /// Sets only the number.
     Number(i64, i64),
     Delete(i64),
@@ -69,6 +84,7 @@ fn changes(steps: &[Step]) -> Changes {
                 vec![(Kind::Merge(given), Some(id), (Some(number), None))]
             }
             Step::Delete(id) => vec![(Kind::Delete, Some(id), (None, None))],
+            Step::DeleteVersion(id, version) => vec![(Kind::Delete, Some(id), (Some(version), None))],
             Step::Rename(old, new, row) => vec![
                 (Kind::Rekey, Some(old), (None, None)),
                 (Kind::Put, Some(new), row),
@@ -102,7 +118,7 @@ fn follow(model: &mut Model, steps: &[Step]) -> Vec<u32> {
         match step.clone() {
             Step::Put(id, row) => drop(model.insert(id, row)),
             Step::Number(id, number) => model.entry(id).or_default().0 = Some(number),
-            Step::Delete(id) => drop(model.remove(&id)),
+            Step::Delete(id) | Step::DeleteVersion(id, _) => drop(model.remove(&id)),
             Step::Rename(old, new, row) => match model.remove(&old) {
                 Some(_) => drop(model.insert(new, row)),
                 None => unknown.push(message as u32),

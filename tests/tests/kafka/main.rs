@@ -1,5 +1,7 @@
 //! Tables that follow Kafka topics: what is said in SQL, and what the rows are then.
 
+mod options;
+
 use anyhow::{Result, ensure};
 use cluster_tests::Bench;
 

@@ -1,0 +1,91 @@
+//! Segments of few rows are joined with their neighbours, and those with many dead rows are written anew.
+//!
+//! Each batch of changes pays for at most one step, which is bounded by the size of a segment. Segments whose rows expire at
+//! other times stay apart, for they go as a whole.
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
+use datafusion::error::Result;
+
+use super::LiveShard;
+use crate::shards::live::index::Place;
+use crate::shards::live::segment::Dead;
+
+/// Part of the time after which rows expire by which segments that are joined may differ.
+const EXPIRY_PARTS: u128 = 8;
+
+impl LiveShard {
+    /// One step towards fewer and fuller segments, if there is one to take.
+    pub(super) fn compact(&mut self) -> Result<()> {
+        match self.next_join() {
+            Some((first, count)) => self.join(first, count),
+            None => Ok(()),
+        }
+    }
+
+    /// Which neighbours are to be made one segment.
+    fn next_join(&self) -> Option<(usize, usize)> {
+        let last = self.segments.len().checked_sub(1)?;
+        let live = |at: usize| self.segments[at].live_rows();
+        // All small ones before the last that it has outgrown at once.
+        let (mut first, mut rows) = (last, live(last));
+        while first > 0
+            && live(first - 1) <= 2 * rows
+            && live(first - 1) + rows <= self.segment_rows
+            && self.expire_together(first - 1, last)
+        {
+            first -= 1;
+            rows += live(first);
+        }
+        if first < last {
+            return Some((first, last - first + 1));
+        }
+        let hollow = |at: &usize| 2 * live(*at) < self.segments[*at].rows();
+        if let Some(at) = (0..last).find(hollow) {
+            let with_next =
+                live(at) + live(at + 1) <= self.segment_rows && self.expire_together(at, at + 1);
+            return Some((at, if with_next { 2 } else { 1 }));
+        }
+        // What will not grow any more is packed.
+        let full = |at: &usize| !self.segments[*at].is_packed() && self.is_full(live(*at));
+        (0..last).find(full).map(|at| (at, 1))
+    }
+
+    /// True if two segments would go at about the same time.
+    fn expire_together(&self, one: usize, other: usize) -> bool {
+        let newest = |at: usize| self.segments[at].newest();
+        match (self.table.expiry, newest(one), newest(other)) {
+            (Some(expiry), Some(one), Some(other)) => {
+                u128::from(one.abs_diff(other)) <= expiry.after.as_millis() / EXPIRY_PARTS
+            }
+            _ => true,
+        }
+    }
+
+    fn join(&mut self, first: usize, count: usize) -> Result<()> {
+        let old = &self.segments[first..first + count];
+        let parts: Vec<RecordBatch> = old
+            .iter()
+            .map(|segment| segment.decoded(&self.table.schema))
+            .collect::<Result<_>>()?;
+        let rows = concat_batches(&self.table.schema, &parts)?;
+        let prepared = self.prepare(&rows)?;
+        // Without memory for the copy the segments stay as they are.
+        let Ok(claim) = self.claim(prepared.bytes()) else {
+            return Ok(());
+        };
+        let id = self.next_segment;
+        self.next_segment += 1;
+        let joined = prepared.segment(id, Dead::none(rows.num_rows()), claim);
+        if let Some(keys) = &mut self.keys {
+            let row_keys = keys.of_segment(&joined)?;
+            for row in 0..rows.num_rows() {
+                let key = row_keys.row(row);
+                let row = row as u32;
+                keys.index.put(key.as_ref(), Place { segment: id, row });
+            }
+        }
+        self.segments.splice(first..first + count, [joined]);
+        Ok(())
+    }
+}
