@@ -28,6 +28,7 @@ use millpond_proto::plan::{PlanNode, PlanNodeKind, ShardPlace, ShardScan, TextSc
 use crate::files::{FileConcatExec, FileSinkExec, text_source};
 use crate::schema::decode_schema;
 use crate::shards::{Reader, ShardSinkExec, ShardSource};
+use crate::topics::{TopicSinkExec, TopicWriter};
 
 /// Start of a node of ours. No protobuf message starts with a zero byte (tag 0 is not allowed), so Ballista's never do.
 const MARK: &[u8] = b"\0millpond";
@@ -37,18 +38,27 @@ pub fn logical_codec() -> Arc<dyn LogicalExtensionCodec> {
     Arc::new(BallistaLogicalExtensionCodec::default())
 }
 
-/// Codec for physical plans. An executor gives what its tasks read and write shards with.
-pub fn physical_codec(shards: Option<Reader>) -> Arc<dyn PhysicalExtensionCodec> {
+/// What tasks of an executor read and write with.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// Shards.
+    pub shards: Reader,
+    /// Topics.
+    pub topics: Arc<dyn TopicWriter>,
+}
+
+/// Codec for physical plans; only an executor has something `local`.
+pub fn physical_codec(local: Option<Local>) -> Arc<dyn PhysicalExtensionCodec> {
     Arc::new(Codec {
         ballista: BallistaPhysicalExtensionCodec::default(),
-        shards,
+        local,
     })
 }
 
 #[derive(Debug, Default)]
 struct Codec {
     ballista: BallistaPhysicalExtensionCodec,
-    shards: Option<Reader>,
+    local: Option<Local>,
 }
 
 impl PhysicalExtensionCodec for Codec {
@@ -70,13 +80,17 @@ impl PhysicalExtensionCodec for Codec {
             }
             (Some(PlanNodeKind::ShardSink(sink)), [input]) => {
                 let schema = decode_schema(&sink.arrow_schema)?;
-                let store = self.shards.as_ref().map(|shards| shards.store.clone());
+                let store = self.local.as_ref().map(|local| local.shards.store.clone());
                 Ok(Arc::new(ShardSinkExec::new(
                     input.clone(),
                     Arc::new(sink),
                     schema,
                     store,
                 )))
+            }
+            (Some(PlanNodeKind::TopicSink(sink)), [input]) => {
+                let topics = self.local.as_ref().map(|local| local.topics.clone());
+                Ok(Arc::new(TopicSinkExec::new(input.clone(), Arc::new(sink), topics)))
             }
             (Some(PlanNodeKind::ShardScan(scan)), []) => self.decode_scan(&scan, context, converter),
             (Some(PlanNodeKind::TextScan(settings)), []) => {
@@ -104,6 +118,8 @@ impl PhysicalExtensionCodec for Codec {
             PlanNodeKind::FileConcat(exec.concat().clone())
         } else if let Some(exec) = node.downcast_ref::<ShardSinkExec>() {
             PlanNodeKind::ShardSink(exec.sink().clone())
+        } else if let Some(exec) = node.downcast_ref::<TopicSinkExec>() {
+            PlanNodeKind::TopicSink(exec.sink().clone())
         } else if let Some((scan, source)) = ShardSource::scanned_by(&node) {
             PlanNodeKind::ShardScan(self.encode_scan(scan, source, converter)?)
         } else if let Some((scan, settings)) = text_source::unwrap(&node) {
@@ -123,6 +139,10 @@ impl PhysicalExtensionCodec for Codec {
 }
 
 impl Codec {
+    fn reader(&self) -> Option<Reader> {
+        self.local.as_ref().map(|local| local.shards.clone())
+    }
+
     fn encode_scan(
         &self,
         scan: &FileScanConfig,
@@ -179,7 +199,7 @@ impl Codec {
             Some(converter.proto_to_physical_expr(&predicate, &schema, &context)?)
         };
         let source =
-            ShardSource::new(schema, Arc::new(holders), self.shards.clone()).with_predicate(predicate);
+            ShardSource::new(schema, Arc::new(holders), self.reader()).with_predicate(predicate);
         let mut scan = parse_protobuf_file_scan_config(&scan, &context, converter, Arc::new(source))?;
         // A task has some of the classes that a scan was declared to have, and must not mix them.
         if let Some(Partitioning::Hash(key, _)) = scan.output_partitioning.take() {

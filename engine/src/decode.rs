@@ -18,6 +18,7 @@ mod csv;
 mod debezium;
 mod decimal;
 mod dms;
+mod form;
 mod format;
 mod image;
 mod json_row;
@@ -44,7 +45,9 @@ use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 
+pub use cell::Coding;
 pub use change::{Changes, Kind, Message, Outcome, Skip, Table};
+pub use form::Form;
 pub use format::Format;
 pub use rejected::{Reason, Rejected};
 

@@ -20,6 +20,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 
 use crate::files::{FileConcatExec, FileConcatNode, FileSinkExec, FileSinkNode, text_source};
 use crate::shards::{ShardSinkExec, ShardSinkNode};
+use crate::topics::{TopicSinkExec, TopicSinkNode};
 
 /// The query planner of every session.
 #[derive(Debug, Default)]
@@ -91,6 +92,10 @@ impl ExtensionPlanner for OwnNodes {
                 schema,
                 None,
             ))));
+        }
+        if let Some(node) = node.as_any().downcast_ref::<TopicSinkNode>() {
+            let sink = TopicSinkExec::new(inputs[0].clone(), node.sink.clone(), None);
+            return Ok(Some(Arc::new(sink)));
         }
         if let Some(node) = node.as_any().downcast_ref::<FileConcatNode>() {
             return Ok(Some(Arc::new(FileConcatExec::new(node.concat.clone()))));

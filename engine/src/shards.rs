@@ -48,6 +48,7 @@ pub use parts::key_of;
 pub use read::ShardRead;
 pub use reads::ShardsRead;
 pub use shard::{Shard, ShardId, write_ipc};
+pub(crate) use sink_exec::of_table;
 pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;
 pub use snapshot::Snapshots;

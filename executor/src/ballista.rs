@@ -56,7 +56,7 @@ use crate::ports::HeldPort;
 use crate::shard_copies::ShardCopies;
 use crate::shuffle::{PlacingEngine, ShuffleDir};
 use crate::stoppable::StoppableEngine;
-use crate::streams::Streams;
+use crate::streams::{Producers, Streams};
 
 /// Longest wait for a TCP connection to the scheduler.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -232,7 +232,7 @@ impl Incarnation {
         let (stop_sender, stop_requests) = mpsc::channel(1);
         let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> = BallistaCodec::new(
             codec::logical_codec(),
-            codec::physical_codec(Some(parts.shards.clone())),
+            codec::physical_codec(Some(parts.local())),
         );
         // Left over from an incarnation of this process that was asked to leave.
         TERMINATING.store(false, Ordering::Release);
@@ -386,6 +386,14 @@ impl Incarnation {
 }
 
 impl Parts {
+    /// What tasks read and write with.
+    fn local(&self) -> codec::Local {
+        codec::Local {
+            shards: self.shards.clone(),
+            topics: Arc::new(Producers),
+        }
+    }
+
     fn process_config(&self, boot: &str, grpc: SocketAddr) -> ExecutorProcessConfig {
         let max_message = u32::try_from(self.grpc_max_message_bytes).unwrap_or(u32::MAX);
         ExecutorProcessConfig {
@@ -520,7 +528,7 @@ pub(crate) fn serve_flight(
     let max_message_bytes = parts.grpc_max_message_bytes;
     let direct = Plans::new(
         parts.functions.clone(),
-        codec::physical_codec(Some(parts.shards.clone())),
+        codec::physical_codec(Some(parts.local())),
         parts.runtimes.clone(),
         parts.vcores,
     );

@@ -17,6 +17,7 @@ mod follower;
 mod lateness;
 mod partition;
 mod shared;
+mod sink;
 mod source;
 mod stored;
 mod watch;
@@ -36,6 +37,8 @@ use millpond_proto::stream::{
     PinPartition, PinPartitions, Pinned, TopicDescription,
 };
 use parking_lot::Mutex;
+
+pub(crate) use self::sink::Producers;
 
 use self::follower::{Command, Follower};
 use self::shared::Shared;

@@ -10,7 +10,7 @@ use prost::{Message, Oneof};
 #[derive(Clone, PartialEq, Message)]
 pub struct PlanNode {
     /// Which node.
-    #[prost(oneof = "PlanNodeKind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "PlanNodeKind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: Option<PlanNodeKind>,
 }
 
@@ -32,6 +32,29 @@ pub enum PlanNodeKind {
     /// Reads tables in memory.
     #[prost(message, tag = "5")]
     ShardScan(ShardScan),
+    /// Sends its input to a topic.
+    #[prost(message, tag = "6")]
+    TopicSink(TopicSink),
+}
+
+/// A topic to write to, and how.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TopicSink {
+    /// `HOST:PORT` of brokers, with commas between them.
+    #[prost(string, tag = "1")]
+    pub brokers: String,
+    /// The topic.
+    #[prost(string, tag = "2")]
+    pub topic: String,
+    /// Columns of the table: an Arrow schema as an encapsulated IPC message.
+    #[prost(bytes = "vec", tag = "3")]
+    pub arrow_schema: Vec<u8>,
+    /// Columns of the primary key, by their place.
+    #[prost(uint32, repeated, tag = "4")]
+    pub key: Vec<u32>,
+    /// Options of the table.
+    #[prost(map = "string, string", tag = "5")]
+    pub settings: std::collections::HashMap<String, String>,
 }
 
 /// How files are written, and where.

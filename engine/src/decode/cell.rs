@@ -74,9 +74,11 @@ pub(super) enum Misfit {
 
 /// How bytes are written as a text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Coding {
+pub enum Coding {
+    /// RFC 4648, with padding.
     #[default]
     Base64,
+    /// Two digits for each byte.
     Hex,
     /// A letter of ISO 8859-1 for each byte.
     Latin1,

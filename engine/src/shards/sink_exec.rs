@@ -278,7 +278,7 @@ impl ExecutionPlan for ShardSinkExec {
 }
 
 /// Gives rows the table's schema, and refuses nulls where it has none.
-fn of_table(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(crate) fn of_table(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     for (column, field) in batch.columns().iter().zip(schema.fields()) {
         if !field.is_nullable() && column.null_count() > 0 {
             return Err(Error::user(

@@ -30,6 +30,7 @@ mod result;
 mod run;
 mod stream;
 mod syntax;
+mod topic;
 mod upkeep;
 mod write;
 

@@ -1,4 +1,4 @@
-//! Statements that write files: `COPY ... TO` and `INSERT INTO` a file table.
+//! Statements that write files, `COPY ... TO` and `INSERT INTO` a file table; those that write topics go on to [`topic`].
 //!
 //! Every task writes its own files into a staging folder beside the target, which no table reads, and the rows of the
 //! job say which files they are. So a task that ran twice does no harm: what no row names is deleted. When the job
@@ -27,6 +27,7 @@ use millpond_proto::plan::{FileConcat, FileSink};
 use super::frontend::Services;
 use super::job::{self, Watched};
 use super::memory;
+use super::topic;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::run::Planned;
@@ -58,6 +59,11 @@ pub(super) async fn execute(
     planned: Planned,
 ) -> Result<Written, Error> {
     let Planned { catalog, state, plan } = planned;
+    if let LogicalPlan::Dml(dml) = &plan
+        && let Some(table) = topic::target(&catalog, dml)
+    {
+        return topic::insert(services, statement, &state, dml, &table).await;
+    }
     let write = Write::of(services, &catalog, &state, plan)?;
     let written = job::rerun_after_loss(services, || attempt(services, statement, &state, &write)).await?;
     statement.update(|status| status.affected_rows = Some(written.rows));
@@ -78,6 +84,11 @@ pub(super) fn explained(
         && let Some(target) = memory::target(catalog, dml)
     {
         return memory::explained(dml, &target);
+    }
+    if let LogicalPlan::Dml(dml) = &plan
+        && let Some(table) = topic::target(catalog, dml)
+    {
+        return topic::plan(dml, &table);
     }
     let write = Write::of(services, catalog, state, plan)?;
     let folder = write.target.location.clone();

@@ -83,6 +83,8 @@ pub(in crate::shards) struct Segment {
     versions: Option<Arc<Vec<i64>>>,
     /// The greatest time of its rows, if they expire.
     newest: Option<i64>,
+    /// The least of the greatest times of the batches that it was made of.
+    began: Option<i64>,
     claim: Arc<Claim>,
 }
 
@@ -155,6 +157,7 @@ impl Prepared {
             packed: self.packed,
             versions: self.versions.map(Arc::new),
             newest: self.newest,
+            began: self.newest,
             claim: Arc::new(claim),
         }
     }
@@ -189,9 +192,19 @@ impl Segment {
         self.newest
     }
 
+    /// The least of the greatest times of the batches that it was made of.
+    pub(super) fn began(&self) -> Option<i64> {
+        self.began
+    }
+
+    pub(super) fn set_began(&mut self, began: Option<i64>) {
+        self.began = began;
+    }
+
     /// Its rows expire by another column.
     pub(super) fn set_time(&mut self, place: Option<usize>) {
         self.newest = place.and_then(|place| moment::newest(&self.statistics, place));
+        self.began = self.newest;
     }
 
     pub(super) fn is_packed(&self) -> bool {

@@ -158,11 +158,7 @@ fn written_table<'a>(catalog: &'a StatementCatalog, dml: &DmlStatement) -> Resul
         Some(RelationKind::View(_)) => Err(Error::user(Code::NOT_SUPPORTED, format!("{name} is a view"))
             .with_hint("write to the table that the view reads")),
         Some(RelationKind::Memory(_)) => Err(Error::bug(format!("{name} is a table in memory"))),
-        Some(RelationKind::Kafka(_)) => Err(Error::user(
-            Code::NOT_SUPPORTED,
-            format!("{name} follows a topic, and only its messages change it"),
-        )
-        .with_hint("send messages to the topic")),
+        Some(RelationKind::Kafka(_)) => Err(Error::bug(format!("{name} follows a topic"))),
         None => Err(
             Error::user(Code::NOT_SUPPORTED, format!("{name} cannot be written"))
                 .with_hint("write to a table made by CREATE EXTERNAL TABLE over a folder"),

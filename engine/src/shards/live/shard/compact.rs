@@ -9,7 +9,7 @@ use datafusion::error::Result;
 
 use super::LiveShard;
 use crate::shards::live::index::Place;
-use crate::shards::live::segment::Dead;
+use crate::shards::live::segment::{Dead, Segment};
 
 /// Part of the time after which rows expire by which segments that are joined may differ.
 const EXPIRY_PARTS: u128 = 8;
@@ -51,12 +51,14 @@ impl LiveShard {
         (0..last).find(full).map(|at| (at, 1))
     }
 
-    /// True if two segments would go at about the same time.
-    fn expire_together(&self, one: usize, other: usize) -> bool {
-        let newest = |at: usize| self.segments[at].newest();
-        match (self.table.expiry, newest(one), newest(other)) {
-            (Some(expiry), Some(one), Some(other)) => {
-                u128::from(one.abs_diff(other)) <= expiry.after.as_millis() / EXPIRY_PARTS
+    /// True if the batches of some segments would go at about the same time.
+    fn expire_together(&self, first: usize, last: usize) -> bool {
+        let segments = &self.segments[first..=last];
+        let began = segments.iter().filter_map(Segment::began).min();
+        let newest = segments.iter().filter_map(Segment::newest).max();
+        match (self.table.expiry, began, newest) {
+            (Some(expiry), Some(began), Some(newest)) => {
+                u128::from(newest.abs_diff(began)) <= expiry.after.as_millis() / EXPIRY_PARTS
             }
             _ => true,
         }
@@ -76,7 +78,9 @@ impl LiveShard {
         };
         let id = self.next_segment;
         self.next_segment += 1;
-        let joined = prepared.segment(id, Dead::none(rows.num_rows()), claim);
+        let began = old.iter().filter_map(Segment::began).min();
+        let mut joined = prepared.segment(id, Dead::none(rows.num_rows()), claim);
+        joined.set_began(began);
         if let Some(keys) = &mut self.keys {
             let row_keys = keys.of_segment(&joined)?;
             for row in 0..rows.num_rows() {

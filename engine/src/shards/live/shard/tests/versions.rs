@@ -151,6 +151,4 @@ fn a_truncate_forgets_graves() {
     live.apply(&changes(&[Step::Truncate, put(1, 1, "c"), put(2, 1, "d")])).unwrap();
     let ids: Vec<i64> = seen(&live, &store).iter().map(|row| row.0).collect();
     assert_eq!(ids, [1, 2]);
-    drop(live);
-    assert_eq!(store.bytes(), 0);
 }

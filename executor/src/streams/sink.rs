@@ -1,0 +1,176 @@
+//! Messages go to a topic: the other end of `INSERT INTO`.
+//!
+//! Each task has a client of its own. It is idempotent: what the client sends again for want of an answer is there once. Keys
+//! choose the topic partition as Java's clients do (murmur2), so that a key that others write too stays where it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::Array;
+use millpond_engine::encode::Messages;
+use millpond_engine::error::{Code, Error};
+use millpond_engine::streams::StreamOptions;
+use millpond_engine::topics::{OpenTopic, TopicWriter};
+use millpond_proto::plan::TopicSink;
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::sync::Notify;
+
+/// What is set unless the table says otherwise.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "millpond"),
+    ("compression.type", "lz4"),
+    ("linger.ms", "5"),
+    // Longest time that a message may be on its way.
+    ("message.timeout.ms", "60000"),
+    ("partitioner", "murmur2_random"),
+    ("queue.buffering.max.kbytes", "65536"),
+];
+/// What is promised.
+const FIXED: &[(&str, &str)] = &[
+    ("acks", "all"),
+    ("allow.auto.create.topics", "false"),
+    ("enable.idempotence", "true"),
+];
+/// Pause while the queue of the client is full.
+const FULL_PAUSE: Duration = Duration::from_millis(2);
+
+/// Makes clients.
+#[derive(Debug)]
+pub(crate) struct Producers;
+
+#[async_trait]
+impl TopicWriter for Producers {
+    async fn open(&self, sink: &TopicSink) -> Result<Box<dyn OpenTopic>, Error> {
+        let options = StreamOptions::parse(&sink.settings)?;
+        let mut config = ClientConfig::new();
+        let own = DEFAULTS.iter().copied();
+        let given = options.client.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        for (key, value) in own.chain(given).chain(FIXED.iter().copied()) {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &sink.brokers);
+        let deliveries = Arc::new(Deliveries::default());
+        let producer = config.create_with_context(Context(deliveries.clone())).map_err(|error| {
+            Error::user(Code::INVALID_SETTING, "the Kafka client refuses its settings")
+                .with_detail(error.to_string())
+                .with_hint("options that start with kafka. are settings of librdkafka")
+        })?;
+        Ok(Box::new(Topic {
+            topic: sink.topic.clone(),
+            brokers: sink.brokers.clone(),
+            producer,
+            deliveries,
+            sent: 0,
+        }))
+    }
+}
+
+/// What became of the messages of a task.
+#[derive(Debug, Default)]
+struct Deliveries {
+    ended: AtomicU64,
+    failed: Mutex<Option<KafkaError>>,
+    changed: Notify,
+}
+
+struct Context(Arc<Deliveries>);
+
+impl ClientContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.0.failed.lock().get_or_insert_with(|| error.clone());
+        }
+        self.0.ended.fetch_add(1, Ordering::AcqRel);
+        self.0.changed.notify_one();
+    }
+}
+
+struct Topic {
+    topic: String,
+    brokers: String,
+    producer: ThreadedProducer<Context>,
+    deliveries: Arc<Deliveries>,
+    sent: u64,
+}
+
+impl Topic {
+    fn check(&self) -> Result<(), Error> {
+        match self.deliveries.failed.lock().as_ref() {
+            Some(error) => Err(self.refused(error)),
+            None => Ok(()),
+        }
+    }
+
+    fn refused(&self, error: &KafkaError) -> Error {
+        let (topic, brokers) = (&self.topic, &self.brokers);
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::TopicAuthorizationFailed,
+            ) => Error::external(Code::TOPIC_UNKNOWN, format!("topic '{topic}' at {brokers} cannot be written"))
+                .with_hint("look at the name of the topic and at the rights of the account"),
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Error::user(
+                Code::INVALID_VALUE,
+                format!("a message is larger than topic '{topic}' takes"),
+            )
+            .with_hint("raise max.message.bytes of the topic and the option kafka.message.max.bytes"),
+            _ => Error::external(Code::BROKERS_SILENT, format!("topic '{topic}' at {brokers} takes no messages"))
+                .with_hint("messages that were sent before are there; run the statement again when the brokers are back"),
+        }
+        .with_detail(error.to_string())
+    }
+
+    async fn send_one(&self, key: Option<&[u8]>, value: Option<&[u8]>, time: Option<i64>) -> Result<(), Error> {
+        loop {
+            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.topic);
+            record.key = key;
+            record.payload = value;
+            record.timestamp = time;
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    self.check()?;
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+                Err((error, _)) => return Err(self.refused(&error)),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl OpenTopic for Topic {
+    async fn send(&mut self, messages: Messages) -> Result<(), Error> {
+        self.check()?;
+        for row in 0..messages.values.len() {
+            let key = messages.keys.is_valid(row).then(|| messages.keys.value(row));
+            let value = messages.values.is_valid(row).then(|| messages.values.value(row));
+            let time = messages.timestamps.as_ref().and_then(|times| times[row]);
+            self.send_one(key, value, time).await?;
+            self.sent += 1;
+        }
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), Error> {
+        loop {
+            self.check()?;
+            if self.deliveries.ended.load(Ordering::Acquire) >= self.sent {
+                return Ok(());
+            }
+            self.deliveries.changed.notified().await;
+        }
+    }
+}
