@@ -43,6 +43,8 @@ enum Command {
     Jobs(look::Args),
     /// Show executors
     Executors(look::Args),
+    /// Show tables that follow topics
+    Streams(look::Args),
     /// Show tables and views
     Tables(look::Args),
     /// Cancel a job
@@ -80,6 +82,7 @@ pub async fn run(cli: Cli, interrupts: Interrupts) -> Result<(), Error> {
         Command::Submit(args) => Box::pin(submit::run(*args, interrupts)).await,
         Command::Jobs(args) => Box::pin(look::run(Subject::Jobs, args, interrupts)).await,
         Command::Executors(args) => Box::pin(look::run(Subject::Executors, args, interrupts)).await,
+        Command::Streams(args) => Box::pin(look::run(Subject::Streams, args, interrupts)).await,
         Command::Tables(args) => Box::pin(look::run(Subject::Tables, args, interrupts)).await,
         Command::Cancel(args) => Box::pin(cancel::run(args, interrupts)).await,
         Command::Drain(args) => Box::pin(drain::run(args, interrupts)).await,

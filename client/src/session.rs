@@ -194,6 +194,7 @@ impl Session {
             Command::Functions(part) => self.show(&describe::functions(part.as_deref())).await?,
             Command::Definition(name) => self.show(&describe::definition(name.as_deref())).await?,
             Command::Jobs => self.show(describe::JOBS).await?,
+            Command::Lag => self.show(describe::LAG).await?,
             Command::Expanded(choice) => {
                 self.settings.expanded = choice.unwrap_or(!self.settings.expanded);
                 note(&switched("Expanded display", self.settings.expanded));

@@ -90,7 +90,11 @@ impl PhysicalExtensionCodec for Codec {
             }
             (Some(PlanNodeKind::TopicSink(sink)), [input]) => {
                 let topics = self.local.as_ref().map(|local| local.topics.clone());
-                Ok(Arc::new(TopicSinkExec::new(input.clone(), Arc::new(sink), topics)))
+                Ok(Arc::new(TopicSinkExec::new(
+                    input.clone(),
+                    Arc::new(sink),
+                    topics,
+                )))
             }
             (Some(PlanNodeKind::ShardScan(scan)), []) => self.decode_scan(&scan, context, converter),
             (Some(PlanNodeKind::TextScan(settings)), []) => {
@@ -198,8 +202,7 @@ impl Codec {
                 PhysicalExprNode::decode(message.predicate.as_slice()).map_err(another_version)?;
             Some(converter.proto_to_physical_expr(&predicate, &schema, &context)?)
         };
-        let source =
-            ShardSource::new(schema, Arc::new(holders), self.reader()).with_predicate(predicate);
+        let source = ShardSource::new(schema, Arc::new(holders), self.reader()).with_predicate(predicate);
         let mut scan = parse_protobuf_file_scan_config(&scan, &context, converter, Arc::new(source))?;
         // A task has some of the classes that a scan was declared to have, and must not mix them.
         if let Some(Partitioning::Hash(key, _)) = scan.output_partitioning.take() {

@@ -16,11 +16,13 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, RecordBatch, StructArray,
 };
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit, TimestampMillisecondType};
+use datafusion::arrow::datatypes::{
+    DataType, Field, FieldRef, SchemaRef, TimeUnit, TimestampMillisecondType,
+};
 use datafusion::arrow::error::ArrowError;
 
 use self::texts::in_texts;
-use crate::decode::{Coding, Form, Format};
+use crate::decode::{Form, Format};
 use crate::error::{Code, Error};
 use crate::streams::{MetadataColumn, StreamOptions};
 
@@ -53,8 +55,7 @@ impl Encoder {
     /// # Errors
     /// Options that make no sense, and formats that are only read.
     pub fn new(settings: &HashMap<String, String>, schema: &SchemaRef, key: &[usize]) -> Result<Self, Error> {
-        let format =
-            Format::parse(settings).map_err(|reason| Error::user(Code::INVALID_SETTING, reason))?;
+        let format = Format::parse(settings).map_err(|reason| Error::user(Code::INVALID_SETTING, reason))?;
         let form = format.form().ok_or_else(|| {
             Error::user(
                 Code::NOT_SUPPORTED,
@@ -79,7 +80,9 @@ impl Encoder {
     /// # Errors
     /// A value that no message can have, or that the broker sets.
     pub fn encode(&self, rows: &RecordBatch) -> Result<Messages, Error> {
-        let written = self.values(rows).and_then(|values| Ok((values, self.keys(rows)?)));
+        let written = self
+            .values(rows)
+            .and_then(|values| Ok((values, self.keys(rows)?)));
         let (values, keys) = written.map_err(|error| Error::from_datafusion(error.into()))?;
         let mut messages = Messages {
             keys,
@@ -94,30 +97,29 @@ impl Encoder {
 
     fn values(&self, rows: &RecordBatch) -> Result<BinaryArray, ArrowError> {
         match &self.form {
-            Form::Json {
-                before,
-                after,
+            Form::Json { before, after, bytes } => json(&in_texts(rows, &self.row, *bytes)?, (before, after)),
+            Form::Csv {
+                delimiter,
+                null,
                 bytes,
-            } => json(rows, &self.row, *bytes, (before, after)),
-            Form::Csv { delimiter, null } => csv(&rows.project(&self.row)?, *delimiter, null),
-            Form::Raw => Ok(cast(rows.column(0), &DataType::Binary)?.as_binary::<i32>().clone()),
+            } => csv(&in_texts(rows, &self.row, *bytes)?, *delimiter, null),
+            Form::Raw => Ok(cast(rows.column(0), &DataType::Binary)?
+                .as_binary::<i32>()
+                .clone()),
         }
     }
 
     fn keys(&self, rows: &RecordBatch) -> Result<BinaryArray, ArrowError> {
         match &self.form {
-            Form::Json { bytes, .. } if !self.key.is_empty() => json(rows, &self.key, *bytes, ("", "")),
+            Form::Json { bytes, .. } if !self.key.is_empty() => {
+                json(&in_texts(rows, &self.key, *bytes)?, ("", ""))
+            }
             _ => Ok(BinaryArray::new_null(rows.num_rows())),
         }
     }
 
     /// Does what a column about the message says.
-    fn heed(
-        &self,
-        values: &ArrayRef,
-        column: MetadataColumn,
-        messages: &mut Messages,
-    ) -> Result<(), Error> {
+    fn heed(&self, values: &ArrayRef, column: MetadataColumn, messages: &mut Messages) -> Result<(), Error> {
         if values.null_count() == values.len() {
             return Ok(());
         }
@@ -136,26 +138,16 @@ impl Encoder {
                 Code::INVALID_VALUE,
                 format!("column '{}' is not for INSERT to set", column.name()),
             )
-            .with_hint("leave the column out of the INSERT: it comes from the broker or from the primary key")),
+            .with_hint(
+                "leave the column out of the INSERT: it comes from the broker or from the primary key",
+            )),
         }
     }
 }
 
-/// An object of some columns for each row, between two texts.
-fn json(
-    rows: &RecordBatch,
-    columns: &[usize],
-    bytes: Coding,
-    (before, after): (&str, &str),
-) -> Result<BinaryArray, ArrowError> {
-    let schema = rows.schema();
-    let column = |place: &usize| -> Result<(FieldRef, ArrayRef), ArrowError> {
-        let values = in_texts(rows.column(*place), bytes)?;
-        let field = Field::new(schema.field(*place).name(), values.data_type().clone(), true);
-        Ok((Arc::new(field), values))
-    };
-    let columns: Vec<_> = columns.iter().map(column).collect::<Result<_, _>>()?;
-    let all = StructArray::from(columns);
+/// An object for each row, between two texts.
+fn json(rows: &RecordBatch, (before, after): (&str, &str)) -> Result<BinaryArray, ArrowError> {
+    let all = StructArray::from(rows.clone());
     let field: FieldRef = Arc::new(Field::new("row", all.data_type().clone(), false));
     let options = EncoderOptions::default().with_explicit_nulls(true);
     let mut encoder = make_encoder(&field, &all, &options)?;

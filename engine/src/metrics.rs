@@ -5,8 +5,13 @@
 //! handle from [`registry`]; whoever comes first installs it. All roles of a process show all its metrics.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
+
+/// A gauge that was not set for so long is of something that there is no more. All others are set when they are asked for.
+const GAUGES_LAST: Duration = Duration::from_secs(300);
 
 static REGISTRY: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -15,7 +20,9 @@ static REGISTRY: OnceLock<PrometheusHandle> = OnceLock::new();
 /// If the program has installed a recorder of its own before, its metrics go there and this handle renders nothing.
 pub fn registry() -> &'static PrometheusHandle {
     REGISTRY.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let recorder = PrometheusBuilder::new()
+            .idle_timeout(MetricKindMask::GAUGE, Some(GAUGES_LAST))
+            .build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder is installed already, /metrics stays empty");

@@ -56,7 +56,7 @@ use crate::ports::HeldPort;
 use crate::shard_copies::ShardCopies;
 use crate::shuffle::{PlacingEngine, ShuffleDir};
 use crate::stoppable::StoppableEngine;
-use crate::streams::{Producers, Streams};
+use crate::streams::{Access, Producers, Streams};
 
 /// Longest wait for a TCP connection to the scheduler.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -100,6 +100,8 @@ pub(crate) struct Parts {
     pub(crate) runtimes: Arc<TaskRuntimes>,
     /// What tasks read and write tables in memory with. It lasts as long as the process.
     pub(crate) shards: Reader,
+    /// How brokers of topics are reached.
+    pub(crate) brokers: Access,
     /// Topics that tables follow. They last as long as the process, too.
     pub(crate) streams: Arc<Streams>,
 }
@@ -230,10 +232,8 @@ impl Incarnation {
         let given_up = shutdown.subscribe_for_shutdown();
         let health = ExecutorHealth::new();
         let (stop_sender, stop_requests) = mpsc::channel(1);
-        let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> = BallistaCodec::new(
-            codec::logical_codec(),
-            codec::physical_codec(Some(parts.local())),
-        );
+        let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> =
+            BallistaCodec::new(codec::logical_codec(), codec::physical_codec(Some(parts.local())));
         // Left over from an incarnation of this process that was asked to leave.
         TERMINATING.store(false, Ordering::Release);
         let server = executor_server::startup(
@@ -390,7 +390,9 @@ impl Parts {
     fn local(&self) -> codec::Local {
         codec::Local {
             shards: self.shards.clone(),
-            topics: Arc::new(Producers),
+            topics: Arc::new(Producers {
+                access: self.brokers.clone(),
+            }),
         }
     }
 

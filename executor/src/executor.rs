@@ -27,7 +27,7 @@ use crate::membership::{self, Membership};
 use crate::options::Options;
 use crate::ports::{self, HeldPort};
 use crate::shuffle::ShuffleDir;
-use crate::streams::Streams;
+use crate::streams::{Access, Streams};
 use crate::work_dir::{self, WorkDir};
 use crate::{metrics, options};
 
@@ -250,6 +250,7 @@ impl Service {
         let storage_limit = usize::try_from(storage_limit).unwrap_or(usize::MAX);
         let store = ShardStore::new(budget.start_task(0), storage_limit).with_folder(work_dir.tables());
         let store = Arc::new(store);
+        let brokers = Access::new(&options.kafka);
         let parts = Parts {
             name: options.name.clone(),
             scheduler: options.scheduler.clone(),
@@ -263,7 +264,13 @@ impl Service {
             grpc_max_message_bytes: options.grpc_max_message_bytes,
             functions: Arc::new(session::function_registry()?),
             runtimes: Arc::new(TaskRuntimes::new(base.clone(), budget.clone())),
-            streams: Arc::new(Streams::new(store.clone(), base.clone(), options.roles.ingest)),
+            streams: Arc::new(Streams::new(
+                store.clone(),
+                base.clone(),
+                brokers.clone(),
+                options.roles.ingest,
+            )),
+            brokers,
             shards: Reader {
                 store,
                 connections: Connections::new(options.grpc_max_message_bytes),
@@ -317,6 +324,7 @@ impl Service {
                 disk: base.disk_manager.clone(),
                 shards: parts.shards.store.clone(),
                 shuffle: parts.shuffle.clone(),
+                streams: parts.streams.clone(),
             };
             let pages = http::serve(listener, shown, stop_servers.clone());
             servers.spawn(async { ("health server", pages.await.map_err(|error| error.to_string())) });

@@ -22,9 +22,9 @@ use crate::budget::Budget;
 use crate::membership::Membership;
 use crate::metrics::Reading;
 use crate::shuffle::ShuffleDir;
+use crate::streams::Streams;
 
 /// What the pages show.
-#[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) executor: String,
     pub(crate) vcores: usize,
@@ -33,6 +33,7 @@ pub(crate) struct Shown {
     pub(crate) disk: Arc<DiskManager>,
     pub(crate) shards: Arc<ShardStore>,
     pub(crate) shuffle: Option<Arc<ShuffleDir>>,
+    pub(crate) streams: Arc<Streams>,
 }
 
 /// Serves until `stop`.
@@ -64,6 +65,7 @@ async fn ready(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
 
 async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
     shown.read().publish(&shown.executor);
+    shown.streams.publish_metrics();
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         millpond_engine::metrics::render(),

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millpond_engine::config::{Bucket, Config, keys};
+use millpond_engine::config::{Bucket, Config, KafkaCluster, keys};
 use millpond_engine::memory::Bytes;
 use sysinfo::System;
 use uuid::Uuid;
@@ -60,6 +60,8 @@ pub struct Options {
     pub grpc_max_message_bytes: usize,
     /// Credentials for object stores.
     pub buckets: Vec<Bucket>,
+    /// Settings and credentials for brokers of Kafka.
+    pub kafka: Vec<KafkaCluster>,
 }
 
 impl Options {
@@ -85,6 +87,7 @@ impl Options {
             heartbeat_interval: Duration::from_secs(2),
             grpc_max_message_bytes: 64 << 20,
             buckets: Vec::new(),
+            kafka: Vec::new(),
         }
     }
 
@@ -122,6 +125,7 @@ impl Options {
             grpc_max_message_bytes: usize::try_from(config.get(keys::GRPC_MAX_MESSAGE_SIZE).as_u64())
                 .unwrap_or(usize::MAX),
             buckets: config.buckets().to_vec(),
+            kafka: config.kafka_clusters().to_vec(),
         })
     }
 

@@ -12,9 +12,11 @@
 //!
 //! A process is known by an identifier of its own, for one that was started again has no rows.
 
+mod access;
 mod describe;
 mod follower;
 mod lateness;
+mod metrics;
 mod partition;
 mod shared;
 mod sink;
@@ -27,7 +29,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use millpond_engine::error::{Code, Error};
@@ -38,6 +40,7 @@ use millpond_proto::stream::{
 };
 use parking_lot::Mutex;
 
+pub(crate) use self::access::Access;
 pub(crate) use self::sink::Producers;
 
 use self::follower::{Command, Follower};
@@ -51,6 +54,8 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 /// See the module.
 pub(crate) struct Streams {
     ingests: bool,
+    /// How brokers are reached.
+    access: Access,
     instance: String,
     store: Arc<ShardStore>,
     /// Reaches the state store.
@@ -88,9 +93,15 @@ struct Followed {
 impl Streams {
     /// Follows nothing yet. Rows go to `store`, checkpoints where `runtime` reaches. Without the role for it (`ingests`)
     /// the scheduler asks for nothing.
-    pub(crate) fn new(store: Arc<ShardStore>, runtime: Arc<RuntimeEnv>, ingests: bool) -> Self {
+    pub(crate) fn new(
+        store: Arc<ShardStore>,
+        runtime: Arc<RuntimeEnv>,
+        access: Access,
+        ingests: bool,
+    ) -> Self {
         Self {
             ingests,
+            access,
             instance: uuid::Uuid::new_v4().simple().to_string(),
             store,
             runtime,
@@ -119,6 +130,16 @@ impl Streams {
     /// What is followed.
     pub(crate) fn status(&self) -> Following {
         self.following(&self.followed.lock())
+    }
+
+    /// Writes what is followed into the registry of metrics.
+    pub(crate) fn publish_metrics(&self) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for table in self.followed.lock().tables.values() {
+            for status in table.status() {
+                metrics::publish(&table.source.name, &status, since.as_millis() as u64);
+            }
+        }
     }
 
     fn following(&self, followed: &Tables) -> Following {
@@ -150,10 +171,10 @@ impl Streams {
         }
         let table = match tables.entry(asked.table_id.clone()) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) => free.insert(Table::start(asked)?),
+            Entry::Vacant(free) => free.insert(Table::start(asked, &self.access)?),
         };
         if table.settings != asked.settings {
-            table.set_options(asked)?;
+            table.set_options(asked, &self.access)?;
         }
         table.heed(&wanted, asked.paused);
         for (number, partition) in wanted {
@@ -215,11 +236,12 @@ impl Streams {
     ///
     /// # Errors
     /// Brokers that do not answer, a topic that is not there, messages that do not fit.
-    pub(crate) async fn describe(asked: DescribeTopic) -> Result<TopicDescription, Error> {
+    pub(crate) async fn describe(&self, asked: DescribeTopic) -> Result<TopicDescription, Error> {
         let table = asked
             .table
             .ok_or_else(|| Error::bug("a topic to describe is missing"))?;
-        let described = tokio::task::spawn_blocking(move || describe::describe(&table)).await;
+        let access = self.access.clone();
+        let described = tokio::task::spawn_blocking(move || describe::describe(&table, &access)).await;
         described.map_err(|error| Error::bug(format!("describe a topic: {error}")))?
     }
 
@@ -267,8 +289,8 @@ impl Streams {
 }
 
 impl Table {
-    fn start(asked: &FollowTable) -> Result<Self, Error> {
-        let source = Arc::new(Source::new(asked)?);
+    fn start(asked: &FollowTable, access: &Access) -> Result<Self, Error> {
+        let source = Arc::new(Source::new(asked, access)?);
         let (commands, received) = channel();
         let follower = Follower::new(source.clone(), received)?;
         let thread = std::thread::Builder::new()
@@ -285,8 +307,8 @@ impl Table {
     }
 
     /// Follows with other options from now on; what is read stays.
-    fn set_options(&mut self, asked: &FollowTable) -> Result<(), Error> {
-        self.source = Arc::new(Source::new(asked)?);
+    fn set_options(&mut self, asked: &FollowTable, access: &Access) -> Result<(), Error> {
+        self.source = Arc::new(Source::new(asked, access)?);
         self.settings.clone_from(&asked.settings);
         let command = Command {
             source: Some(self.source.clone()),

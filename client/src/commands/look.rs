@@ -1,4 +1,4 @@
-//! `millpond jobs`, `tables` and `executors`: look at the cluster through its system tables.
+//! `millpond jobs`, `tables`, `streams` and `executors`: look at the cluster through its system tables.
 
 use std::io::Write;
 
@@ -20,6 +20,8 @@ pub enum Subject {
     Jobs,
     /// Tables and views.
     Tables,
+    /// Tables that follow topics.
+    Streams,
     /// Executors.
     Executors,
 }
@@ -53,6 +55,7 @@ impl Subject {
         match self {
             Self::Jobs => "job",
             Self::Tables => "table or view",
+            Self::Streams => "table that follows a topic",
             Self::Executors => "executor",
         }
     }
@@ -64,6 +67,9 @@ impl Subject {
                  regexp_replace(substr(sql, 1, 60), '\\s+', ' ', 'g') AS sql"
             }
             Self::Tables => "table_schema, table_name, kind, format, location",
+            Self::Streams => {
+                "table_schema, table_name, topic, kind, state, partitions, lag, rows, messages_per_s, dead, reason"
+            }
             Self::Executors => "*",
         }
     }
@@ -72,6 +78,7 @@ impl Subject {
         match self {
             Self::Jobs => "system.jobs",
             Self::Tables => "system.tables",
+            Self::Streams => "system.streams",
             Self::Executors => "system.executors",
         }
     }
@@ -79,7 +86,7 @@ impl Subject {
     fn order(self) -> &'static str {
         match self {
             Self::Jobs => "submitted_at, statement_id",
-            Self::Tables => "table_schema, table_name",
+            Self::Tables | Self::Streams => "table_schema, table_name",
             Self::Executors => "executor_id",
         }
     }
@@ -94,7 +101,9 @@ impl Subject {
                     "job_id = {name} OR statement_id = {name} OR name = {name} OR starts_with(name, {name} || ' ')"
                 )
             }
-            Self::Tables => format!("table_name = {name} OR table_schema || '.' || table_name = {name}"),
+            Self::Tables | Self::Streams => {
+                format!("table_name = {name} OR table_schema || '.' || table_name = {name}")
+            }
             Self::Executors => format!("executor_id = {name} OR starts_with(executor_id, {name} || '-')"),
         }
     }

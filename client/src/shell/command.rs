@@ -21,14 +21,15 @@ pub const HELP: &str = r"\d             tables and views             .tables
 \o [FILE]      write results into a file, or to the screen again
 .mode FORMAT   table csv tsv json ndjson arrow parquet markdown
 \jobs          statements of the cluster
+\lag           topic partitions that tables follow, and how far behind they are
 \q             leave                        Ctrl-D
 Statements end with a semicolon. Ctrl-C cancels the running one.
 ";
 
 /// Names of all commands, for completion.
-pub(crate) const NAMES: [&str; 17] = [
-    "\\d", "\\dt", "\\l", "\\df", "\\x", "\\timing", "\\watch", "\\i", "\\o", "\\jobs", "\\q", "\\?",
-    ".tables", ".schema", ".mode", ".timer", "\\dv",
+pub(crate) const NAMES: [&str; 18] = [
+    "\\d", "\\dt", "\\l", "\\df", "\\x", "\\timing", "\\watch", "\\i", "\\o", "\\jobs", "\\lag", "\\q",
+    "\\?", ".tables", ".schema", ".mode", ".timer", "\\dv",
 ];
 
 /// A command of the shell.
@@ -52,6 +53,8 @@ pub enum Command {
     Definition(Option<String>),
     /// List statements of the cluster.
     Jobs,
+    /// List topic partitions.
+    Lag,
     /// One line per value: on, off, or the other way round.
     Expanded(Option<bool>),
     /// Tell times: on, off, or the other way round.
@@ -91,6 +94,7 @@ pub fn parse(text: &str) -> Result<Command, Error> {
         "\\df" => Ok(Command::Functions(argument)),
         ".schema" => Ok(Command::Definition(argument)),
         "\\jobs" => nothing_follows(Command::Jobs),
+        "\\lag" => nothing_follows(Command::Lag),
         "\\x" => Ok(Command::Expanded(
             switch(argument.as_deref()).map_err(|reason| wrong(&reason))?,
         )),
@@ -181,6 +185,7 @@ mod tests {
         check("\\watch 0.5", Command::Watch(Some(Duration::from_millis(500))));
         check("\\watch 3s", Command::Watch(Some(Duration::from_secs(3))));
         check("\\jobs", Command::Jobs);
+        check("\\lag", Command::Lag);
         check("\\?", Command::Help);
         check("\\q", Command::Quit);
     }

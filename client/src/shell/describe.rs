@@ -16,6 +16,10 @@ pub(crate) const SCHEMAS: &str = "SELECT catalog_name AS catalog, schema_name AS
 pub(crate) const JOBS: &str = "SELECT job_id, name, verb, state, tasks_done, tasks, elapsed_ms, submitted_at, sql \
      FROM system.jobs ORDER BY submitted_at";
 
+/// `\lag`
+pub(crate) const LAG: &str = "SELECT table_name, partition, state, position, end_offset, lag, lag_ms, messages_per_s, executor_id \
+     FROM system.stream_partitions ORDER BY table_schema, table_name, partition";
+
 /// All columns of all tables, for completion.
 pub(crate) const NAMES: &str = "SELECT table_schema, table_name, column_name FROM information_schema.columns";
 

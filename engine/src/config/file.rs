@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::bucket::Bucket;
+use super::kafka_cluster::KafkaCluster;
 use super::layer::Layer;
 use super::nearest::nearest;
 use super::origin::Origin;
@@ -109,21 +110,56 @@ fn take_profiles(table: &mut Table, path: &Path) -> Result<BTreeMap<String, Laye
 }
 
 fn layer(mut table: Table, origin: &Origin) -> Result<Layer, Error> {
-    let buckets = match table
-        .get_mut("storage")
-        .and_then(Value::as_table_mut)
-        .and_then(|t| t.remove("bucket"))
-    {
-        Some(Value::Array(tables)) => tables
-            .into_iter()
-            .map(|table| bucket(table, origin))
-            .collect::<Result<_, _>>()?,
-        Some(_) => return Err(misplaced("storage.bucket", "[[storage.bucket]] tables", origin)),
-        None => Vec::new(),
-    };
+    let buckets = tables(&mut table, ("storage", "bucket"), origin, bucket)?;
+    let kafka = tables(&mut table, ("kafka", "cluster"), origin, kafka_cluster)?;
     let mut entries = Vec::new();
     flatten("", table, origin, &mut entries)?;
-    Ok(Layer { entries, buckets })
+    Ok(Layer {
+        entries,
+        buckets,
+        kafka,
+    })
+}
+
+/// Takes the tables of a list, such as `[[storage.bucket]]`, out of a file.
+fn tables<T>(
+    file: &mut Table,
+    (group, name): (&str, &str),
+    origin: &Origin,
+    read: fn(Value, &Origin) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let found = file.get_mut(group).and_then(Value::as_table_mut);
+    match found.and_then(|found| found.remove(name)) {
+        Some(Value::Array(tables)) => tables.into_iter().map(|table| read(table, origin)).collect(),
+        Some(_) => Err(misplaced(
+            &format!("{group}.{name}"),
+            &format!("[[{group}.{name}]] tables"),
+            origin,
+        )),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn kafka_cluster(table: Value, origin: &Origin) -> Result<KafkaCluster, Error> {
+    let Value::Table(table) = table else {
+        return Err(misplaced("kafka.cluster", "[[kafka.cluster]] tables", origin));
+    };
+    let mut fields = Vec::new();
+    // Names of librdkafka have dots, which TOML reads as tables in tables.
+    flatten("", table, origin, &mut fields)?;
+    let mut cluster = KafkaCluster::default();
+    for (field, written, _) in fields {
+        let value = match written {
+            Written::One(value) => value,
+            Written::Many(values) => values.join(","),
+        };
+        cluster
+            .set(&field, &value)
+            .map_err(|error| error.with_detail(format!("set by {origin}")))?;
+    }
+    cluster
+        .checked()
+        .map_err(|error| error.with_detail(format!("set by {origin}")))
 }
 
 fn bucket(table: Value, origin: &Origin) -> Result<Bucket, Error> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bucket::Bucket;
+use super::kafka_cluster::KafkaCluster;
 use super::key::{Key, Scope};
 use super::nearest::find_key;
 use super::origin::{Origin, REDACTED, Shown};
@@ -16,6 +17,8 @@ pub(super) struct Layer {
     pub(super) entries: Vec<(String, Written, Origin)>,
     /// The buckets it names.
     pub(super) buckets: Vec<Bucket>,
+    /// The clusters of Kafka it names.
+    pub(super) kafka: Vec<KafkaCluster>,
 }
 
 /// What all sources together set; of several values for a key the last one assigned is kept.
@@ -23,6 +26,7 @@ pub(super) struct Layer {
 pub(super) struct Assigned {
     values: BTreeMap<&'static str, (Written, Origin)>,
     buckets: Vec<Bucket>,
+    kafka: Vec<KafkaCluster>,
 }
 
 impl Assigned {
@@ -45,6 +49,10 @@ impl Assigned {
         for bucket in layer.buckets {
             self.buckets.retain(|other| other.prefix != bucket.prefix);
             self.buckets.push(bucket);
+        }
+        for cluster in layer.kafka {
+            self.kafka.retain(|other| other.brokers() != cluster.brokers());
+            self.kafka.push(cluster);
         }
         Ok(())
     }
@@ -89,6 +97,11 @@ impl Assigned {
             value
         };
         Shown { key, value, origin }
+    }
+
+    /// The clusters of Kafka, the same brokers once.
+    pub(super) fn kafka(&self) -> &[KafkaCluster] {
+        &self.kafka
     }
 
     /// The buckets, each prefix once.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::bucket::Bucket;
 use super::file::{DEFAULT_FILE, File, unknown_profile};
+use super::kafka_cluster::KafkaCluster;
 use super::key::TypedKey;
 use super::keys::{self, KEYS, Values};
 use super::layer::{Assigned, Layer};
@@ -168,6 +169,11 @@ impl Config {
     pub fn buckets(&self) -> &[Bucket] {
         self.assigned.buckets()
     }
+
+    /// The clusters of Kafka that settings are configured for, the same brokers once.
+    pub fn kafka_clusters(&self) -> &[KafkaCluster] {
+        self.assigned.kafka()
+    }
 }
 
 impl fmt::Debug for Config {
@@ -176,6 +182,7 @@ impl fmt::Debug for Config {
             .debug_map()
             .entries(self.shown().map(|shown| (shown.key.name, shown.value)))
             .entry(&"storage.bucket", &self.buckets())
+            .entry(&"kafka.cluster", &self.kafka_clusters())
             .finish()
     }
 }
@@ -210,6 +217,7 @@ fn of_command_line(overrides: Vec<(String, String)>) -> Layer {
     Layer {
         entries,
         buckets: Vec::new(),
+        kafka: Vec::new(),
     }
 }
 

@@ -55,6 +55,28 @@ The variables `MILLPOND_STORAGE_S3_` and a field in capitals, such as `MILLPOND_
 bucket with the prefix `s3://`.
 ";
 
+const KAFKA: &str = "
+## Kafka clusters
+
+Credentials for brokers belong to the configuration of every executor that reads or writes their topics. Each `[[kafka.cluster]]` is for
+locations whose brokers are all among its `brokers`; every other field is a setting of
+[librdkafka](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md), and stronger than the option of a table:
+
+```toml
+[[kafka.cluster]]
+brokers = \"kafka-1:9093,kafka-2:9093\"
+security.protocol = \"SASL_SSL\"
+sasl.mechanism = \"SCRAM-SHA-512\"
+sasl.username = \"millpond\"
+sasl.password = \"...\"
+ssl.ca.location = \"/etc/ssl/certs/ca.pem\"
+```
+
+The variables `MILLPOND_KAFKA_BROKERS` and `MILLPOND_KAFKA_` with a setting in capitals and `_` for dots, such as
+`MILLPOND_KAFKA_SASL_PASSWORD`, make one cluster. `SASL_PLAINTEXT` and `SASL_SSL` work with `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` and
+`OAUTHBEARER`, not with `GSSAPI`.
+";
+
 /// The page of all configuration keys, as Markdown.
 pub fn markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
@@ -76,6 +98,7 @@ pub fn markdown() -> String {
         let _ = writeln!(page, "| `{field}` | {meaning} |");
     }
     page.push_str(BUCKET_VARIABLES);
+    page.push_str(KAFKA);
     page.push_str(&forms());
     page
 }

@@ -1,6 +1,7 @@
 //! Reads the `MILLPOND_*` variables.
 
 use super::bucket::Bucket;
+use super::kafka_cluster::KafkaCluster;
 use super::keys::KEYS;
 use super::layer::Layer;
 use super::nearest::suggestion;
@@ -16,6 +17,9 @@ pub(super) const PROFILE: &str = "MILLPOND_PROFILE";
 const S3: &str = "MILLPOND_STORAGE_S3_";
 /// Locations of the bucket that variables make.
 const S3_PREFIX: &str = "s3://";
+
+/// Variables that start with this make one cluster of Kafka; `MILLPOND_KAFKA_BROKERS` says which.
+const KAFKA: &str = "MILLPOND_KAFKA_";
 
 /// What the environment sets.
 pub(super) struct Variables {
@@ -38,9 +42,11 @@ pub(super) fn read(environment: impl IntoIterator<Item = (String, String)>) -> R
         layer: Layer {
             entries: Vec::new(),
             buckets: Vec::new(),
+            kafka: Vec::new(),
         },
     };
     let mut bucket = None;
+    let mut kafka: Option<KafkaCluster> = None;
     for (name, value) in environment {
         if !name.starts_with("MILLPOND_") || is_service_link(&name, &value) {
             continue;
@@ -51,6 +57,10 @@ pub(super) fn read(environment: impl IntoIterator<Item = (String, String)>) -> R
                 ..Bucket::default()
             });
             set_field(bucket, field, &name, &value)?;
+        } else if let Some(field) = name.strip_prefix(KAFKA) {
+            // Settings of librdkafka are in small letters, with dots.
+            let field = field.to_lowercase().replace('_', ".");
+            kafka.get_or_insert_default().set(&field, &value)?;
         } else if name == FILE {
             variables.file = Some(value).filter(|value| !value.is_empty());
         } else if name == PROFILE {
@@ -72,6 +82,9 @@ pub(super) fn read(environment: impl IntoIterator<Item = (String, String)>) -> R
         .entries
         .sort_by_key(|(key, _, origin)| is_long_name(key, origin));
     variables.layer.buckets.extend(bucket);
+    let kafka = kafka.map(KafkaCluster::checked).transpose();
+    let kafka = kafka.map_err(|error| error.with_detail(format!("set by variables {KAFKA}*")))?;
+    variables.layer.kafka.extend(kafka);
     Ok(variables)
 }
 

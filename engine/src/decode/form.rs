@@ -21,6 +21,8 @@ pub enum Form {
         delimiter: u8,
         /// Stands for null.
         null: String,
+        /// How bytes are written.
+        bytes: Coding,
     },
     /// The value of the only column.
     Raw,
@@ -41,6 +43,7 @@ impl Format {
             Name::Csv => Some(Form::Csv {
                 delimiter: self.options.delimiter,
                 null: self.options.null.clone(),
+                bytes: self.options.bytes,
             }),
             Name::Raw => Some(Form::Raw),
             Name::Maxwell | Name::Canal | Name::Ogg | Name::Dms => None,

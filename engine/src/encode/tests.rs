@@ -1,7 +1,8 @@
 //! Rows that are written and read again.
 
 use datafusion::arrow::array::{
-    BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
+    TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::Schema;
 
@@ -11,12 +12,34 @@ use crate::decode::{Decoder, Message, Outcome, Table};
 fn rows() -> RecordBatch {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(Int64Array::from(vec![1, 2, 3]))),
-        ("text", Arc::new(StringArray::from(vec![Some("a \"b\"\n,;"), None, Some("żółw")]))),
-        ("number", Arc::new(Float64Array::from(vec![Some(0.1), Some(-1e300), None]))),
-        ("yes", Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]))),
-        ("day", Arc::new(Date32Array::from(vec![Some(20_000), None, Some(-1)]))),
-        ("at", Arc::new(TimestampMicrosecondArray::from(vec![Some(1_700_000_000_123_456), None, Some(0)]))),
-        ("bytes", Arc::new(BinaryArray::from(vec![Some(&b"\x00\xff"[..]), None, Some(b"x")]))),
+        (
+            "text",
+            Arc::new(StringArray::from(vec![Some("a \"b\"\n,;"), None, Some("żółw")])),
+        ),
+        (
+            "number",
+            Arc::new(Float64Array::from(vec![Some(0.1), Some(-1e300), None])),
+        ),
+        (
+            "yes",
+            Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])),
+        ),
+        (
+            "day",
+            Arc::new(Date32Array::from(vec![Some(20_000), None, Some(-1)])),
+        ),
+        (
+            "at",
+            Arc::new(TimestampMicrosecondArray::from(vec![
+                Some(1_700_000_000_123_456),
+                None,
+                Some(0),
+            ])),
+        ),
+        (
+            "bytes",
+            Arc::new(BinaryArray::from(vec![Some(&b"\x00\xff"[..]), None, Some(b"x")])),
+        ),
         (
             "price",
             Arc::new(
@@ -26,7 +49,8 @@ fn rows() -> RecordBatch {
             ),
         ),
     ];
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
+        .unwrap()
 }
 
 fn settings(options: &[(&str, &str)]) -> HashMap<String, String> {
@@ -37,7 +61,10 @@ fn settings(options: &[(&str, &str)]) -> HashMap<String, String> {
 /// The rows as they come back.
 fn through(options: &[(&str, &str)], key: &[usize], rows: &RecordBatch) -> RecordBatch {
     let settings = settings(options);
-    let messages = Encoder::new(&settings, &rows.schema(), key).unwrap().encode(rows).unwrap();
+    let messages = Encoder::new(&settings, &rows.schema(), key)
+        .unwrap()
+        .encode(rows)
+        .unwrap();
     let table = Table {
         schema: rows.schema(),
         key: key.to_vec(),
@@ -45,7 +72,12 @@ fn through(options: &[(&str, &str)], key: &[usize], rows: &RecordBatch) -> Recor
     let mut decoder = Decoder::new(&Format::parse(&settings).unwrap(), &table).unwrap();
     for (key, value) in messages.keys.iter().zip(messages.values.iter()) {
         let outcome = decoder.push(Message { key, value });
-        assert_eq!(outcome, Ok(Outcome::Rows(1)), "{:?}", value.map(String::from_utf8_lossy));
+        assert_eq!(
+            outcome,
+            Ok(Outcome::Rows(1)),
+            "{:?}",
+            value.map(String::from_utf8_lossy)
+        );
     }
     decoder.take().unwrap().rows
 }
@@ -55,10 +87,27 @@ fn rows_come_back_as_they_went() {
     for (options, key) in [
         (&[("format", "json")][..], &[][..]),
         (&[("format", "json"), ("format.binary", "hex")], &[]),
-        (&[("format", "csv"), ("format.null", "\\N"), ("format.delimiter", ";")], &[]),
+        (
+            &[
+                ("format", "csv"),
+                ("format.null", "\\N"),
+                ("format.delimiter", ";"),
+            ],
+            &[],
+        ),
         (&[("format", "upsert")], &[0]),
-        (&[("format", "debezium-json"), ("format.decimals", "double")], &[0]),
-        (&[("format", "op-json"), ("format.op_field", "what"), ("format.data_field", "row")], &[0]),
+        (
+            &[("format", "debezium-json"), ("format.decimals", "double")],
+            &[0],
+        ),
+        (
+            &[
+                ("format", "op-json"),
+                ("format.op_field", "what"),
+                ("format.data_field", "row"),
+            ],
+            &[0],
+        ),
     ] {
         let rows = rows();
         assert_eq!(through(options, key, &rows), rows, "{options:?}");
@@ -76,7 +125,11 @@ fn a_primary_key_is_the_key_of_the_message() {
 #[test]
 fn columns_about_the_message_are_heeded_or_refused() {
     let mut fields: Vec<FieldRef> = vec![Arc::new(Field::new("n", DataType::Int64, true))];
-    let wanted = [MetadataColumn::Key, MetadataColumn::Timestamp, MetadataColumn::Offset];
+    let wanted = [
+        MetadataColumn::Key,
+        MetadataColumn::Timestamp,
+        MetadataColumn::Offset,
+    ];
     fields.extend(wanted.map(MetadataColumn::field));
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let options = settings(&[("format", "json"), ("metadata", "key,timestamp,offset")]);
@@ -92,9 +145,18 @@ fn columns_about_the_message_are_heeded_or_refused() {
         RecordBatch::try_new(schema.clone(), columns).unwrap()
     };
     let messages = encoder.encode(&batch(None)).unwrap();
-    assert_eq!((messages.keys.value(0), messages.values.value(0)), (&b"k"[..], &br#"{"n":1}"#[..]));
+    assert_eq!(
+        (messages.keys.value(0), messages.values.value(0)),
+        (&b"k"[..], &br#"{"n":1}"#[..])
+    );
     assert_eq!(messages.timestamps, Some(vec![Some(7)]));
-    assert!(encoder.encode(&batch(Some(3))).unwrap_err().to_string().contains("kafka_offset"));
+    assert!(
+        encoder
+            .encode(&batch(Some(3)))
+            .unwrap_err()
+            .to_string()
+            .contains("kafka_offset")
+    );
 }
 
 #[test]

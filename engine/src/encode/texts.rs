@@ -1,21 +1,37 @@
-//! Bytes, for which JSON has no form, become texts as the reader of the format takes them.
+//! Bytes, for which texts have no form, are written as the reader of the format takes them.
 
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use datafusion::arrow::array::{ArrayRef, AsArray, StringArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::error::ArrowError;
 
 use crate::decode::Coding;
 
-/// A column as it goes into JSON.
+/// Some columns of rows, those of bytes as texts.
 ///
 /// # Errors
 /// A value that is too large for its type.
-pub(super) fn in_texts(column: &ArrayRef, coding: Coding) -> Result<ArrayRef, ArrowError> {
+pub(super) fn in_texts(
+    rows: &RecordBatch,
+    columns: &[usize],
+    coding: Coding,
+) -> Result<RecordBatch, ArrowError> {
+    let mut fields = Vec::with_capacity(columns.len());
+    let mut written = Vec::with_capacity(columns.len());
+    for place in columns {
+        let values = column_in_texts(rows.column(*place), coding)?;
+        let name = rows.schema_ref().field(*place).name();
+        fields.push(Field::new(name, values.data_type().clone(), true));
+        written.push(values);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), written)
+}
+
+fn column_in_texts(column: &ArrayRef, coding: Coding) -> Result<ArrayRef, ArrowError> {
     match column.data_type() {
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             let bytes = cast(column, &DataType::Binary)?;

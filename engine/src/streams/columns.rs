@@ -24,7 +24,9 @@ impl EventTime {
     /// # Errors
     /// A column that is not there, or is no time.
     pub fn of(options: &StreamOptions, schema: &SchemaRef) -> Result<Option<Self>, Error> {
-        let Some(name) = &options.event_time else { return Ok(None) };
+        let Some(name) = &options.event_time else {
+            return Ok(None);
+        };
         let place = place("event_time", name, schema, is_time, "a TIMESTAMP or a DATE")?;
         let delay = options.watermark_delay;
         Ok(Some(Self { place, delay }))
@@ -62,7 +64,11 @@ pub fn live_table(
         }),
     };
     if !key.is_empty() && (options.retention_time.is_some() || options.retention_bytes.is_some()) {
-        let option = if options.retention_time.is_some() { "retention.time" } else { "retention.size" };
+        let option = if options.retention_time.is_some() {
+            "retention.time"
+        } else {
+            "retention.size"
+        };
         let remedy = "rows of a table with a PRIMARY KEY go when the log deletes them: leave it out";
         return Err(invalid(option, "any value", remedy));
     }
@@ -108,8 +114,13 @@ fn place(
         )),
         None => {
             let names = schema.fields().iter().map(|field| field.name().as_str());
-            let near = nearest(name, names).map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
-            Err(invalid(option, name, &format!("the table has no such column{near}")))
+            let near =
+                nearest(name, names).map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
+            Err(invalid(
+                option,
+                name,
+                &format!("the table has no such column{near}"),
+            ))
         }
     }
 }

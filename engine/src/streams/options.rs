@@ -48,6 +48,9 @@ const CLIENT_REFUSED: &[&str] = &[
     "enable.partition.eof",
     "group.id",
     "metadata.broker.list",
+    // It would load code.
+    "plugin.library.paths",
+    "ssl.providers",
 ];
 
 /// What happens to a message that cannot become a row.
@@ -231,14 +234,18 @@ impl StreamOptions {
 }
 
 fn time_of(settings: &HashMap<String, String>, key: &str) -> Result<Option<Duration>, Error> {
-    let Some(text) = settings.get(key) else { return Ok(None) };
+    let Some(text) = settings.get(key) else {
+        return Ok(None);
+    };
     let time = parse_duration(text).filter(|time| !time.is_zero());
     let wrong = || invalid(key, text, "write a time, such as 10s or 24h");
     time.map(Some).ok_or_else(wrong)
 }
 
 fn bytes_of(settings: &HashMap<String, String>, key: &str) -> Result<Option<u64>, Error> {
-    let Some(text) = settings.get(key) else { return Ok(None) };
+    let Some(text) = settings.get(key) else {
+        return Ok(None);
+    };
     let size = text.parse::<ByteSize>().ok().filter(|size| size.as_u64() > 0);
     let wrong = || invalid(key, text, "write a size, such as 512MiB or 2GiB");
     size.map(|size| Some(size.as_u64())).ok_or_else(wrong)

@@ -80,7 +80,9 @@ pub(super) fn sent_schema() -> SchemaRef {
 /// # Errors
 /// A batch of another schema.
 pub fn rows_sent(batch: &RecordBatch) -> Result<u64> {
-    let rows = batch.column_by_name("rows").and_then(|rows| rows.as_primitive_opt::<UInt64Type>());
+    let rows = batch
+        .column_by_name("rows")
+        .and_then(|rows| rows.as_primitive_opt::<UInt64Type>());
     let rows = rows.ok_or_else(|| internal_datafusion_err!("not the rows of a topic sink"))?;
     Ok(rows.values().iter().sum())
 }

@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::access::Access;
 use super::source::{BROKER_TIMEOUT, Source};
 use super::watch::Watch;
 
@@ -25,8 +26,8 @@ type Plain = BaseConsumer<Watch>;
 ///
 /// # Errors
 /// Brokers that do not answer, a topic or an offset that is not there, messages of which none fits.
-pub(super) fn describe(asked: &FollowTable) -> Result<TopicDescription, Error> {
-    let source = Source::new(asked)?;
+pub(super) fn describe(asked: &FollowTable, access: &Access) -> Result<TopicDescription, Error> {
+    let source = Source::new(asked, access)?;
     source.decoder()?;
     let consumer: Plain = source.consumer(Watch::default())?;
     let partitions = source.partitions(&consumer)?;

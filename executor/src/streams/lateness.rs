@@ -38,7 +38,8 @@ impl Lateness {
 
     /// Takes in the rows that are put, in their order, and says how many are late.
     pub(super) fn count(&mut self, changes: &Changes) -> Result<u64, ArrowError> {
-        let times = times(changes.rows.column(self.place)).map_err(|error| ArrowError::ExternalError(error.into()))?;
+        let times = times(changes.rows.column(self.place))
+            .map_err(|error| ArrowError::ExternalError(error.into()))?;
         let mut late = 0;
         for (time, kind) in times.into_iter().zip(&changes.kinds) {
             let (Some(time), Kind::Put | Kind::Merge(_)) = (time, kind) else {
@@ -76,7 +77,15 @@ mod tests {
             delay: Duration::from_millis(5),
         };
         let mut lateness = Lateness::new(time, None);
-        let late = lateness.count(&puts(&[Some(10), Some(5), Some(4), None, Some(20), Some(14), Some(15)]));
+        let late = lateness.count(&puts(&[
+            Some(10),
+            Some(5),
+            Some(4),
+            None,
+            Some(20),
+            Some(14),
+            Some(15),
+        ]));
         assert_eq!(late.unwrap(), 2);
         assert_eq!((lateness.newest(), lateness.watermark()), (Some(20), Some(15)));
         let mut restored = Lateness::new(time, lateness.newest());

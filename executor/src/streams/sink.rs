@@ -22,6 +22,8 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedPro
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
+use super::access::Access;
+
 /// What is set unless the table says otherwise.
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "millpond"),
@@ -43,25 +45,32 @@ const FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// Makes clients.
 #[derive(Debug)]
-pub(crate) struct Producers;
+pub(crate) struct Producers {
+    /// How brokers are reached.
+    pub(crate) access: Access,
+}
 
 #[async_trait]
 impl TopicWriter for Producers {
     async fn open(&self, sink: &TopicSink) -> Result<Box<dyn OpenTopic>, Error> {
         let options = StreamOptions::parse(&sink.settings)?;
         let mut config = ClientConfig::new();
-        let own = DEFAULTS.iter().copied();
-        let given = options.client.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        for (key, value) in own.chain(given).chain(FIXED.iter().copied()) {
-            config.set(key, value);
+        for (key, value) in DEFAULTS {
+            config.set(*key, *value);
+        }
+        self.access.apply(&sink.brokers, &options.client, &mut config);
+        for (key, value) in FIXED {
+            config.set(*key, *value);
         }
         config.set("bootstrap.servers", &sink.brokers);
         let deliveries = Arc::new(Deliveries::default());
-        let producer = config.create_with_context(Context(deliveries.clone())).map_err(|error| {
-            Error::user(Code::INVALID_SETTING, "the Kafka client refuses its settings")
-                .with_detail(error.to_string())
-                .with_hint("options that start with kafka. are settings of librdkafka")
-        })?;
+        let producer = config
+            .create_with_context(Context(deliveries.clone()))
+            .map_err(|error| {
+                Error::user(Code::INVALID_SETTING, "the Kafka client refuses its settings")
+                    .with_detail(error.to_string())
+                    .with_hint("options that start with kafka. are settings of librdkafka")
+            })?;
         Ok(Box::new(Topic {
             topic: sink.topic.clone(),
             brokers: sink.brokers.clone(),
@@ -119,20 +128,33 @@ impl Topic {
                 RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::TopicAuthorizationFailed,
-            ) => Error::external(Code::TOPIC_UNKNOWN, format!("topic '{topic}' at {brokers} cannot be written"))
-                .with_hint("look at the name of the topic and at the rights of the account"),
+            ) => Error::external(
+                Code::TOPIC_UNKNOWN,
+                format!("topic '{topic}' at {brokers} cannot be written"),
+            )
+            .with_hint("look at the name of the topic and at the rights of the account"),
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => Error::user(
                 Code::INVALID_VALUE,
                 format!("a message is larger than topic '{topic}' takes"),
             )
             .with_hint("raise max.message.bytes of the topic and the option kafka.message.max.bytes"),
-            _ => Error::external(Code::BROKERS_SILENT, format!("topic '{topic}' at {brokers} takes no messages"))
-                .with_hint("messages that were sent before are there; run the statement again when the brokers are back"),
+            _ => Error::external(
+                Code::BROKERS_SILENT,
+                format!("topic '{topic}' at {brokers} takes no messages"),
+            )
+            .with_hint(
+                "messages that were sent before are there; run the statement again when the brokers are back",
+            ),
         }
         .with_detail(error.to_string())
     }
 
-    async fn send_one(&self, key: Option<&[u8]>, value: Option<&[u8]>, time: Option<i64>) -> Result<(), Error> {
+    async fn send_one(
+        &self,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        time: Option<i64>,
+    ) -> Result<(), Error> {
         loop {
             let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.topic);
             record.key = key;

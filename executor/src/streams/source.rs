@@ -15,6 +15,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::access::Access;
+
 /// Longest wait for an answer of the brokers.
 pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -53,6 +55,7 @@ pub(super) struct Source {
     pub(super) event_time: Option<EventTime>,
     pub(super) options: StreamOptions,
     pub(super) partition_count: usize,
+    access: Access,
     format: Format,
     table: Table,
 }
@@ -62,7 +65,7 @@ impl Source {
     ///
     /// # Errors
     /// Options that make no sense.
-    pub(super) fn new(asked: &FollowTable) -> Result<Self, Error> {
+    pub(super) fn new(asked: &FollowTable, access: &Access) -> Result<Self, Error> {
         let options = StreamOptions::parse(&asked.settings)?;
         let schema = decode_schema(&asked.arrow_schema).map_err(Error::from_datafusion)?;
         let key: Vec<usize> = asked.key.iter().map(|column| *column as usize).collect();
@@ -82,6 +85,7 @@ impl Source {
             schema: all,
             options,
             partition_count: asked.partition_count as usize,
+            access: access.clone(),
         })
     }
 
@@ -111,9 +115,8 @@ impl Source {
         for (key, value) in DEFAULTS {
             config.set(*key, *value);
         }
-        for (key, value) in &self.options.client {
-            config.set(key, value);
-        }
+        self.access
+            .apply(&self.brokers, &self.options.client, &mut config);
         for (key, value) in FIXED {
             config.set(*key, *value);
         }

@@ -435,7 +435,7 @@ pub(crate) fn secret_refused(option: &str) -> Error {
         Code::SECRET_REFUSED,
         format!("option '{option}' would store a secret in the catalog"),
     )
-    .with_hint("put it into a [[storage.bucket]] of millpond.toml on the scheduler and on every executor")
+    .with_hint("put it into a [[storage.bucket]] or [[kafka.cluster]] of millpond.toml, or a variable, on every node")
 }
 
 /// True if the name of an option says that its value is a secret.

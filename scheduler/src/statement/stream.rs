@@ -25,7 +25,13 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 const WAIT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Options that decide about rows that are there already; those below them too.
-const FIXED_OPTIONS: &[&str] = &["event_time", "format", "metadata", "scan.startup", "version_column"];
+const FIXED_OPTIONS: &[&str] = &[
+    "event_time",
+    "format",
+    "metadata",
+    "scan.startup",
+    "version_column",
+];
 
 /// Runs a statement about a table that follows a topic.
 pub(super) async fn run(
@@ -104,7 +110,11 @@ async fn set_options(
     options: Vec<(String, String)>,
 ) -> Result<(), Error> {
     let (relation, mut table) = followed(catalog, name)?;
-    let fixed = |key: &str| FIXED_OPTIONS.iter().any(|fixed| key == *fixed || key.starts_with(&format!("{fixed}.")));
+    let fixed = |key: &str| {
+        FIXED_OPTIONS
+            .iter()
+            .any(|fixed| key == *fixed || key.starts_with(&format!("{fixed}.")))
+    };
     for (key, value) in options {
         if ddl::carries_secret(&key) {
             return Err(ddl::secret_refused(&key));

@@ -21,13 +21,19 @@ async fn inserted_rows_go_through_the_topic() -> Result<()> {
     let insert = "INSERT INTO t SELECT value, 'n' || value, TIMESTAMP '2026-01-01T00:00:00', value / 4 FROM generate_series(1, 5000)";
     let sent = bench.rows(insert).await?;
     ensure!(sent == ["5000"], "{sent:?}");
-    bench.client.run("INSERT INTO t (id, name) VALUES (1, NULL)").await?;
+    bench
+        .client
+        .run("INSERT INTO t (id, name) VALUES (1, NULL)")
+        .await?;
     bench.client.run("WAIT FOR TABLE t").await?;
     bench.client.run("WAIT FOR TABLE messages").await?;
     let rows = bench
         .rows("SELECT count(*), sum(id), sum(price), count(name) FROM t")
         .await?;
-    ensure!(rows[0].starts_with("5000 12502500 ") && rows[0].ends_with(" 4999"), "{rows:?}");
+    ensure!(
+        rows[0].starts_with("5000 12502500 ") && rows[0].ends_with(" 4999"),
+        "{rows:?}"
+    );
     let messages = bench
         .rows("SELECT count(*), count(DISTINCT kafka_partition) FROM messages")
         .await?;
@@ -36,7 +42,10 @@ async fn inserted_rows_go_through_the_topic() -> Result<()> {
         .rows("SELECT DISTINCT CAST(kafka_key AS TEXT) FROM messages WHERE value LIKE '%\"n7\"%'")
         .await?;
     ensure!(one == [r#"{"id":7}"#], "{one:?}");
-    let explained = bench.rows("EXPLAIN INSERT INTO t (id) VALUES (3)").await?.join("\n");
+    let explained = bench
+        .rows("EXPLAIN INSERT INTO t (id) VALUES (3)")
+        .await?
+        .join("\n");
     ensure!(explained.contains("at least once"), "{explained}");
     let refused = bench.client.failure("INSERT INTO t (name) VALUES ('x')").await?;
     ensure!(refused.contains("NOT NULL"), "{refused}");
@@ -62,7 +71,10 @@ async fn an_append_table_takes_rows_too() -> Result<()> {
         .run("INSERT INTO t (a, b, kafka_key) VALUES (1, 'x,\"y\"', CAST('k' AS BYTEA))")
         .await?;
     bench.client.run("WAIT FOR TABLE t").await?;
-    bench.client.run("INSERT INTO t (a) SELECT max(a) + 1 FROM t").await?;
+    bench
+        .client
+        .run("INSERT INTO t (a) SELECT max(a) + 1 FROM t")
+        .await?;
     bench.client.run("WAIT FOR TABLE t").await?;
     let rows = bench
         .rows("SELECT b, CAST(kafka_key AS TEXT), kafka_offset FROM t WHERE kafka_offset = 0")

@@ -17,7 +17,14 @@ async fn an_older_change_never_wins() -> Result<()> {
         format!(r#"{{"op":"insert","id":{id},"data":{{"v":{version},"text":"v{version}"}}}}"#)
     };
     let delete = |id: i32, version: i32| format!(r#"{{"op":"delete","id":{id},"data":{{"v":{version}}}}}"#);
-    for value in [put(1, 3), put(1, 2), put(2, 5), delete(2, 6), put(3, 1), delete(3, 0)] {
+    for value in [
+        put(1, 3),
+        put(1, 2),
+        put(2, 5),
+        delete(2, 6),
+        put(3, 1),
+        delete(3, 0),
+    ] {
         bench.broker.say(&topic, 0, &value)?;
     }
     let columns = "id BIGINT, v BIGINT, text TEXT, PRIMARY KEY (id)";
@@ -25,7 +32,11 @@ async fn an_older_change_never_wins() -> Result<()> {
     bench.create("t", columns, &topic, options).await?;
     bench.wait("t", &topic).await?;
     let all = "SELECT id, text FROM t ORDER BY id";
-    ensure!(bench.rows(all).await? == ["1 v3", "3 v1"], "{:?}", bench.rows(all).await?);
+    ensure!(
+        bench.rows(all).await? == ["1 v3", "3 v1"],
+        "{:?}",
+        bench.rows(all).await?
+    );
     let counts = bench
         .rows("SELECT read, applied, stale FROM system.streams")
         .await?;
@@ -42,7 +53,11 @@ async fn an_older_change_never_wins() -> Result<()> {
     bench.broker.say(&topic, 0, &put(2, 4))?;
     bench.broker.say(&topic, 0, &put(3, 2))?;
     bench.wait("t", &topic).await?;
-    ensure!(bench.rows(all).await? == ["1 v3", "3 v2"], "{:?}", bench.rows(all).await?);
+    ensure!(
+        bench.rows(all).await? == ["1 v3", "3 v2"],
+        "{:?}",
+        bench.rows(all).await?
+    );
     bench.broker.say(&topic, 0, &put(2, 7))?;
     bench.wait("t", &topic).await?;
     ensure!(bench.rows(all).await? == ["1 v3", "2 v7", "3 v2"]);
@@ -54,7 +69,10 @@ async fn old_rows_go_and_late_ones_are_counted() -> Result<()> {
     let bench = Bench::start(1).await?;
     let topic = bench.broker.topic("sensors", 1).await?;
     let say = |minutes: i64| {
-        let value = format!(r#"{{"sensor":"a","at":"{}","value":{minutes}}}"#, minutes_ago(minutes));
+        let value = format!(
+            r#"{{"sensor":"a","at":"{}","value":{minutes}}}"#,
+            minutes_ago(minutes)
+        );
         bench.broker.say(&topic, 0, &value)
     };
     let options = "'format' 'json', 'event_time' 'at', 'watermark.delay' '5min', 'metadata' 'timestamp'";
@@ -82,7 +100,10 @@ async fn old_rows_go_and_late_ones_are_counted() -> Result<()> {
         .client
         .failure("ALTER TABLE sensors SET OPTIONS ('event_time' 'kafka_timestamp')")
         .await?;
-    ensure!(refused.contains("MP0005") && refused.contains("event_time"), "{refused}");
+    ensure!(
+        refused.contains("MP0005") && refused.contains("event_time"),
+        "{refused}"
+    );
     let refused = bench
         .client
         .failure("ALTER TABLE sensors SET OPTIONS ('kafka.sasl.password' 'x')")
@@ -97,10 +118,17 @@ async fn a_table_waits_at_its_limit_and_goes_on_beyond() -> Result<()> {
     let topic = bench.broker.topic("limited", 1).await?;
     let text = "x".repeat(1000);
     let send = |range: std::ops::Range<i32>| {
-        range.into_iter().try_for_each(|n| bench.broker.say(&topic, 0, &format!("{n},{text}")))
+        range
+            .into_iter()
+            .try_for_each(|n| bench.broker.say(&topic, 0, &format!("{n},{text}")))
     };
     bench
-        .create("t", "n INT, text TEXT", &topic, "'format' 'csv', 'memory.max' '100KiB'")
+        .create(
+            "t",
+            "n INT, text TEXT",
+            &topic,
+            "'format' 'csv', 'memory.max' '100KiB'",
+        )
         .await?;
     send(0..300)?;
     bench.broker.flush()?;

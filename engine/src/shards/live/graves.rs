@@ -112,7 +112,10 @@ impl Graves {
             Some(_) => Kind::Put,
             None => Kind::Delete,
         }));
-        let key = self.key.iter().map(|place| take(rows.column(*place), &places, None));
+        let key = self
+            .key
+            .iter()
+            .map(|place| take(rows.column(*place), &places, None));
         let mut columns: Vec<ArrayRef> = key.collect::<std::result::Result<_, _>>()?;
         let none = emptied.then_some(None);
         let versions: Int64Array = none

@@ -138,7 +138,10 @@ impl Prepared {
 
     pub(super) fn bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(Column::bytes).sum();
-        let versions = self.versions.as_ref().map_or(0, |versions| size_of_val(&**versions));
+        let versions = self
+            .versions
+            .as_ref()
+            .map_or(0, |versions| size_of_val(&**versions));
         columns + versions + size_of::<Segment>() + size_of::<Statistics>()
     }
 

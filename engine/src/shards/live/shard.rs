@@ -98,7 +98,9 @@ impl LiveShard {
     /// # Errors
     /// A type that cannot be part of a key.
     pub fn new(store: Arc<ShardStore>, table: LiveTable, position: u64) -> Result<Self> {
-        let graves = table.version.map(|version| Graves::new(store.clone(), &table, version));
+        let graves = table
+            .version
+            .map(|version| Graves::new(store.clone(), &table, version));
         let version = table.version.map(|version| version.place);
         Ok(Self {
             graves: graves.transpose()?,
@@ -116,7 +118,9 @@ impl LiveShard {
         let view = View::new(table.schema.clone(), Vec::new(), Vec::new(), position);
         let has_key = !table.key.is_empty();
         Ok(Self {
-            keys: has_key.then(|| Keys::new(&table.key, &table.schema)).transpose()?,
+            keys: has_key
+                .then(|| Keys::new(&table.key, &table.schema))
+                .transpose()?,
             version,
             graves: None,
             index_claim: store.room().claim(&table.name),

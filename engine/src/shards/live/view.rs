@@ -25,7 +25,12 @@ pub struct View {
 }
 
 impl View {
-    pub(super) fn new(schema: SchemaRef, segments: Vec<Segment>, graves: Vec<Segment>, position: u64) -> Self {
+    pub(super) fn new(
+        schema: SchemaRef,
+        segments: Vec<Segment>,
+        graves: Vec<Segment>,
+        position: u64,
+    ) -> Self {
         Self {
             schema,
             segments,

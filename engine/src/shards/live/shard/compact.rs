@@ -42,8 +42,7 @@ impl LiveShard {
         }
         let hollow = |at: &usize| 2 * live(*at) < self.segments[*at].rows();
         if let Some(at) = (0..last).find(hollow) {
-            let with_next =
-                live(at) + live(at + 1) <= self.segment_rows && self.expire_together(at, at + 1);
+            let with_next = live(at) + live(at + 1) <= self.segment_rows && self.expire_together(at, at + 1);
             return Some((at, if with_next { 2 } else { 1 }));
         }
         // What will not grow any more is packed.

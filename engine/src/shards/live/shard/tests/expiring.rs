@@ -43,12 +43,16 @@ fn rows_stay_as_long_as_they_must_and_not_much_longer() {
     let store = store(usize::MAX);
     let mut live = expiring(&store, 1000);
     for second in 0..400 {
-        live.apply(&rows_at(&live, std::iter::repeat_n(second, 5))).unwrap();
+        live.apply(&rows_at(&live, std::iter::repeat_n(second, 5)))
+            .unwrap();
         live.expire(at(second)).unwrap();
         live.publish(second as u64);
         let rows = live.views().read().rows() as i64;
         let least = 5 * (second + 1).min(81);
-        assert!((least..=least + 5 * 11).contains(&rows), "{rows} rows at second {second}");
+        assert!(
+            (least..=least + 5 * 11).contains(&rows),
+            "{rows} rows at second {second}"
+        );
         assert!(live.segments.len() < 40, "{} segments", live.segments.len());
     }
     assert!(live.expire(at(481)).unwrap());
@@ -61,7 +65,8 @@ fn the_oldest_rows_make_room() {
     let store = store(usize::MAX);
     let mut live = expiring(&store, 100);
     for second in 0..50 {
-        live.apply(&rows_at(&live, std::iter::repeat_n(20 * second, 60))).unwrap();
+        live.apply(&rows_at(&live, std::iter::repeat_n(20 * second, 60)))
+            .unwrap();
     }
     let bytes = live.bytes();
     assert!(!live.shrink(bytes));

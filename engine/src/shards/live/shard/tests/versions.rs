@@ -95,8 +95,13 @@ proptest! {
 fn a_delete_without_a_version_is_meant_for_what_is_there() {
     let store = store(usize::MAX);
     let mut live = versioned(&store, 64);
-    live.apply(&changes(&[put(1, 5, "a"), Step::Delete(1), put(1, 4, "late"), put(1, 5, "again")]))
-        .unwrap();
+    live.apply(&changes(&[
+        put(1, 5, "a"),
+        Step::Delete(1),
+        put(1, 4, "late"),
+        put(1, 5, "again"),
+    ]))
+    .unwrap();
     assert_eq!(seen(&live, &store), []);
     live.apply(&changes(&[put(1, 6, "new")])).unwrap();
     assert_eq!(seen(&live, &store), [(1, (Some(6), Some("new".to_string())))]);
@@ -107,7 +112,12 @@ fn a_row_without_a_version_is_the_oldest() {
     let store = store(usize::MAX);
     let mut live = versioned(&store, 64);
     let nameless = |text: &str| Step::Put(1, (None, Some(text.to_string())));
-    let applied = live.apply(&changes(&[nameless("a"), nameless("b"), put(1, 0, "c"), nameless("d")]));
+    let applied = live.apply(&changes(&[
+        nameless("a"),
+        nameless("b"),
+        put(1, 0, "c"),
+        nameless("d"),
+    ]));
     assert_eq!(applied.unwrap().stale, 1);
     assert_eq!(seen(&live, &store), [(1, (Some(0), Some("c".to_string())))]);
 }
@@ -122,7 +132,9 @@ fn a_rename_is_old_or_new_as_a_whole() {
     assert_eq!(seen(&live, &store), [(1, (Some(5), Some("a".to_string())))]);
     live.apply(&changes(&[rename(6), put(1, 6, "late")])).unwrap();
     assert_eq!(seen(&live, &store), [(2, (Some(6), Some("renamed".to_string())))]);
-    let applied = live.apply(&changes(&[Step::Rename(9, 3, (Some(7), None))])).unwrap();
+    let applied = live
+        .apply(&changes(&[Step::Rename(9, 3, (Some(7), None))]))
+        .unwrap();
     assert_eq!(applied.unknown_old_key, [0]);
 }
 
@@ -137,7 +149,8 @@ fn a_sparse_change_without_a_version_does_not_bring_a_row_back() {
     live.apply(&changes(&[put(1, 5, "a")])).unwrap();
     live.apply(&text("b")).unwrap();
     assert_eq!(seen(&live, &store), [(1, (Some(5), Some("b".to_string())))]);
-    live.apply(&changes(&[put(1, 4, "late"), Step::DeleteVersion(1, 6)])).unwrap();
+    live.apply(&changes(&[put(1, 4, "late"), Step::DeleteVersion(1, 6)]))
+        .unwrap();
     live.apply(&text("c")).unwrap();
     assert_eq!(seen(&live, &store), []);
 }
@@ -146,9 +159,14 @@ fn a_sparse_change_without_a_version_does_not_bring_a_row_back() {
 fn a_truncate_forgets_graves() {
     let store = store(usize::MAX);
     let mut live = versioned(&store, 64);
-    live.apply(&changes(&[put(1, 5, "a"), Step::DeleteVersion(1, 9), put(2, 9, "b")]))
+    live.apply(&changes(&[
+        put(1, 5, "a"),
+        Step::DeleteVersion(1, 9),
+        put(2, 9, "b"),
+    ]))
+    .unwrap();
+    live.apply(&changes(&[Step::Truncate, put(1, 1, "c"), put(2, 1, "d")]))
         .unwrap();
-    live.apply(&changes(&[Step::Truncate, put(1, 1, "c"), put(2, 1, "d")])).unwrap();
     let ids: Vec<i64> = seen(&live, &store).iter().map(|row| row.0).collect();
     assert_eq!(ids, [1, 2]);
 }
