@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
+use datafusion::arrow::datatypes::{FieldRef, Schema};
+
+use super::avro;
 use super::options::Options;
+use super::schemas::SchemaText;
 use crate::config::nearest;
 
 /// How messages are written.
@@ -25,9 +29,12 @@ pub(super) enum Name {
     Dms,
     Upsert,
     Op,
+    Avro,
+    UpsertAvro,
+    DebeziumAvro,
 }
 
-const NAMES: [(&str, Name); 11] = [
+const NAMES: [(&str, Name); 16] = [
     ("json", Name::Json),
     ("csv", Name::Csv),
     ("raw", Name::Raw),
@@ -39,6 +46,11 @@ const NAMES: [(&str, Name); 11] = [
     ("upsert-json", Name::Upsert),
     ("upsert", Name::Upsert),
     ("op-json", Name::Op),
+    ("avro", Name::Avro),
+    ("avro-confluent", Name::Avro),
+    ("upsert-avro", Name::UpsertAvro),
+    ("debezium-avro", Name::DebeziumAvro),
+    ("debezium-avro-confluent", Name::DebeziumAvro),
 ];
 
 const CHANGES: &[Name] = &[
@@ -49,6 +61,8 @@ const CHANGES: &[Name] = &[
     Name::Dms,
     Name::Upsert,
     Name::Op,
+    Name::UpsertAvro,
+    Name::DebeziumAvro,
 ];
 const ALL_BUT_RAW: &[Name] = &[
     Name::Json,
@@ -60,11 +74,15 @@ const ALL_BUT_RAW: &[Name] = &[
     Name::Dms,
     Name::Upsert,
     Name::Op,
+    Name::Avro,
+    Name::UpsertAvro,
+    Name::DebeziumAvro,
 ];
+const AVRO: &[Name] = &[Name::Avro, Name::UpsertAvro, Name::DebeziumAvro];
 const MANY_TABLES: &[Name] = &[Name::Maxwell, Name::Canal, Name::Ogg, Name::Dms, Name::Op];
 
 /// The options there are, and the formats that have them.
-const OPTIONS: [(&str, &[Name]); 13] = [
+const OPTIONS: [(&str, &[Name]); 17] = [
     ("format.timestamp_unit", ALL_BUT_RAW),
     ("format.delimiter", &[Name::Csv]),
     ("format.null", &[Name::Csv]),
@@ -78,6 +96,10 @@ const OPTIONS: [(&str, &[Name]); 13] = [
     ("format.key_field", &[Name::Op]),
     ("format.table_field", &[Name::Op]),
     ("format.table", MANY_TABLES),
+    ("format.registry", AVRO),
+    ("format.schema", AVRO),
+    ("format.key_schema", &[Name::UpsertAvro, Name::DebeziumAvro]),
+    ("format.frame", AVRO),
 ];
 
 impl Format {
@@ -109,7 +131,46 @@ impl Format {
                 "option 'format.table_field' needs 'format.table': the table whose rows are taken".into(),
             );
         }
+        format.options.check_schemas(AVRO.contains(&name))?;
         Ok(format)
+    }
+
+    /// URL of the registry that has the schemas of messages, if they have numbers.
+    pub fn registry(&self) -> Option<&str> {
+        self.options.registry.as_deref()
+    }
+
+    /// True if messages have a schema that says which columns there are.
+    pub fn has_columns(&self) -> bool {
+        AVRO.contains(&self.name)
+    }
+
+    /// The schemas of values and keys that are among the options.
+    pub fn schemas(&self) -> (Option<SchemaText>, Option<SchemaText>) {
+        let schema = |text: &Option<String>| text.as_ref().map(SchemaText::avro);
+        (schema(&self.options.schema), schema(&self.options.key_schema))
+    }
+
+    /// The columns of a table, and the names of those of its primary key, as schemas of values and keys have them.
+    ///
+    /// # Errors
+    /// For users: what is wrong with the schemas.
+    pub fn columns(
+        &self,
+        value: &SchemaText,
+        key: Option<&SchemaText>,
+    ) -> Result<(Schema, Vec<String>), String> {
+        let within = (self.name == Name::DebeziumAvro).then_some("after");
+        let row = avro::columns_of(value, within).map_err(|error| format!("schema of values: {error}"))?;
+        let Some(key) = key.filter(|_| self.is_change_log()) else {
+            return Ok((row, Vec::new()));
+        };
+        let key = avro::columns_of(key, None).map_err(|error| format!("schema of keys: {error}"))?;
+        let names = key.fields().iter().map(|field| field.name().clone()).collect();
+        let is_new = |field: &&FieldRef| row.field_with_name(field.name()).is_err();
+        let only_in_key = key.fields().iter().filter(is_new);
+        let fields: Vec<FieldRef> = only_in_key.chain(row.fields()).cloned().collect();
+        Ok((Schema::new(fields), names))
     }
 
     /// True if messages are changes of rows, so that the table needs a primary key.
@@ -180,8 +241,12 @@ mod tests {
     #[test]
     fn every_format_has_its_word() {
         for (word, name) in NAMES {
+            let more = match AVRO.contains(&name) {
+                true => ("format.schema", "string"),
+                false => ("topic", "t"),
+            };
             assert_eq!(
-                parse(&[("format", word), ("topic", "t")]).map(|format| format.name),
+                parse(&[("format", word), more]).map(|format| format.name),
                 Ok(name)
             );
         }
