@@ -22,6 +22,7 @@ mod dms;
 mod format;
 mod frame;
 mod image;
+mod infer;
 mod json_row;
 mod key;
 mod maxwell;
@@ -52,6 +53,7 @@ use datafusion::arrow::error::ArrowError;
 
 pub use change::{Changes, Kind, Message, Outcome, Skip, Table};
 pub use format::Format;
+pub use infer::Inferred;
 pub use rejected::{Reason, Rejected};
 pub use schemas::{NoSchema, SchemaText, Schemas};
 

@@ -145,7 +145,7 @@ impl FlightService for DataPort {
                 Ok(Response::new(stream::empty().boxed()))
             }
             DESCRIBE => {
-                let described = Streams::describe(decoded(&request)?).await;
+                let described = self.streams.describe(decoded(&request)?).await;
                 Ok(answer(&described.map_err(|error| refused(&error))?))
             }
             FOLLOW => Ok(answer(&self.streams.follow(&decoded(&request)?))),

@@ -263,7 +263,12 @@ impl Service {
             grpc_max_message_bytes: options.grpc_max_message_bytes,
             functions: Arc::new(session::function_registry()?),
             runtimes: Arc::new(TaskRuntimes::new(base.clone(), budget.clone())),
-            streams: Arc::new(Streams::new(store.clone(), base.clone(), options.roles.ingest)),
+            streams: Arc::new(Streams::new(
+                store.clone(),
+                base.clone(),
+                options.roles.ingest,
+                options.registry.clone(),
+            )),
             shards: Reader {
                 store,
                 connections: Connections::new(options.grpc_max_message_bytes),

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::roles::Roles;
+use crate::streams::Account;
 
 pub(crate) const DATA_PORT: &str = "executor.data_port";
 pub(crate) const GRPC_PORT: &str = "executor.grpc_port";
@@ -60,6 +61,8 @@ pub struct Options {
     pub grpc_max_message_bytes: usize,
     /// Credentials for object stores.
     pub buckets: Vec<Bucket>,
+    /// User and password for the registry of schemas.
+    pub registry: Option<Account>,
 }
 
 impl Options {
@@ -85,10 +88,11 @@ impl Options {
             heartbeat_interval: Duration::from_secs(2),
             grpc_max_message_bytes: 64 << 20,
             buckets: Vec::new(),
+            registry: None,
         }
     }
 
-    /// Reads the keys `executor.*`, `cluster.heartbeat_interval`, `grpc.max_message_size` and the buckets.
+    /// Reads the keys `executor.*`, `cluster.heartbeat_interval`, `grpc.max_message_size` `kafka.registry.*` and the buckets.
     ///
     /// The name is the machine's; processes that share a machine must be given names of their own.
     ///
@@ -122,6 +126,7 @@ impl Options {
             grpc_max_message_bytes: usize::try_from(config.get(keys::GRPC_MAX_MESSAGE_SIZE).as_u64())
                 .unwrap_or(usize::MAX),
             buckets: config.buckets().to_vec(),
+            registry: account(config)?,
         })
     }
 
@@ -179,6 +184,22 @@ impl Options {
             None if self.bind_host.is_unspecified() => None,
             None => Some(self.bind_host.to_string()),
         }
+    }
+}
+
+/// User and password for the registry of schemas, if all of it is given.
+fn account(config: &Config) -> Result<Option<Account>, Error> {
+    let url = config.get(keys::KAFKA_REGISTRY_URL);
+    let user = config.get(keys::KAFKA_REGISTRY_USER);
+    let password = config.get(keys::KAFKA_REGISTRY_PASSWORD);
+    match (url, user, password) {
+        (Some(url), Some(user), Some(password)) => Ok(Some(Account { url, user, password })),
+        (_, None, None) => Ok(None),
+        _ => Err(setting(
+            "kafka.registry.user",
+            "",
+            "set kafka.registry.url, kafka.registry.user and kafka.registry.password, all three",
+        )),
     }
 }
 

@@ -12,9 +12,11 @@
 //!
 //! A process is known by an identifier of its own, for one that was started again has no rows.
 
+mod columns;
 mod describe;
 mod follower;
 mod partition;
+mod registry;
 mod shared;
 mod source;
 mod stored;
@@ -37,6 +39,7 @@ use millpond_proto::stream::{
 use parking_lot::Mutex;
 
 use self::follower::{Command, Follower};
+pub use self::registry::Account;
 use self::shared::Shared;
 use self::source::Source;
 use self::stored::Stored;
@@ -48,6 +51,8 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Streams {
     ingests: bool,
     instance: String,
+    /// For the registry of schemas.
+    account: Option<Account>,
     store: Arc<ShardStore>,
     /// Reaches the state store.
     runtime: Arc<RuntimeEnv>,
@@ -84,10 +89,16 @@ struct Followed {
 impl Streams {
     /// Follows nothing yet. Rows go to `store`, checkpoints where `runtime` reaches. Without the role for it (`ingests`)
     /// the scheduler asks for nothing.
-    pub(crate) fn new(store: Arc<ShardStore>, runtime: Arc<RuntimeEnv>, ingests: bool) -> Self {
+    pub(crate) fn new(
+        store: Arc<ShardStore>,
+        runtime: Arc<RuntimeEnv>,
+        ingests: bool,
+        account: Option<Account>,
+    ) -> Self {
         Self {
             ingests,
             instance: uuid::Uuid::new_v4().simple().to_string(),
+            account,
             store,
             runtime,
             followed: Mutex::default(),
@@ -149,7 +160,7 @@ impl Streams {
         }
         let table = match tables.entry(asked.table_id.clone()) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) => free.insert(Table::start(asked)?),
+            Entry::Vacant(free) => free.insert(Table::start(asked, self.account.as_ref())?),
         };
         table.heed(&wanted, asked.paused);
         for (number, partition) in wanted {
@@ -211,11 +222,19 @@ impl Streams {
     ///
     /// # Errors
     /// Brokers that do not answer, a topic that is not there, messages that do not fit.
-    pub(crate) async fn describe(asked: DescribeTopic) -> Result<TopicDescription, Error> {
+    pub(crate) async fn describe(&self, asked: DescribeTopic) -> Result<TopicDescription, Error> {
         let table = asked
             .table
             .ok_or_else(|| Error::bug("a topic to describe is missing"))?;
-        let described = tokio::task::spawn_blocking(move || describe::describe(&table)).await;
+        let account = self.account.clone();
+        let described = tokio::task::spawn_blocking(move || {
+            let source = Source::new(&table, account.as_ref())?;
+            match asked.wants_columns {
+                true => columns::of(&source),
+                false => describe::describe(&source),
+            }
+        });
+        let described = described.await;
         described.map_err(|error| Error::bug(format!("describe a topic: {error}")))?
     }
 
@@ -263,8 +282,8 @@ impl Streams {
 }
 
 impl Table {
-    fn start(asked: &FollowTable) -> Result<Self, Error> {
-        let source = Arc::new(Source::new(asked)?);
+    fn start(asked: &FollowTable, account: Option<&Account>) -> Result<Self, Error> {
+        let source = Arc::new(Source::new(asked, account)?);
         let (commands, received) = channel();
         let follower = Follower::new(source.clone(), received)?;
         let thread = std::thread::Builder::new()

@@ -1,5 +1,6 @@
 //! What decoders make of messages, shown as text.
 
+mod avro;
 mod changes;
 mod connectors;
 mod plain;

@@ -23,6 +23,7 @@ const KNOWN: &[&str] = &[
     "metadata",
     "on_error",
     "scan.startup",
+    "schema.infer",
 ];
 /// Start of the names of options for a format.
 const OF_FORMAT: &str = "format.";
@@ -142,6 +143,8 @@ pub struct StreamOptions {
     pub startup: Startup,
     /// Time between checkpoints, if messages come.
     pub checkpoint_interval: Duration,
+    /// The columns are those of the first messages.
+    pub infers_columns: bool,
     /// Settings of the Kafka client.
     pub client: Vec<(String, String)>,
 }
@@ -186,6 +189,11 @@ impl StreamOptions {
                 .filter(|interval| !interval.is_zero())
                 .ok_or_else(|| invalid("checkpoint.interval", text, "write a time, such as 10s"))?,
         };
+        let infers_columns = match value("schema.infer") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => return Err(invalid("schema.infer", other, "write true or false")),
+        };
         let metadata = value("metadata").unwrap_or_default().split(',').map(str::trim);
         let metadata = metadata.filter(|name| !name.is_empty()).map(str::parse);
         let client = settings.iter().filter_map(|(key, value)| {
@@ -199,6 +207,7 @@ impl StreamOptions {
             metadata: metadata.collect::<Result<_, _>>()?,
             startup: startup_of(value("scan.startup").unwrap_or("earliest"))?,
             checkpoint_interval,
+            infers_columns,
             client: client.collect(),
         })
     }

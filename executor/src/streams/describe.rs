@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use millpond_engine::decode::{Message, Rejected};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::streams::Startup;
-use millpond_proto::stream::{FollowTable, TopicDescription};
+use millpond_proto::stream::TopicDescription;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -19,24 +19,35 @@ const SAMPLE: usize = 20;
 /// Longest look at messages.
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-type Plain = BaseConsumer<Watch>;
+pub(super) type Plain = BaseConsumer<Watch>;
 
 /// Looks at the topic of a table. It blocks.
 ///
 /// # Errors
 /// Brokers that do not answer, a topic or an offset that is not there, messages of which none fits.
-pub(super) fn describe(asked: &FollowTable) -> Result<TopicDescription, Error> {
-    let source = Source::new(asked)?;
+pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
     source.decoder()?;
+    let (consumer, ranges, starts) = open(source)?;
+    look(source, &consumer, &ranges, &starts)?;
+    Ok(TopicDescription {
+        starts,
+        ..TopicDescription::default()
+    })
+}
+
+/// A client, the offsets that each topic partition has, and where the table begins in it.
+///
+/// # Errors
+/// Brokers that do not answer, a topic or an offset that is not there.
+pub(super) fn open(source: &Source) -> Result<(Plain, Vec<(u64, u64)>, Vec<u64>), Error> {
     let consumer: Plain = source.consumer(Watch::default())?;
     let partitions = source.partitions(&consumer)?;
     let mut ranges = Vec::with_capacity(partitions.len());
     for partition in &partitions {
         ranges.push(source.range(&consumer, *partition)?);
     }
-    let starts = starts(&source, &consumer, &ranges)?;
-    look(&source, &consumer, &ranges, &starts)?;
-    Ok(TopicDescription { starts })
+    let starts = starts(source, &consumer, &ranges)?;
+    Ok((consumer, ranges, starts))
 }
 
 /// Where the table begins in each topic partition.
@@ -92,8 +103,16 @@ fn at_time(source: &Source, consumer: &Plain, time: i64, ranges: &[(u64, u64)]) 
     ranges.iter().enumerate().map(start).collect()
 }
 
-/// Decodes the first messages. A topic without messages says nothing, and is fine.
-fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]) -> Result<(), Error> {
+/// Has a client read from where the table begins; false if there are no messages.
+///
+/// # Errors
+/// The client refuses.
+pub(super) fn seek(
+    source: &Source,
+    consumer: &Plain,
+    ranges: &[(u64, u64)],
+    starts: &[u64],
+) -> Result<bool, Error> {
     let mut filled = TopicPartitionList::new();
     for (number, (range, start)) in ranges.iter().zip(starts).enumerate() {
         if *start < range.1 {
@@ -106,9 +125,17 @@ fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]
         }
     }
     if filled.count() == 0 {
-        return Ok(());
+        return Ok(false);
     }
     consumer.assign(&filled).map_err(|error| source.silent(&error))?;
+    Ok(true)
+}
+
+/// Decodes the first messages. A topic without messages says nothing, and is fine.
+fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]) -> Result<(), Error> {
+    if !seek(source, consumer, ranges, starts)? {
+        return Ok(());
+    }
     let mut decoder = source.decoder()?;
     let mut first: Option<(i32, i64, Rejected)> = None;
     let deadline = Instant::now() + SAMPLE_TIMEOUT;

@@ -236,6 +236,10 @@ impl Partition {
                 }
             }
             Ok(Outcome::Skipped(_)) => self.counts.filtered += 1,
+            Err(rejected) if rejected.reason.passes() => {
+                self.course = Course::Stalled(rejected.to_string());
+                return true;
+            }
             Err(rejected) => {
                 let letter = self.letter(message, rejected.reason.name(), &rejected.detail);
                 if !self.put_aside(letter) {
@@ -396,6 +400,8 @@ impl Partition {
         if self.waiting.is_some() {
             self.course = Course::Runs;
             self.apply();
+        } else if let Err(rejected) = self.decoder.retry() {
+            self.course = Course::Stalled(rejected.to_string());
         } else if self.has_room() {
             self.course = Course::Runs;
         }

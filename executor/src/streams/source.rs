@@ -1,5 +1,6 @@
 //! A topic as a table wants it: what both sides of a stream are made from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -12,6 +13,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+
+use super::registry::{Account, Registry};
 
 /// Longest wait for an answer of the brokers.
 pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
@@ -48,25 +51,29 @@ pub(super) struct Source {
     pub(super) schema: SchemaRef,
     pub(super) options: StreamOptions,
     pub(super) partition_count: usize,
-    format: Format,
+    pub(super) format: Format,
+    /// The schemas of its messages, if a registry has them.
+    pub(super) registry: Option<Arc<Registry>>,
     table: Table,
 }
 
 impl Source {
-    /// Reads what was asked for.
+    /// Reads what was asked for. It is called in a runtime.
     ///
     /// # Errors
     /// Options that make no sense.
-    pub(super) fn new(asked: &FollowTable) -> Result<Self, Error> {
+    pub(super) fn new(asked: &FollowTable, account: Option<&Account>) -> Result<Self, Error> {
         let options = StreamOptions::parse(&asked.settings)?;
         let schema = decode_schema(&asked.arrow_schema).map_err(Error::from_datafusion)?;
+        let format = Format::parse(&asked.settings).map_err(unfit)?;
         let key = asked.key.iter().map(|column| *column as usize).collect();
         Ok(Self {
             table_id: asked.table_id.clone(),
             name: asked.name.clone(),
             topic: asked.topic.clone(),
             brokers: asked.brokers.clone(),
-            format: Format::parse(&asked.settings).map_err(unfit)?,
+            registry: format.registry().map(|url| Arc::new(Registry::new(url, account))),
+            format,
             table: Table {
                 schema: data_columns(&schema, &options.metadata),
                 key,
@@ -87,7 +94,11 @@ impl Source {
     /// # Errors
     /// A table that messages of the format cannot fill.
     pub(super) fn decoder(&self) -> Result<Decoder, Error> {
-        let decoder = Decoder::new(&self.format, &self.table).map_err(unfit)?;
+        let decoder = match &self.registry {
+            Some(registry) => Decoder::with_schemas(&self.format, &self.table, registry.clone()),
+            None => Decoder::new(&self.format, &self.table),
+        };
+        let decoder = decoder.map_err(unfit)?;
         Ok(match self.partition_count {
             0 | 1 => decoder,
             _ => decoder.without_truncate(),
@@ -183,6 +194,6 @@ impl Source {
     }
 }
 
-fn unfit(reason: String) -> Error {
+pub(super) fn unfit(reason: String) -> Error {
     Error::user(Code::INVALID_SETTING, reason)
 }

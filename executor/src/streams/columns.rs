@@ -1,0 +1,102 @@
+//! The columns of a table that is created without: those of the schema of its messages, or of the messages themselves.
+
+use std::time::{Duration, Instant};
+
+use millpond_engine::decode::{Inferred, SchemaText};
+use millpond_engine::error::{Code, Error};
+use millpond_engine::schema::encode_schema;
+use millpond_proto::stream::TopicDescription;
+use rdkafka::message::Message as _;
+
+use super::describe;
+use super::registry::Registry;
+use super::source::{Source, unfit};
+
+/// Messages that are looked at, and the longest look.
+const SAMPLE: usize = 1000;
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait when no more messages come.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Columns and key of a table over a topic. It blocks.
+///
+/// # Errors
+/// A registry or brokers that do not answer, a schema without columns, messages that are no objects.
+pub(super) fn of(source: &Source) -> Result<TopicDescription, Error> {
+    let (schema, key) = match source.format.has_columns() {
+        true => of_schemas(source)?,
+        false => (inferred(source)?, Vec::new()),
+    };
+    Ok(TopicDescription {
+        starts: Vec::new(),
+        columns: encode_schema(&schema).map_err(Error::from_datafusion)?,
+        key,
+    })
+}
+
+fn of_schemas(source: &Source) -> Result<(datafusion::arrow::datatypes::Schema, Vec<String>), Error> {
+    let (given, given_key) = source.format.schemas();
+    let (value, key) = match (&source.registry, given) {
+        (_, Some(given)) => (given, given_key),
+        (Some(registry), None) => {
+            let subject = format!("{}-value", source.topic);
+            let value = latest(registry, &subject)?.ok_or_else(|| {
+                Error::user(
+                    Code::INVALID_STATEMENT,
+                    format!("the registry has no subject '{subject}', so the columns are not known"),
+                )
+                .with_hint("declare them as in CREATE TABLE")
+            })?;
+            let key = match source.format.is_change_log() {
+                true => latest(registry, &format!("{}-key", source.topic))?,
+                false => None,
+            };
+            (value, key)
+        }
+        (None, None) => return Err(Error::bug("a format with schemas has none")),
+    };
+    source.format.columns(&value, key.as_ref()).map_err(unfit)
+}
+
+fn latest(registry: &Registry, subject: &str) -> Result<Option<SchemaText>, Error> {
+    registry.latest(subject).map_err(|reason| {
+        Error::external(
+            Code::BROKERS_SILENT,
+            format!("the schema of subject '{subject}' cannot be read"),
+        )
+        .with_detail(reason)
+        .with_hint("executors must reach the registry; or declare the columns as in CREATE TABLE")
+    })
+}
+
+/// What the first messages have.
+fn inferred(source: &Source) -> Result<datafusion::arrow::datatypes::Schema, Error> {
+    let (consumer, ranges, starts) = describe::open(source)?;
+    let mut inferred = Inferred::default();
+    if describe::seek(source, &consumer, &ranges, &starts)? {
+        let (begun, mut last) = (Instant::now(), Instant::now());
+        let there: u64 = ranges
+            .iter()
+            .zip(&starts)
+            .map(|((_, high), start)| high - start)
+            .sum();
+        let wanted = SAMPLE.min(usize::try_from(there).unwrap_or(SAMPLE));
+        let mut seen = 0;
+        while seen < wanted && begun.elapsed() < SAMPLE_TIMEOUT && last.elapsed() < QUIET {
+            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
+                (seen, last) = (seen + 1, Instant::now());
+                inferred.look(message.payload().unwrap_or_default());
+            }
+        }
+    }
+    inferred.schema().ok_or_else(|| {
+        Error::user(
+            Code::INVALID_STATEMENT,
+            format!(
+                "none of the first messages of topic '{}' is a JSON object, so the columns are not known",
+                source.topic
+            ),
+        )
+        .with_hint("declare the columns as in CREATE TABLE")
+    })
+}
