@@ -30,6 +30,7 @@ mod names;
 mod ogg;
 mod op;
 mod options;
+mod protobuf;
 mod raw;
 mod rejected;
 mod rows;
@@ -43,6 +44,7 @@ mod typed;
 mod unavailable;
 mod upsert;
 mod wanted;
+mod written;
 
 use std::fmt;
 use std::sync::Arc;
@@ -99,6 +101,7 @@ pub struct Decoder {
     reader: Box<dyn Reader>,
     rows: Rows,
     is_change_log: bool,
+    /// Messages may have the frame of a schema in front of their JSON.
     is_json: bool,
     can_truncate: bool,
     kinds: Vec<Kind>,
@@ -152,6 +155,9 @@ impl Decoder {
             Name::Avro | Name::UpsertAvro | Name::DebeziumAvro => {
                 avro::reader(format.name, options, &mut rows, schemas)?
             }
+            Name::Protobuf | Name::UpsertProtobuf => {
+                protobuf::reader(format.name, options, &mut rows, schemas)?
+            }
         };
         Ok(Self {
             schema: nullable(&table.schema),
@@ -159,7 +165,7 @@ impl Decoder {
             reader,
             rows,
             is_change_log: format.is_change_log(),
-            is_json: reader_is_json(format.name),
+            is_json: !format.has_columns() && !matches!(format.name, Name::Csv | Name::Raw),
             can_truncate: true,
             kinds: Vec::new(),
             messages: Vec::new(),
@@ -275,14 +281,6 @@ impl Decoder {
         self.messages.extend(std::iter::repeat_n(index, added));
         added
     }
-}
-
-/// True for messages that may have the frame of a schema in front of their JSON.
-fn reader_is_json(name: Name) -> bool {
-    !matches!(
-        name,
-        Name::Csv | Name::Raw | Name::Avro | Name::UpsertAvro | Name::DebeziumAvro
-    )
 }
 
 fn columns_of(table: &Table) -> Result<Vec<Column>, String> {

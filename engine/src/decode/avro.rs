@@ -10,7 +10,6 @@ mod readers;
 mod schema;
 mod value;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) use columns::columns_of;
@@ -19,13 +18,12 @@ use readers::{Envelopes, Flat, Keys};
 
 use super::Reader;
 use super::format::Name;
-use super::frame;
 use super::image::Image;
 use super::names::Names;
 use super::options::Options;
 use super::rejected::{Reason, Rejected};
 use super::rows::Rows;
-use super::schemas::{NoSchema, SchemaText, Schemas};
+use super::schemas::{SchemaText, Schemas};
 use schema::{Field, Schema};
 use value::Walker;
 
@@ -41,9 +39,7 @@ pub(super) fn reader(
 ) -> Result<Box<dyn Reader>, String> {
     let is_framed = options.is_framed == Some(true);
     let given = |option: &str, text: &Option<String>, rows: &Rows| {
-        let given = text
-            .as_ref()
-            .map(|text| Written::given(text, is_framed, &rows.names));
+        let given = text.as_ref().map(|text| given(text, is_framed, &rows.names));
         given
             .transpose()
             .map_err(|error| format!("option '{option}': {error}"))
@@ -68,80 +64,11 @@ pub(super) fn reader(
     })
 }
 
-/// Where the schemas of messages come from.
-#[derive(Debug)]
-enum Written {
-    /// By the number in front.
-    Registry {
-        schemas: Arc<dyn Schemas>,
-        known: HashMap<u32, Arc<Schema>>,
-        /// The one that was asked for last, if nobody could say.
-        missing: Option<u32>,
-    },
-    /// All have this one.
-    Given { schema: Arc<Schema>, is_framed: bool },
-}
+type Written = super::written::Written<Schema>;
 
-impl Written {
-    fn by_registry(schemas: Arc<dyn Schemas>) -> Self {
-        Self::Registry {
-            schemas,
-            known: HashMap::new(),
-            missing: None,
-        }
-    }
-
-    /// # Errors
-    /// What is wrong with the schema.
-    fn given(text: &str, is_framed: bool, columns: &Names) -> Result<Self, String> {
-        let schema = Schema::parse(&SchemaText::avro(text), columns)?;
-        Ok(Self::Given {
-            schema: Arc::new(schema),
-            is_framed,
-        })
-    }
-
-    /// The schema of some bytes, and those of the value.
-    fn open<'m>(&mut self, bytes: &'m [u8], columns: &Names) -> Result<(Arc<Schema>, &'m [u8]), Rejected> {
-        match self {
-            Self::Given { schema, is_framed } => match is_framed {
-                true => Ok((schema.clone(), frame::split_required(bytes)?.1)),
-                false => Ok((schema.clone(), bytes)),
-            },
-            Self::Registry {
-                schemas,
-                known,
-                missing,
-            } => {
-                let (id, value) = frame::split_required(bytes)?;
-                if let Some(schema) = known.get(&id) {
-                    return Ok((schema.clone(), value));
-                }
-                let text = schemas.find(id).inspect_err(|none| {
-                    *missing = matches!(none, NoSchema::Away(_)).then_some(id);
-                })?;
-                let schema = Schema::parse(&text, columns).map_err(|error| {
-                    Rejected::new(
-                        Reason::UnknownSchema,
-                        format!("schema {id} cannot be used: {error}"),
-                    )
-                })?;
-                let schema = known.entry(id).or_insert(Arc::new(schema));
-                Ok((schema.clone(), value))
-            }
-        }
-    }
-
-    fn retry(&mut self) -> Result<(), Rejected> {
-        if let Self::Registry { schemas, missing, .. } = self
-            && let Some(id) = missing.take()
-            && let Err(NoSchema::Away(detail)) = schemas.find(id)
-        {
-            *missing = Some(id);
-            return Err(NoSchema::Away(detail).into());
-        }
-        Ok(())
-    }
+fn given(text: &str, is_framed: bool, columns: &Names) -> Result<Written, String> {
+    let schema = Schema::parse(&SchemaText::avro(text), columns)?;
+    Ok(Written::given(schema, is_framed))
 }
 
 /// Reads a value whose schema is a record, field by field.
@@ -151,7 +78,7 @@ fn walk(
     rows: &mut Rows,
     mut take: impl FnMut(&mut Walker<'_, '_>, &Field) -> Result<(), Rejected>,
 ) -> Result<(), Rejected> {
-    let (schema, value) = written.open(bytes, &rows.names)?;
+    let (schema, value) = written.open(bytes, |text| Schema::parse(text, &rows.names))?;
     let mut walker = Walker::new(value, &schema, rows.stores());
     let fields = walker
         .enter(schema.root)?

@@ -6,6 +6,7 @@ use datafusion::arrow::datatypes::{FieldRef, Schema};
 
 use super::avro;
 use super::options::Options;
+use super::protobuf;
 use super::schemas::SchemaText;
 use crate::config::nearest;
 
@@ -32,9 +33,11 @@ pub(super) enum Name {
     Avro,
     UpsertAvro,
     DebeziumAvro,
+    Protobuf,
+    UpsertProtobuf,
 }
 
-const NAMES: [(&str, Name); 16] = [
+const NAMES: [(&str, Name); 18] = [
     ("json", Name::Json),
     ("csv", Name::Csv),
     ("raw", Name::Raw),
@@ -51,6 +54,8 @@ const NAMES: [(&str, Name); 16] = [
     ("upsert-avro", Name::UpsertAvro),
     ("debezium-avro", Name::DebeziumAvro),
     ("debezium-avro-confluent", Name::DebeziumAvro),
+    ("protobuf", Name::Protobuf),
+    ("upsert-protobuf", Name::UpsertProtobuf),
 ];
 
 const CHANGES: &[Name] = &[
@@ -63,6 +68,7 @@ const CHANGES: &[Name] = &[
     Name::Op,
     Name::UpsertAvro,
     Name::DebeziumAvro,
+    Name::UpsertProtobuf,
 ];
 const ALL_BUT_RAW: &[Name] = &[
     Name::Json,
@@ -77,12 +83,22 @@ const ALL_BUT_RAW: &[Name] = &[
     Name::Avro,
     Name::UpsertAvro,
     Name::DebeziumAvro,
+    Name::Protobuf,
+    Name::UpsertProtobuf,
 ];
 const AVRO: &[Name] = &[Name::Avro, Name::UpsertAvro, Name::DebeziumAvro];
+const PROTOBUF: &[Name] = &[Name::Protobuf, Name::UpsertProtobuf];
+const WITH_SCHEMA: &[Name] = &[
+    Name::Avro,
+    Name::UpsertAvro,
+    Name::DebeziumAvro,
+    Name::Protobuf,
+    Name::UpsertProtobuf,
+];
 const MANY_TABLES: &[Name] = &[Name::Maxwell, Name::Canal, Name::Ogg, Name::Dms, Name::Op];
 
 /// The options there are, and the formats that have them.
-const OPTIONS: [(&str, &[Name]); 17] = [
+const OPTIONS: [(&str, &[Name]); 19] = [
     ("format.timestamp_unit", ALL_BUT_RAW),
     ("format.delimiter", &[Name::Csv]),
     ("format.null", &[Name::Csv]),
@@ -96,10 +112,12 @@ const OPTIONS: [(&str, &[Name]); 17] = [
     ("format.key_field", &[Name::Op]),
     ("format.table_field", &[Name::Op]),
     ("format.table", MANY_TABLES),
-    ("format.registry", AVRO),
+    ("format.registry", WITH_SCHEMA),
     ("format.schema", AVRO),
     ("format.key_schema", &[Name::UpsertAvro, Name::DebeziumAvro]),
-    ("format.frame", AVRO),
+    ("format.frame", WITH_SCHEMA),
+    ("format.descriptor", PROTOBUF),
+    ("format.message", PROTOBUF),
 ];
 
 impl Format {
@@ -131,7 +149,7 @@ impl Format {
                 "option 'format.table_field' needs 'format.table': the table whose rows are taken".into(),
             );
         }
-        format.options.check_schemas(AVRO.contains(&name))?;
+        format.options.check_schemas(name)?;
         Ok(format)
     }
 
@@ -142,30 +160,36 @@ impl Format {
 
     /// True if messages have a schema that says which columns there are.
     pub fn has_columns(&self) -> bool {
-        AVRO.contains(&self.name)
-    }
-
-    /// The schemas of values and keys that are among the options.
-    pub fn schemas(&self) -> (Option<SchemaText>, Option<SchemaText>) {
-        let schema = |text: &Option<String>| text.as_ref().map(SchemaText::avro);
-        (schema(&self.options.schema), schema(&self.options.key_schema))
+        WITH_SCHEMA.contains(&self.name)
     }
 
     /// The columns of a table, and the names of those of its primary key, as schemas of values and keys have them.
+    /// Without a registry they are among the options.
     ///
     /// # Errors
     /// For users: what is wrong with the schemas.
     pub fn columns(
         &self,
-        value: &SchemaText,
+        value: Option<&SchemaText>,
         key: Option<&SchemaText>,
     ) -> Result<(Schema, Vec<String>), String> {
-        let within = (self.name == Name::DebeziumAvro).then_some("after");
-        let row = avro::columns_of(value, within).map_err(|error| format!("schema of values: {error}"))?;
-        let Some(key) = key.filter(|_| self.is_change_log()) else {
+        let schema = |text: &Option<String>| text.as_ref().map(SchemaText::avro);
+        let (own, own_key) = (schema(&self.options.schema), schema(&self.options.key_schema));
+        let row = match (self.name, value.or(own.as_ref())) {
+            (Name::Protobuf | Name::UpsertProtobuf, _) => protobuf::columns_of(&self.options, value),
+            (Name::DebeziumAvro, Some(value)) => avro::columns_of(value, Some("after")),
+            (_, Some(value)) => avro::columns_of(value, None),
+            (_, None) => Err("there is none".to_owned()),
+        };
+        let row = row.map_err(|error| format!("schema of values: {error}"))?;
+        let Some(key) = key.or(own_key.as_ref()).filter(|_| self.is_change_log()) else {
             return Ok((row, Vec::new()));
         };
-        let key = avro::columns_of(key, None).map_err(|error| format!("schema of keys: {error}"))?;
+        let key = match self.name {
+            Name::UpsertProtobuf => protobuf::columns_of(&Options::of(self.name), Some(key)),
+            _ => avro::columns_of(key, None),
+        };
+        let key = key.map_err(|error| format!("schema of keys: {error}"))?;
         let names = key.fields().iter().map(|field| field.name().clone()).collect();
         let is_new = |field: &&FieldRef| row.field_with_name(field.name()).is_err();
         let only_in_key = key.fields().iter().filter(is_new);
@@ -241,8 +265,8 @@ mod tests {
     #[test]
     fn every_format_has_its_word() {
         for (word, name) in NAMES {
-            let more = match AVRO.contains(&name) {
-                true => ("format.schema", "string"),
+            let more = match WITH_SCHEMA.contains(&name) {
+                true => ("format.registry", "http://r"),
                 false => ("topic", "t"),
             };
             assert_eq!(

@@ -41,6 +41,10 @@ pub(super) struct Options {
     pub(super) schema: Option<String>,
     /// The schema of all keys.
     pub(super) key_schema: Option<String>,
+    /// A descriptor of Protobuf, in base64.
+    pub(super) descriptor: Option<String>,
+    /// Full name of a message type of Protobuf.
+    pub(super) message: Option<String>,
     /// The number of a schema is in front of messages; none: if there is a registry.
     pub(super) is_framed: Option<bool>,
 }
@@ -49,7 +53,9 @@ impl Options {
     pub(super) fn of(name: Name) -> Self {
         // Debezium writes times in the unit of their column, and so do its flattened records.
         let unit = match name {
-            Name::Debezium | Name::Upsert | Name::DebeziumAvro | Name::UpsertAvro => None,
+            Name::Debezium | Name::Upsert | Name::DebeziumAvro | Name::UpsertAvro | Name::UpsertProtobuf => {
+                None
+            }
             _ => Some(TimeUnit::Millisecond),
         };
         Self {
@@ -73,6 +79,8 @@ impl Options {
             registry: None,
             schema: None,
             key_schema: None,
+            descriptor: None,
+            message: None,
             is_framed: None,
         }
     }
@@ -106,6 +114,8 @@ impl Options {
             "format.registry" => self.registry = Some(registry(value)?),
             "format.schema" => self.schema = Some(field(option, value)?),
             "format.key_schema" => self.key_schema = Some(field(option, value)?),
+            "format.descriptor" => self.descriptor = Some(field(option, value)?),
+            "format.message" => self.message = Some(field(option, value)?),
             "format.frame" => {
                 self.is_framed = Some(one_of(option, value, &[("confluent", true), ("none", false)])?);
             }
@@ -115,18 +125,27 @@ impl Options {
     }
 
     /// Checks the options about schemas together.
-    pub(super) fn check_schemas(&self, are_needed: bool) -> Result<(), String> {
-        let refused = match (&self.registry, &self.schema) {
-            (None, None) if are_needed => {
+    pub(super) fn check_schemas(&self, name: Name) -> Result<(), String> {
+        let is_protobuf = matches!(name, Name::Protobuf | Name::UpsertProtobuf);
+        let is_avro = matches!(name, Name::Avro | Name::UpsertAvro | Name::DebeziumAvro);
+        let is_given = self.schema.is_some() || self.descriptor.is_some();
+        let refused = match self.registry {
+            None if is_avro && !is_given => {
                 "messages have a schema: give 'format.registry' (http://HOST:PORT), or the schema itself as \
                  'format.schema'"
             }
-            (Some(_), Some(_)) => "give 'format.registry' or 'format.schema', not both",
-            (Some(_), None) if self.is_framed == Some(false) => {
-                "messages without frame do not say which schema of the registry they have: give 'format.schema'"
+            None if is_protobuf && !is_given => {
+                "messages have a type: give 'format.registry' (http://HOST:PORT), or 'format.descriptor' (a \
+                 FileDescriptorSet in base64) and 'format.message'"
             }
-            (Some(_), None) if self.key_schema.is_some() => {
-                "keys have schemas of the registry: leave 'format.key_schema' out"
+            None if is_protobuf && self.message.is_none() => {
+                "'format.descriptor' needs 'format.message': the full name of the message type"
+            }
+            Some(_) if is_given || self.key_schema.is_some() => {
+                "a registry has all schemas: leave 'format.registry' out, or the schemas in the options"
+            }
+            Some(_) if self.is_framed == Some(false) => {
+                "messages without frame do not say which schema of the registry they have: give it in the options"
             }
             _ => return Ok(()),
         };

@@ -143,13 +143,14 @@ impl Rows {
         }
     }
 
-    /// What a column takes best.
-    pub(super) fn want(&self, column: usize) -> Want {
-        match self.targets[column].shape {
+    /// What each column takes best.
+    pub(super) fn wants(&self) -> Vec<Want> {
+        let want = |target: &Target| match target.shape {
             Shape::Text => Want::Text,
             Shape::Bytes => Want::Bytes,
             _ => Want::Value,
-        }
+        };
+        self.targets.iter().map(want).collect()
     }
 
     /// Bytes beside the message that its rows point to.

@@ -5,6 +5,7 @@ mod changes;
 mod connectors;
 mod plain;
 mod properties;
+mod protobuf;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::datatypes::Schema;
 use millpond_engine::decode::{Inferred, SchemaText};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::encode_schema;
@@ -34,28 +35,32 @@ pub(super) fn of(source: &Source) -> Result<TopicDescription, Error> {
     })
 }
 
-fn of_schemas(source: &Source) -> Result<(datafusion::arrow::datatypes::Schema, Vec<String>), Error> {
-    let (given, given_key) = source.format.schemas();
-    let (value, key) = match (&source.registry, given) {
-        (_, Some(given)) => (given, given_key),
-        (Some(registry), None) => {
-            let subject = format!("{}-value", source.topic);
-            let value = latest(registry, &subject)?.ok_or_else(|| {
-                Error::user(
-                    Code::INVALID_STATEMENT,
-                    format!("the registry has no subject '{subject}', so the columns are not known"),
-                )
-                .with_hint("declare them as in CREATE TABLE")
-            })?;
-            let key = match source.format.is_change_log() {
-                true => latest(registry, &format!("{}-key", source.topic))?,
-                false => None,
-            };
-            (value, key)
-        }
-        (None, None) => return Err(Error::bug("a format with schemas has none")),
+fn of_schemas(source: &Source) -> Result<(Schema, Vec<String>), Error> {
+    let (value, key) = match &source.registry {
+        Some(registry) => of_registry(source, registry)?,
+        None => (None, None),
     };
-    source.format.columns(&value, key.as_ref()).map_err(unfit)
+    source.format.columns(value.as_ref(), key.as_ref()).map_err(unfit)
+}
+
+/// The newest schemas of values and keys, under the names that serializers give them.
+fn of_registry(
+    source: &Source,
+    registry: &Registry,
+) -> Result<(Option<SchemaText>, Option<SchemaText>), Error> {
+    let subject = format!("{}-value", source.topic);
+    let value = latest(registry, &subject)?.ok_or_else(|| {
+        Error::user(
+            Code::INVALID_STATEMENT,
+            format!("the registry has no subject '{subject}', so the columns are not known"),
+        )
+        .with_hint("declare them as in CREATE TABLE")
+    })?;
+    let key = match source.format.is_change_log() {
+        true => latest(registry, &format!("{}-key", source.topic))?,
+        false => None,
+    };
+    Ok((Some(value), key))
 }
 
 fn latest(registry: &Registry, subject: &str) -> Result<Option<SchemaText>, Error> {
@@ -70,7 +75,7 @@ fn latest(registry: &Registry, subject: &str) -> Result<Option<SchemaText>, Erro
 }
 
 /// What the first messages have.
-fn inferred(source: &Source) -> Result<datafusion::arrow::datatypes::Schema, Error> {
+fn inferred(source: &Source) -> Result<Schema, Error> {
     let (consumer, ranges, starts) = describe::open(source)?;
     let mut inferred = Inferred::default();
     if describe::seek(source, &consumer, &ranges, &starts)? {

@@ -10,12 +10,9 @@ use super::super::rejected::{Reason, Rejected};
 use super::super::rows::{BinaryKey, Rows, Want};
 use super::super::upsert::Upsert;
 use super::super::{frame, upsert};
+use super::schema::Schema;
 use super::value::Walker;
 use super::{Written, read_row, walk};
-
-fn wants(rows: &Rows) -> Vec<Want> {
-    (0..rows.width()).map(|column| rows.want(column)).collect()
-}
 
 /// Reads rows: each a row of its own, or the last of its key.
 #[derive(Debug)]
@@ -34,7 +31,7 @@ impl Flat {
         };
         Self {
             written,
-            wants: wants(rows),
+            wants: rows.wants(),
             rows: reader,
             is_keyed,
         }
@@ -107,7 +104,7 @@ impl Envelopes {
     pub(super) fn new(written: Written, options: &Options, rows: &mut Rows) -> Self {
         Self {
             written,
-            wants: wants(rows),
+            wants: rows.wants(),
             envelope: Debezium::new(options, rows),
         }
     }
@@ -161,7 +158,7 @@ impl Keys {
     pub(super) fn new(written: Written, rows: &Rows) -> Self {
         Self {
             written,
-            wants: wants(rows),
+            wants: rows.wants(),
         }
     }
 
@@ -190,7 +187,7 @@ impl BinaryKey for Keys {
         if needs_frame && frame::split(key).is_none() {
             return Ok(false);
         }
-        let (schema, value) = self.written.open(key, &rows.names)?;
+        let (schema, value) = self.written.open(key, |text| Schema::parse(text, &rows.names))?;
         let columns = rows.key.clone();
         let mut walker = Walker::new(value, &schema, rows.stores());
         let is_record = schema.record(schema.root).is_some();

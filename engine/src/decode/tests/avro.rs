@@ -17,16 +17,19 @@ use super::*;
 
 /// Schemas by number; others are unknown, or away.
 #[derive(Debug, Default)]
-struct Registry {
+pub(super) struct Registry {
     schemas: Mutex<HashMap<u32, Arc<SchemaText>>>,
     is_away: Mutex<bool>,
 }
 
 impl Registry {
     fn with(schemas: &[(u32, &str)]) -> Arc<Self> {
-        let schemas = schemas
-            .iter()
-            .map(|(id, text)| (*id, Arc::new(SchemaText::avro(*text))));
+        let schemas = schemas.iter();
+        Self::of(schemas.map(|(id, text)| (*id, SchemaText::avro(*text))))
+    }
+
+    pub(super) fn of(schemas: impl IntoIterator<Item = (u32, SchemaText)>) -> Arc<Self> {
+        let schemas = schemas.into_iter().map(|(id, text)| (id, Arc::new(text)));
         Arc::new(Self {
             schemas: Mutex::new(schemas.collect()),
             is_away: Mutex::new(false),
@@ -45,7 +48,7 @@ impl Schemas for Registry {
     }
 }
 
-fn with_registry(format: &str, table: &Table, registry: &Arc<Registry>) -> Decoder {
+pub(super) fn with_registry(format: &str, table: &Table, registry: &Arc<Registry>) -> Decoder {
     let options = [("format", format), ("format.registry", "http://r:1")];
     let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let format = Format::parse(&options.into_iter().collect()).unwrap();
@@ -70,11 +73,11 @@ fn text(value: impl AsRef<[u8]>) -> Vec<u8> {
     [int(value.len() as i64), value.to_vec()].concat()
 }
 
-fn framed(id: u32, parts: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn framed(id: u32, parts: &[Vec<u8>]) -> Vec<u8> {
     [vec![0], id.to_be_bytes().to_vec(), parts.concat()].concat()
 }
 
-fn outcome(decoder: &mut Decoder, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
+pub(super) fn outcome(decoder: &mut Decoder, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
     match decoder.push(Message { key, value }) {
         Ok(Outcome::Rows(_)) => take(decoder).join("; "),
         Ok(Outcome::Skipped(skip)) => format!("skipped {}", skip.name()),
@@ -330,7 +333,7 @@ fn envelopes_of_debezium_are_changes() {
     let key = SchemaText::avro(r#"{"type":"record","name":"k","fields":[{"name":"id","type":"long"}]}"#);
     let options = [("format", "debezium-avro"), ("format.registry", "http://r")];
     let format = Format::parse(&options.map(|(k, v)| (k.to_owned(), v.to_owned())).into()).unwrap();
-    let (columns, names) = format.columns(&text, Some(&key)).unwrap();
+    let (columns, names) = format.columns(Some(&text), Some(&key)).unwrap();
     assert_eq!(names, ["id"]);
     let columns: Vec<_> = columns
         .fields()
