@@ -65,12 +65,10 @@ fn of_registry(
 
 fn latest(registry: &Registry, subject: &str) -> Result<Option<SchemaText>, Error> {
     registry.latest(subject).map_err(|reason| {
-        Error::external(
-            Code::BROKERS_SILENT,
-            format!("the schema of subject '{subject}' cannot be read"),
-        )
-        .with_detail(reason)
-        .with_hint("executors must reach the registry; or declare the columns as in CREATE TABLE")
+        let what = format!("the schema of subject '{subject}' cannot be read");
+        Error::external(Code::REGISTRY_SILENT, what)
+            .with_detail(reason)
+            .with_hint("executors must reach the registry; or declare the columns as in CREATE TABLE")
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use millpond_engine::decode::{Message, Rejected};
+use millpond_engine::decode::{Decoder, Message, Outcome, Rejected};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::streams::Startup;
 use millpond_proto::stream::TopicDescription;
@@ -18,6 +18,8 @@ use super::watch::Watch;
 const SAMPLE: usize = 20;
 /// Longest look at messages.
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for a schema.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(4);
 
 pub(super) type Plain = BaseConsumer<Watch>;
 
@@ -131,6 +133,31 @@ pub(super) fn seek(
     Ok(true)
 }
 
+/// Decodes a message; a registry that is slow is not one that is silent.
+fn push_patiently<'m>(decoder: &mut Decoder, message: impl Fn() -> Message<'m>) -> Result<Outcome, Rejected> {
+    let deadline = Instant::now() + REGISTRY_TIMEOUT;
+    loop {
+        match decoder.push(message()) {
+            Err(rejected) if rejected.reason.passes() => {
+                while decoder.retry().is_err() {
+                    if Instant::now() >= deadline {
+                        return Err(rejected);
+                    }
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn no_schemas(source: &Source, rejected: &Rejected) -> Error {
+    let what = format!("the schemas of topic '{}' cannot be read", source.topic);
+    Error::external(Code::REGISTRY_SILENT, what)
+        .with_detail(&rejected.detail)
+        .with_hint("executors must reach the registry in 'format.registry'")
+}
+
 /// Decodes the first messages. A topic without messages says nothing, and is fine.
 fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]) -> Result<(), Error> {
     if !seek(source, consumer, ranges, starts)? {
@@ -145,12 +172,13 @@ fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]
             continue;
         };
         seen += 1;
-        let pushed = decoder.push(Message {
+        let message_of = || Message {
             key: message.key(),
             value: message.payload(),
-        });
-        match pushed {
+        };
+        match push_patiently(&mut decoder, message_of) {
             Ok(_) => return Ok(()),
+            Err(rejected) if rejected.reason.passes() => return Err(no_schemas(source, &rejected)),
             Err(rejected) => {
                 first.get_or_insert((message.partition(), message.offset(), rejected));
             }
