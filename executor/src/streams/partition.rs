@@ -237,7 +237,7 @@ impl Partition {
             }
             Ok(Outcome::Skipped(_)) => self.counts.filtered += 1,
             Err(rejected) if rejected.reason.passes() => {
-                self.course = Course::Stalled(rejected.to_string());
+                self.stall(rejected.to_string());
                 return true;
             }
             Err(rejected) => {
@@ -275,11 +275,17 @@ impl Partition {
                 self.bury(letter);
             }
             (OnError::DeadLetter, WhenFull::Pause) => {
-                self.course = Course::Stalled("dead_letters_full: no more can be kept".to_string());
+                self.stall("dead_letters_full: no more can be kept".to_string());
                 return false;
             }
         }
         true
+    }
+
+    /// Stops in front of a message. It was read but does not count, so what follows it was not read either.
+    fn stall(&mut self, reason: String) {
+        self.course = Course::Stalled(reason);
+        self.caught_up = false;
     }
 
     fn bury(&mut self, letter: DeadLetter) {

@@ -359,7 +359,7 @@ fn options_about_schemas_are_checked() {
     );
     check(
         &[avro, ("format.registry", "http://r"), ("format.schema", "int")],
-        "not both",
+        "has all schemas",
     );
     check(
         &[("format", "json"), ("format.registry", "http://r")],
