@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use cluster_tests::{Bench, Broker, Cluster, Registry};
+use serde_json::json;
 
 const ROW: &str = r#"{"type":"record","name":"Row","fields":[{"name":"id","type":"long"},
     {"name":"name","type":["null","string"]}]}"#;
@@ -224,5 +225,43 @@ async fn the_account_of_a_registry_is_in_the_configuration() -> Result<()> {
         .failure(&bench.sql("v", "id BIGINT", &topic, &options))
         .await?;
     ensure!(refused.contains("kafka.registry.user"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_protobuf_have_the_types_of_the_registry() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    let registry = Registry::start().await?;
+    let topic = bench.broker.topic("protobuf", 1).await?;
+    let colour = r#"syntax = "proto3"; package shop; enum Colour { RED = 0; BLUE = 1; }"#;
+    registry.register_as("colours", json!({"schemaType": "PROTOBUF", "schema": colour}));
+    let row = r#"syntax = "proto3"; package shop; import "shop/colour.proto";
+        message Row { int64 id = 1; Colour colour = 2; repeated string tags = 3; }"#;
+    let references = json!([{"name": "shop/colour.proto", "subject": "colours", "version": 1}]);
+    let id = registry.register_as(
+        &format!("{topic}-value"),
+        json!({"schemaType": "PROTOBUF", "schema": row, "references": references}),
+    );
+    // The first message type, then id 7, colour 1 and a tag.
+    let value = framed(id, &[vec![0], vec![0x08, 7, 0x10, 1, 0x1a, 1, b'a']]);
+    say(&bench.broker, &topic, None, Some(&value))?;
+    say(
+        &bench.broker,
+        &topic,
+        None,
+        Some(&framed(id, &[vec![0], vec![0x08]])),
+    )?;
+    let sql = format!(
+        "CREATE EXTERNAL TABLE t STORED AS KAFKA LOCATION 'kafka://{}/{topic}' \
+         OPTIONS ('format' 'protobuf', 'format.registry' '{}')",
+        bench.broker.servers(),
+        registry.url()
+    );
+    bench.client.run(&sql).await?;
+    bench.wait("t", &topic).await?;
+    let rows = bench.rows("SELECT id, colour, tags FROM t").await?;
+    ensure!(rows == ["7 BLUE [\"a\"]"], "{rows:?}");
+    let letters = bench.rows("SELECT reason FROM system.dead_letters").await?;
+    ensure!(letters == ["not_protobuf"], "{letters:?}");
     Ok(())
 }

@@ -88,7 +88,10 @@ impl Types {
         let (first, rest) = indexes.split_first()?;
         let mut found = self.file.as_ref()?.messages().nth(*first)?;
         for index in rest {
-            let child = found.child_messages().nth(*index)?;
+            // Confluent does not count those that stand for the entries of maps.
+            let mut children = found.child_messages().filter(|child| !child.is_map_entry());
+            let child = children.nth(*index)?;
+            drop(children);
             found = child;
         }
         Some(found)

@@ -111,13 +111,9 @@ fn keys_may_have_a_type() {
     let registry = Registry::of([(1, source())]);
     let two = table(&[("id", DataType::Int64), ("name", DataType::Utf8)], 1);
     let mut decoder = with_registry("upsert-protobuf", &two, &registry);
-    // The second message of the file, and the second of those inside of it but for the entries of maps.
-    let key = framed(1, &[vec![4, 2, 4], small(1, 7)]);
-    let found = outcome(&mut decoder, Some(&key), None);
-    assert!(
-        found == "Delete 7|-" || found == "not_protobuf" || found.starts_with("Delete"),
-        "{found}"
-    );
+    // The second message of the file, and the second of those inside of it.
+    let key = framed(1, &[vec![4, 2, 2], small(1, 7)]);
+    assert_eq!(outcome(&mut decoder, Some(&key), None), "Delete 7|-");
     let value = framed(1, &[vec![2, 2], small(1, 7), part(2, b"a")]);
     assert_eq!(outcome(&mut decoder, None, Some(&value)), "Put 7|a");
     assert_eq!(outcome(&mut decoder, Some(b"7"), None), "Delete 7|-");
