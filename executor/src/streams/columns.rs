@@ -74,19 +74,18 @@ fn latest(registry: &Registry, subject: &str) -> Result<Option<SchemaText>, Erro
 
 /// What the first messages have.
 fn inferred(source: &Source) -> Result<Schema, Error> {
-    let (consumer, ranges, starts) = describe::open(source)?;
+    let topic = describe::open(source)?;
     let mut inferred = Inferred::default();
-    if describe::seek(source, &consumer, &ranges, &starts)? {
+    if describe::seek(source, &topic)? {
         let (begun, mut last) = (Instant::now(), Instant::now());
-        let there: u64 = ranges
-            .iter()
-            .zip(&starts)
-            .map(|((_, high), start)| high - start)
+        let lengths = topic.ranges.iter().zip(&topic.starts);
+        let there: u64 = lengths
+            .map(|((_, high), start)| high.saturating_sub(*start))
             .sum();
         let wanted = SAMPLE.min(usize::try_from(there).unwrap_or(SAMPLE));
         let mut seen = 0;
         while seen < wanted && begun.elapsed() < SAMPLE_TIMEOUT && last.elapsed() < QUIET {
-            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
+            if let Some(Ok(message)) = topic.consumer.poll(Duration::from_millis(50)) {
                 (seen, last) = (seen + 1, Instant::now());
                 inferred.look(message.payload().unwrap_or_default());
             }

@@ -21,7 +21,17 @@ const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a schema.
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(4);
 
-pub(super) type Plain = BaseConsumer<Watch>;
+type Plain = BaseConsumer<Watch>;
+
+/// A topic that was looked at.
+pub(super) struct Opened {
+    /// A client that reads nothing yet.
+    pub(super) consumer: Plain,
+    /// Offsets of the oldest message and after the newest, by topic partition.
+    pub(super) ranges: Vec<(u64, u64)>,
+    /// Where the table begins in each.
+    pub(super) starts: Vec<u64>,
+}
 
 /// Looks at the topic of a table. It blocks.
 ///
@@ -29,19 +39,19 @@ pub(super) type Plain = BaseConsumer<Watch>;
 /// Brokers that do not answer, a topic or an offset that is not there, messages of which none fits.
 pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
     source.decoder()?;
-    let (consumer, ranges, starts) = open(source)?;
-    look(source, &consumer, &ranges, &starts)?;
+    let topic = open(source)?;
+    look(source, &topic)?;
     Ok(TopicDescription {
-        starts,
+        starts: topic.starts,
         ..TopicDescription::default()
     })
 }
 
-/// A client, the offsets that each topic partition has, and where the table begins in it.
+/// Asks the brokers about a topic.
 ///
 /// # Errors
 /// Brokers that do not answer, a topic or an offset that is not there.
-pub(super) fn open(source: &Source) -> Result<(Plain, Vec<(u64, u64)>, Vec<u64>), Error> {
+pub(super) fn open(source: &Source) -> Result<Opened, Error> {
     let consumer: Plain = source.consumer(Watch::default())?;
     let partitions = source.partitions(&consumer)?;
     let mut ranges = Vec::with_capacity(partitions.len());
@@ -49,7 +59,11 @@ pub(super) fn open(source: &Source) -> Result<(Plain, Vec<(u64, u64)>, Vec<u64>)
         ranges.push(source.range(&consumer, *partition)?);
     }
     let starts = starts(source, &consumer, &ranges)?;
-    Ok((consumer, ranges, starts))
+    Ok(Opened {
+        consumer,
+        ranges,
+        starts,
+    })
 }
 
 /// Where the table begins in each topic partition.
@@ -109,14 +123,9 @@ fn at_time(source: &Source, consumer: &Plain, time: i64, ranges: &[(u64, u64)]) 
 ///
 /// # Errors
 /// The client refuses.
-pub(super) fn seek(
-    source: &Source,
-    consumer: &Plain,
-    ranges: &[(u64, u64)],
-    starts: &[u64],
-) -> Result<bool, Error> {
+pub(super) fn seek(source: &Source, topic: &Opened) -> Result<bool, Error> {
     let mut filled = TopicPartitionList::new();
-    for (number, (range, start)) in ranges.iter().zip(starts).enumerate() {
+    for (number, (range, start)) in topic.ranges.iter().zip(&topic.starts).enumerate() {
         if *start < range.1 {
             let added = filled.add_partition_offset(
                 &source.topic,
@@ -129,7 +138,8 @@ pub(super) fn seek(
     if filled.count() == 0 {
         return Ok(false);
     }
-    consumer.assign(&filled).map_err(|error| source.silent(&error))?;
+    let assigned = topic.consumer.assign(&filled);
+    assigned.map_err(|error| source.silent(&error))?;
     Ok(true)
 }
 
@@ -159,8 +169,8 @@ fn no_schemas(source: &Source, rejected: &Rejected) -> Error {
 }
 
 /// Decodes the first messages. A topic without messages says nothing, and is fine.
-fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]) -> Result<(), Error> {
-    if !seek(source, consumer, ranges, starts)? {
+fn look(source: &Source, topic: &Opened) -> Result<(), Error> {
+    if !seek(source, topic)? {
         return Ok(());
     }
     let mut decoder = source.decoder()?;
@@ -168,7 +178,7 @@ fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]
     let deadline = Instant::now() + SAMPLE_TIMEOUT;
     let mut seen = 0;
     while seen < SAMPLE && Instant::now() < deadline {
-        let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) else {
+        let Some(Ok(message)) = topic.consumer.poll(Duration::from_millis(50)) else {
             continue;
         };
         seen += 1;

@@ -465,7 +465,7 @@ proptest! {
         let registry = Registry::with(&[(0, EVERYTHING), (1, "\"long\"")]);
         for format in ["upsert-avro", "debezium-avro"] {
             let mut decoder = with_registry(format, &columns, &registry);
-            let framed = framed(0, &[value.clone()]);
+            let framed = framed(0, std::slice::from_ref(&value));
             for value in [&framed, &value] {
                 let outcome = decoder.push(Message { key: key.as_deref(), value: Some(value) });
                 if let Err(rejected) = outcome {
