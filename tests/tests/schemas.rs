@@ -218,6 +218,13 @@ async fn the_account_of_a_registry_is_in_the_configuration() -> Result<()> {
         .failure(&bench.sql("u", "id BIGINT", &topic, &options))
         .await?;
     ensure!(refused.contains("401"), "{refused}");
+    // Nobody listens there.
+    let options = "'format' 'avro', 'format.registry' 'http://127.0.0.1:1'";
+    let silent = bench
+        .client
+        .failure(&bench.sql("w", "id BIGINT", &topic, options))
+        .await?;
+    ensure!(silent.contains("MP0086"), "{silent}");
     let secret = registry.url().replace("http://", "http://me:secret@");
     let options = format!("'format' 'avro', 'format.registry' '{secret}'");
     let refused = bench
