@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows Kafka, offsets or tables in memory. Any bytes give rows, a skip or a [`Rejected`].
 
+mod avro;
 mod canal;
 mod cell;
 mod change;
@@ -20,7 +21,9 @@ mod decimal;
 mod dms;
 mod form;
 mod format;
+mod frame;
 mod image;
+mod infer;
 mod json_row;
 mod key;
 mod maxwell;
@@ -28,18 +31,24 @@ mod names;
 mod ogg;
 mod op;
 mod options;
+mod protobuf;
 mod raw;
 mod rejected;
 mod rows;
 mod scanner;
+mod schemas;
 mod slot;
+mod spell;
 mod target;
 mod time;
+mod typed;
 mod unavailable;
 mod upsert;
 mod wanted;
+mod written;
 
 use std::fmt;
+use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Field, SchemaRef};
@@ -49,7 +58,9 @@ pub use cell::Coding;
 pub use change::{Changes, Kind, Message, Outcome, Skip, Table};
 pub use form::Form;
 pub use format::Format;
+pub use infer::Inferred;
 pub use rejected::{Reason, Rejected};
+pub use schemas::{NoSchema, SchemaText, Schemas};
 
 use cell::{Shape, Writing};
 use column::Column;
@@ -61,6 +72,8 @@ use crate::schema::nullable;
 
 /// Most bytes of messages between two takes; columns of text cannot hold more than twice as much.
 const BYTES_MAX: usize = 1 << 29;
+/// Most bytes that one message of a binary format may amount to beyond that.
+const HELD_MAX: usize = 1 << 27;
 
 /// Reads the messages of one format.
 trait Reader: fmt::Debug + Send {
@@ -76,6 +89,11 @@ trait Reader: fmt::Debug + Send {
     fn is_text(&self) -> bool {
         true
     }
+
+    /// An error if a schema that was missing is still not there.
+    fn retry(&mut self) -> Result<(), Rejected> {
+        Ok(())
+    }
 }
 
 /// Decodes messages of a topic partition, one by one, into rows of a table.
@@ -86,6 +104,8 @@ pub struct Decoder {
     reader: Box<dyn Reader>,
     rows: Rows,
     is_change_log: bool,
+    /// Messages may have the frame of a schema in front of their JSON.
+    is_json: bool,
     can_truncate: bool,
     kinds: Vec<Kind>,
     messages: Vec<u32>,
@@ -101,6 +121,14 @@ impl Decoder {
     /// # Errors
     /// For users: what the table lacks, or a column that messages of this format cannot fill.
     pub fn new(format: &Format, table: &Table) -> Result<Self, String> {
+        Self::with_schemas(format, table, Arc::new(schemas::Nobody))
+    }
+
+    /// The same for messages whose schemas are in a registry.
+    ///
+    /// # Errors
+    /// As for [`Decoder::new`], and a schema among the options that is none.
+    pub fn with_schemas(format: &Format, table: &Table, schemas: Arc<dyn Schemas>) -> Result<Self, String> {
         let columns = columns_of(table)?;
         let targets = targets_of(table)?;
         let name = format.name();
@@ -127,6 +155,12 @@ impl Decoder {
             Name::Dms => Box::new(dms::Dms::new(options, &rows)),
             Name::Upsert => Box::new(upsert::Upsert::new(options, &mut rows)),
             Name::Op => Box::new(op::Op::new(options, &mut rows)),
+            Name::Avro | Name::UpsertAvro | Name::DebeziumAvro => {
+                avro::reader(format.name, options, &mut rows, schemas)?
+            }
+            Name::Protobuf | Name::UpsertProtobuf => {
+                protobuf::reader(format.name, options, &mut rows, schemas)?
+            }
         };
         Ok(Self {
             schema: nullable(&table.schema),
@@ -134,6 +168,7 @@ impl Decoder {
             reader,
             rows,
             is_change_log: format.is_change_log(),
+            is_json: !format.has_columns() && !matches!(format.name, Name::Csv | Name::Raw),
             can_truncate: true,
             kinds: Vec::new(),
             messages: Vec::new(),
@@ -167,10 +202,9 @@ impl Decoder {
             );
             return Err(Rejected::new(Reason::TooLarge, detail));
         }
-        let value = message
-            .value
-            .filter(|value| !(self.is_change_log && is_null(value)));
+        let value = message.value.filter(|value| !self.is_null(value));
         let text = match value {
+            Some(value) if self.is_json => scanner::text_of(frame::without(value))?,
             Some(value) if self.reader.is_text() => scanner::text_of(value)?,
             _ => "",
         };
@@ -186,8 +220,30 @@ impl Decoder {
                           changes in the others is not known";
             return Err(Rejected::new(Reason::TruncateOfPart, detail));
         }
-        self.bytes += bytes;
+        let bytes = self.bytes + bytes.max(self.rows.held());
+        if bytes > BYTES_MAX + HELD_MAX {
+            return Err(Rejected::new(
+                Reason::TooLarge,
+                "its values do not fit behind those before it",
+            ));
+        }
+        self.bytes = bytes;
         Ok(Outcome::Rows(self.append(text, index)))
+    }
+
+    /// Asks again for the schema that the last message needed, if it could not be had.
+    ///
+    /// # Errors
+    /// It still cannot; [`Reason::passes`] is true.
+    pub fn retry(&mut self) -> Result<(), Rejected> {
+        self.reader.retry()?;
+        self.rows.retry_key()
+    }
+
+    /// True for what some writers put for a null in a change log.
+    fn is_null(&self, value: &[u8]) -> bool {
+        let is_word = || self.reader.is_text() && value.trim_ascii() == b"null";
+        self.is_change_log && (value.is_empty() || is_word())
     }
 
     /// Rows since the last take.
@@ -228,11 +284,6 @@ impl Decoder {
         self.messages.extend(std::iter::repeat_n(index, added));
         added
     }
-}
-
-/// True for what some writers put for a null.
-fn is_null(value: &[u8]) -> bool {
-    value.is_empty() || value.trim_ascii() == b"null"
 }
 
 fn columns_of(table: &Table) -> Result<Vec<Column>, String> {

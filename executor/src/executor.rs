@@ -250,7 +250,7 @@ impl Service {
         let storage_limit = usize::try_from(storage_limit).unwrap_or(usize::MAX);
         let store = ShardStore::new(budget.start_task(0), storage_limit).with_folder(work_dir.tables());
         let store = Arc::new(store);
-        let brokers = Access::new(&options.kafka);
+        let brokers = Access::new(&options.kafka, options.registry.clone());
         let parts = Parts {
             name: options.name.clone(),
             scheduler: options.scheduler.clone(),

@@ -32,3 +32,4 @@ pub use error::Error;
 pub use executor::{Addresses, Executor};
 pub use options::Options;
 pub use roles::Roles;
+pub use streams::Account;

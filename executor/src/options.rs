@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::roles::Roles;
+use crate::streams::Account;
 
 pub(crate) const DATA_PORT: &str = "executor.data_port";
 pub(crate) const GRPC_PORT: &str = "executor.grpc_port";
@@ -62,6 +63,8 @@ pub struct Options {
     pub buckets: Vec<Bucket>,
     /// Settings and credentials for brokers of Kafka.
     pub kafka: Vec<KafkaCluster>,
+    /// User and password for the registry of schemas.
+    pub registry: Option<Account>,
 }
 
 impl Options {
@@ -88,10 +91,11 @@ impl Options {
             grpc_max_message_bytes: 64 << 20,
             buckets: Vec::new(),
             kafka: Vec::new(),
+            registry: None,
         }
     }
 
-    /// Reads the keys `executor.*`, `cluster.heartbeat_interval`, `grpc.max_message_size` and the buckets.
+    /// Reads the keys `executor.*`, `cluster.heartbeat_interval`, `grpc.max_message_size` `kafka.registry.*` and the buckets.
     ///
     /// The name is the machine's; processes that share a machine must be given names of their own.
     ///
@@ -126,6 +130,7 @@ impl Options {
                 .unwrap_or(usize::MAX),
             buckets: config.buckets().to_vec(),
             kafka: config.kafka_clusters().to_vec(),
+            registry: account(config)?,
         })
     }
 
@@ -183,6 +188,22 @@ impl Options {
             None if self.bind_host.is_unspecified() => None,
             None => Some(self.bind_host.to_string()),
         }
+    }
+}
+
+/// User and password for the registry of schemas, if all of it is given.
+fn account(config: &Config) -> Result<Option<Account>, Error> {
+    let url = config.get(keys::KAFKA_REGISTRY_URL);
+    let user = config.get(keys::KAFKA_REGISTRY_USER);
+    let password = config.get(keys::KAFKA_REGISTRY_PASSWORD);
+    match (url, user, password) {
+        (Some(url), Some(user), Some(password)) => Ok(Some(Account { url, user, password })),
+        (_, None, None) => Ok(None),
+        _ => Err(setting(
+            "kafka.registry.user",
+            "",
+            "set kafka.registry.url, kafka.registry.user and kafka.registry.password, all three",
+        )),
     }
 }
 

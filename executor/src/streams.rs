@@ -13,11 +13,13 @@
 //! A process is known by an identifier of its own, for one that was started again has no rows.
 
 mod access;
+mod columns;
 mod describe;
 mod follower;
 mod lateness;
 mod metrics;
 mod partition;
+mod registry;
 mod shared;
 mod sink;
 mod source;
@@ -44,6 +46,7 @@ pub(crate) use self::access::Access;
 pub(crate) use self::sink::Producers;
 
 use self::follower::{Command, Follower};
+pub use self::registry::Account;
 use self::shared::Shared;
 use self::source::Source;
 use self::stored::Stored;
@@ -241,7 +244,14 @@ impl Streams {
             .table
             .ok_or_else(|| Error::bug("a topic to describe is missing"))?;
         let access = self.access.clone();
-        let described = tokio::task::spawn_blocking(move || describe::describe(&table, &access)).await;
+        let described = tokio::task::spawn_blocking(move || {
+            let source = Source::new(&table, &access)?;
+            match asked.wants_columns {
+                true => columns::of(&source),
+                false => describe::describe(&source),
+            }
+        });
+        let described = described.await;
         described.map_err(|error| Error::bug(format!("describe a topic: {error}")))?
     }
 

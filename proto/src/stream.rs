@@ -170,6 +170,9 @@ pub struct DescribeTopic {
     /// As it would be followed. Topic partitions are not named yet.
     #[prost(message, optional, tag = "1")]
     pub table: Option<FollowTable>,
+    /// Only the columns that its messages have are asked for; the table has none yet.
+    #[prost(bool, tag = "2")]
+    pub wants_columns: bool,
 }
 
 /// What a broker says about a topic.
@@ -178,6 +181,12 @@ pub struct TopicDescription {
     /// Offset of the first message for the table, by number of the topic partition.
     #[prost(uint64, repeated, tag = "1")]
     pub starts: Vec<u64>,
+    /// Columns of its messages, if they were asked for: Arrow schema, as an encapsulated IPC message.
+    #[prost(bytes = "vec", tag = "2")]
+    pub columns: Vec<u8>,
+    /// Names of the columns of the primary key, as the schema of keys has them.
+    #[prost(string, repeated, tag = "3")]
+    pub key: Vec<String>,
 }
 
 /// Asks for what some topic partitions have now, to be kept for a statement.

@@ -17,9 +17,11 @@ mod placement;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use futures::future::join_all;
 use millpond_engine::connections::Connections;
 use millpond_engine::error::{Code, Error};
+use millpond_engine::schema::decode_schema;
 use millpond_proto::catalog::{KafkaTable, PartitionOwner};
 use millpond_proto::stream::{
     DeadLetter, DeadLetters, DescribeTopic, FollowPartition, FollowTable, Following, PartitionStatus,
@@ -94,6 +96,29 @@ impl Streams {
     /// # Errors
     /// No executor, or what it says is wrong with brokers, topic, options or messages.
     pub(crate) async fn describe(&self, table: &KafkaTable, name: &str) -> Result<TopicDescription, Error> {
+        self.ask_about(table, name, false).await
+    }
+
+    /// Asks an executor for the columns that the messages of a topic have, and for the names of those of the key.
+    ///
+    /// # Errors
+    /// As for [`Streams::describe`], and a registry of schemas that does not answer.
+    pub(crate) async fn columns(
+        &self,
+        table: &KafkaTable,
+        name: &str,
+    ) -> Result<(SchemaRef, Vec<String>), Error> {
+        let described = self.ask_about(table, name, true).await?;
+        let columns = decode_schema(&described.columns).map_err(Error::from_datafusion)?;
+        Ok((columns, described.key))
+    }
+
+    async fn ask_about(
+        &self,
+        table: &KafkaTable,
+        name: &str,
+        wants_columns: bool,
+    ) -> Result<TopicDescription, Error> {
         let members = self.inner.cluster.members().await;
         let member = members.iter().find(|member| !member.draining);
         let member = member.ok_or_else(|| {
@@ -102,6 +127,7 @@ impl Streams {
         })?;
         let request = DescribeTopic {
             table: Some(to_follow(name, table, Vec::new())),
+            wants_columns,
         };
         self.inner
             .connections

@@ -8,6 +8,7 @@ mod broker;
 mod client;
 mod cluster;
 mod process;
+mod registry;
 mod seed;
 pub mod slt;
 
@@ -16,4 +17,5 @@ pub use broker::Broker;
 pub use client::{Client, finish, text_rows};
 pub use cluster::Cluster;
 pub use process::{Process, binary};
+pub use registry::Registry;
 pub use seed::seed;

@@ -145,6 +145,14 @@ registry! {
     /// How long a statement waits for a part of a table in memory that was lost with an executor and is being restored.
     RECOVERY_TIMEOUT: Duration = "recovery.timeout", "60s", Node;
 
+    /// Address of the schema registry that `kafka.registry.user` and `kafka.registry.password` are for. They are sent to
+    /// no other.
+    KAFKA_REGISTRY_URL: Option<Url> = "kafka.registry.url", "", Node;
+    /// User of the schema registry, for tables with `format.registry`.
+    KAFKA_REGISTRY_USER: Option<String> = "kafka.registry.user", "", Node;
+    /// Password of that user.
+    KAFKA_REGISTRY_PASSWORD: Option<String> = "kafka.registry.password", "", Node, secret true;
+
     /// Folders of the local disk that statements may read and write, with everything below them. Empty allows none.
     STORAGE_LOCAL_ROOTS: Vec<String> = "storage.local_roots", "", Node;
 
@@ -228,7 +236,8 @@ mod tests {
     #[test]
     fn secrets_are_marked() {
         for key in KEYS {
-            assert_eq!(key.secret, key.name.ends_with("token"), "{}", key.name);
+            let is_secret = ["token", "password"].iter().any(|word| key.name.ends_with(word));
+            assert_eq!(key.secret, is_secret, "{}", key.name);
         }
     }
 }

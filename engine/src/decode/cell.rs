@@ -156,7 +156,14 @@ impl Shape {
             (Slot::Nested(piece), Self::Decimal { precision, scale }) => {
                 return variable_scale(texts.get(piece), *precision, *scale);
             }
-            (Slot::Bool(_) | Slot::Nested(_), _) => return Err(Misfit::Type),
+            (Slot::Bytes(start, end), Self::Bytes) => {
+                return Ok(Cell::Bytes(start as usize, end as usize));
+            }
+            (Slot::Bool(_) | Slot::Nested(_) | Slot::Bytes(..), _) => return Err(Misfit::Type),
+            (Slot::Int(value), _) => return self.of_int(value, writing.unit),
+            (Slot::Float(value), _) => return self.of_float(value),
+            (Slot::Moment(value, unit), _) => return self.of_moment(value, unit),
+            (Slot::Local(value, unit), _) => return self.of_local(value, unit),
             (Slot::Number(piece), _) => (piece, false),
             (Slot::Text(piece), _) => (piece, true),
         };
@@ -272,14 +279,14 @@ fn is_whole(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn within<T: PartialOrd>(value: T, min: T, max: T) -> Result<T, Misfit> {
+pub(super) fn within<T: PartialOrd>(value: T, min: T, max: T) -> Result<T, Misfit> {
     if value < min || value > max {
         return Err(Misfit::Range);
     }
     Ok(value)
 }
 
-fn digits(value: i128, precision: u8) -> Result<Cell, Misfit> {
+pub(super) fn digits(value: i128, precision: u8) -> Result<Cell, Misfit> {
     let limit = 10u128.pow(u32::from(precision.min(38)));
     if value.unsigned_abs() >= limit {
         return Err(Misfit::Range);

@@ -16,25 +16,25 @@ const MISSING: &str = "member \"after\" is null or missing";
 /// Reads envelopes.
 #[derive(Debug)]
 pub(super) struct Debezium {
-    after: Image,
-    before: Image,
+    pub(super) after: Image,
+    pub(super) before: Image,
 }
 
 /// What an envelope says beside its rows.
 #[derive(Debug, Default)]
-struct Said {
-    op: Slot,
-    status: Slot,
-    has_ddl: bool,
+pub(super) struct Said {
+    pub(super) op: Slot,
+    pub(super) status: Slot,
+    pub(super) has_ddl: bool,
     /// True if there is a time.
-    has_time: bool,
+    pub(super) has_time: bool,
     /// True if there is a member that is not of a heartbeat.
-    has_other: bool,
+    pub(super) has_other: bool,
     /// True if the payload is null.
     is_null: bool,
 }
 
-enum Member {
+pub(super) enum Member {
     Before,
     After,
     Op,
@@ -47,7 +47,7 @@ enum Member {
 }
 
 impl Member {
-    fn of(name: &str) -> Self {
+    pub(super) fn of(name: &str) -> Self {
         match name {
             "before" => Self::Before,
             "after" => Self::After,
@@ -69,6 +69,45 @@ impl Debezium {
             after: rows.image(),
             before: rows.image(),
         }
+    }
+
+    /// Forgets the last message.
+    pub(super) fn clear(&mut self) {
+        self.after.clear();
+        self.before.clear();
+    }
+
+    /// Puts the rows of an envelope that was read.
+    pub(super) fn decide(
+        &self,
+        said: &Said,
+        from: (Message<'_>, &str),
+        rows: &mut Rows,
+    ) -> Result<Option<Skip>, Rejected> {
+        let texts = rows.texts(from.1);
+        let images = (&self.after, &self.before);
+        match said.op {
+            Slot::Text(op) => match texts.get(op) {
+                "c" | "r" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Ignored), from)?,
+                "u" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Whole), from)?,
+                "d" => rows.delete(&[&self.before, &self.after], from)?,
+                "t" => rows.truncate(),
+                "m" => return Ok(Some(Skip::LogicalMessage)),
+                op => {
+                    let detail = format!("member \"op\": expected c, r, u, d, t or m, found {}", quote(op));
+                    return Err(Rejected::new(Reason::UnknownOperation, detail));
+                }
+            },
+            _ if said.is_null => return rows.tombstone(from.0),
+            _ if said.has_ddl => return Ok(Some(Skip::Ddl)),
+            _ if is_transaction(said.status, texts) => return Ok(Some(Skip::Transaction)),
+            _ if said.has_time && !said.has_other => return Ok(Some(Skip::Heartbeat)),
+            _ => {
+                let detail = "member \"op\" is missing; flattened records are read by format 'upsert'";
+                return Err(Rejected::new(Reason::UnknownOperation, detail));
+            }
+        }
+        Ok(None)
     }
 
     fn walk(
@@ -111,37 +150,12 @@ impl Debezium {
 
 impl Reader for Debezium {
     fn read(&mut self, text: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
-        self.after.clear();
-        self.before.clear();
+        self.clear();
         let mut said = Said::default();
         let mut scanner = Scanner::new(text, &mut rows.scratch);
         self.walk(&mut scanner, &mut rows.names, &mut said, false)?;
         scanner.finish()?;
-        let texts = rows.texts(text);
-        let from = (message, text);
-        let images = (&self.after, &self.before);
-        match said.op {
-            Slot::Text(op) => match texts.get(op) {
-                "c" | "r" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Ignored), from)?,
-                "u" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Whole), from)?,
-                "d" => rows.delete(&[&self.before, &self.after], from)?,
-                "t" => rows.truncate(),
-                "m" => return Ok(Some(Skip::LogicalMessage)),
-                op => {
-                    let detail = format!("member \"op\": expected c, r, u, d, t or m, found {}", quote(op));
-                    return Err(Rejected::new(Reason::UnknownOperation, detail));
-                }
-            },
-            _ if said.is_null => return rows.tombstone(message),
-            _ if said.has_ddl => return Ok(Some(Skip::Ddl)),
-            _ if is_transaction(said.status, texts) => return Ok(Some(Skip::Transaction)),
-            _ if said.has_time && !said.has_other => return Ok(Some(Skip::Heartbeat)),
-            _ => {
-                let detail = "member \"op\" is missing; flattened records are read by format 'upsert-json'";
-                return Err(Rejected::new(Reason::UnknownOperation, detail));
-            }
-        }
-        Ok(None)
+        self.decide(&said, (message, text), rows)
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Form {
 }
 
 impl Format {
-    /// How rows are written; `None`: messages of the format are made by connectors, and only read.
+    /// How rows are written; `None`: messages of the format are only read, for connectors make them or a registry has their schemas.
     pub fn form(&self) -> Option<Form> {
         let object = |before: String, after: &str| Form::Json {
             before,
@@ -47,6 +47,9 @@ impl Format {
             }),
             Name::Raw => Some(Form::Raw),
             Name::Maxwell | Name::Canal | Name::Ogg | Name::Dms => None,
+            Name::Avro | Name::UpsertAvro | Name::DebeziumAvro | Name::Protobuf | Name::UpsertProtobuf => {
+                None
+            }
         }
     }
 

@@ -2,7 +2,12 @@
 
 use std::collections::HashMap;
 
+use datafusion::arrow::datatypes::{FieldRef, Schema};
+
+use super::avro;
 use super::options::Options;
+use super::protobuf;
+use super::schemas::SchemaText;
 use crate::config::nearest;
 
 /// How messages are written.
@@ -25,9 +30,14 @@ pub(super) enum Name {
     Dms,
     Upsert,
     Op,
+    Avro,
+    UpsertAvro,
+    DebeziumAvro,
+    Protobuf,
+    UpsertProtobuf,
 }
 
-const NAMES: [(&str, Name); 11] = [
+const NAMES: [(&str, Name); 18] = [
     ("json", Name::Json),
     ("csv", Name::Csv),
     ("raw", Name::Raw),
@@ -39,6 +49,13 @@ const NAMES: [(&str, Name); 11] = [
     ("upsert-json", Name::Upsert),
     ("upsert", Name::Upsert),
     ("op-json", Name::Op),
+    ("avro", Name::Avro),
+    ("avro-confluent", Name::Avro),
+    ("upsert-avro", Name::UpsertAvro),
+    ("debezium-avro", Name::DebeziumAvro),
+    ("debezium-avro-confluent", Name::DebeziumAvro),
+    ("protobuf", Name::Protobuf),
+    ("upsert-protobuf", Name::UpsertProtobuf),
 ];
 
 const CHANGES: &[Name] = &[
@@ -49,6 +66,9 @@ const CHANGES: &[Name] = &[
     Name::Dms,
     Name::Upsert,
     Name::Op,
+    Name::UpsertAvro,
+    Name::DebeziumAvro,
+    Name::UpsertProtobuf,
 ];
 const ALL_BUT_RAW: &[Name] = &[
     Name::Json,
@@ -60,11 +80,25 @@ const ALL_BUT_RAW: &[Name] = &[
     Name::Dms,
     Name::Upsert,
     Name::Op,
+    Name::Avro,
+    Name::UpsertAvro,
+    Name::DebeziumAvro,
+    Name::Protobuf,
+    Name::UpsertProtobuf,
+];
+const AVRO: &[Name] = &[Name::Avro, Name::UpsertAvro, Name::DebeziumAvro];
+const PROTOBUF: &[Name] = &[Name::Protobuf, Name::UpsertProtobuf];
+const WITH_SCHEMA: &[Name] = &[
+    Name::Avro,
+    Name::UpsertAvro,
+    Name::DebeziumAvro,
+    Name::Protobuf,
+    Name::UpsertProtobuf,
 ];
 const MANY_TABLES: &[Name] = &[Name::Maxwell, Name::Canal, Name::Ogg, Name::Dms, Name::Op];
 
 /// The options there are, and the formats that have them.
-const OPTIONS: [(&str, &[Name]); 13] = [
+const OPTIONS: [(&str, &[Name]); 19] = [
     ("format.timestamp_unit", ALL_BUT_RAW),
     ("format.delimiter", &[Name::Csv]),
     ("format.null", &[Name::Csv]),
@@ -78,6 +112,12 @@ const OPTIONS: [(&str, &[Name]); 13] = [
     ("format.key_field", &[Name::Op]),
     ("format.table_field", &[Name::Op]),
     ("format.table", MANY_TABLES),
+    ("format.registry", WITH_SCHEMA),
+    ("format.schema", AVRO),
+    ("format.key_schema", &[Name::UpsertAvro, Name::DebeziumAvro]),
+    ("format.frame", WITH_SCHEMA),
+    ("format.descriptor", PROTOBUF),
+    ("format.message", PROTOBUF),
 ];
 
 impl Format {
@@ -109,7 +149,52 @@ impl Format {
                 "option 'format.table_field' needs 'format.table': the table whose rows are taken".into(),
             );
         }
+        format.options.check_schemas(name)?;
         Ok(format)
+    }
+
+    /// URL of the registry that has the schemas of messages, if they have numbers.
+    pub fn registry(&self) -> Option<&str> {
+        self.options.registry.as_deref()
+    }
+
+    /// True if messages have a schema that says which columns there are.
+    pub fn has_columns(&self) -> bool {
+        WITH_SCHEMA.contains(&self.name)
+    }
+
+    /// The columns of a table, and the names of those of its primary key, as schemas of values and keys have them.
+    /// Without a registry they are among the options.
+    ///
+    /// # Errors
+    /// For users: what is wrong with the schemas.
+    pub fn columns(
+        &self,
+        value: Option<&SchemaText>,
+        key: Option<&SchemaText>,
+    ) -> Result<(Schema, Vec<String>), String> {
+        let schema = |text: &Option<String>| text.as_ref().map(SchemaText::avro);
+        let (own, own_key) = (schema(&self.options.schema), schema(&self.options.key_schema));
+        let row = match (self.name, value.or(own.as_ref())) {
+            (Name::Protobuf | Name::UpsertProtobuf, _) => protobuf::columns_of(&self.options, value),
+            (Name::DebeziumAvro, Some(value)) => avro::columns_of(value, Some("after")),
+            (_, Some(value)) => avro::columns_of(value, None),
+            (_, None) => Err("there is none".to_owned()),
+        };
+        let row = row.map_err(|error| format!("schema of values: {error}"))?;
+        let Some(key) = key.or(own_key.as_ref()).filter(|_| self.is_change_log()) else {
+            return Ok((row, Vec::new()));
+        };
+        let key = match self.name {
+            Name::UpsertProtobuf => protobuf::columns_of(&Options::of(self.name), Some(key)),
+            _ => avro::columns_of(key, None),
+        };
+        let key = key.map_err(|error| format!("schema of keys: {error}"))?;
+        let names = key.fields().iter().map(|field| field.name().clone()).collect();
+        let is_new = |field: &&FieldRef| row.field_with_name(field.name()).is_err();
+        let only_in_key = key.fields().iter().filter(is_new);
+        let fields: Vec<FieldRef> = only_in_key.chain(row.fields()).cloned().collect();
+        Ok((Schema::new(fields), names))
     }
 
     /// True if messages are changes of rows, so that the table needs a primary key.
@@ -180,8 +265,12 @@ mod tests {
     #[test]
     fn every_format_has_its_word() {
         for (word, name) in NAMES {
+            let more = match WITH_SCHEMA.contains(&name) {
+                true => ("format.registry", "http://r"),
+                false => ("topic", "t"),
+            };
             assert_eq!(
-                parse(&[("format", word), ("topic", "t")]).map(|format| format.name),
+                parse(&[("format", word), more]).map(|format| format.name),
                 Ok(name)
             );
         }
@@ -196,7 +285,7 @@ mod tests {
             assert!(error.contains(part), "{error}");
         };
         fails(&[], "one of json, csv");
-        fails(&[("format", "debezium")], "did you mean 'debezium-json'?");
+        fails(&[("format", "debezium")], "did you mean 'debezium-");
         fails(
             &[("format", "json"), ("format.timestamp_unit", "mss")],
             "did you mean 'ms'?",

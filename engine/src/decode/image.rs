@@ -36,6 +36,11 @@ impl Image {
         self.is_present
     }
 
+    /// From now on the message has this row, if only with nothing in it.
+    pub(super) fn begin(&mut self) {
+        self.is_present = true;
+    }
+
     pub(super) fn get(&self, column: usize) -> Slot {
         self.slots.get(column).copied().unwrap_or_default()
     }

@@ -1,8 +1,9 @@
 //! The row that the key of a message names.
 //!
 //! A key is an object with the key columns, the same inside of `{"schema", "payload"}`, or, for a key of one column,
-//! its value: as JSON, or as any text.
+//! its value: as JSON, or as any text. Formats with schemas read a key with theirs first.
 
+use super::frame;
 use super::image::Image;
 use super::names::{Found, Names};
 use super::rejected::Rejected;
@@ -17,9 +18,18 @@ use super::slot::{Piece, Slot};
 pub(super) fn read(key: Option<&[u8]>, image: &mut Image, rows: &mut Rows) -> Result<(), Rejected> {
     image.clear();
     let Some(key) = key else { return Ok(()) };
+    if let Some(mut reader) = rows.take_binary_key() {
+        let read = reader.read(key, image, rows);
+        rows.keep_binary_key(reader);
+        if read? {
+            return Ok(());
+        }
+        image.clear();
+    }
     let text = text_of(key)?;
+    let json = text_of(frame::without(key))?;
     let start = rows.scratch.text.len();
-    if read_json(text, image, rows).is_ok() {
+    if read_json(json, image, rows).is_ok() {
         return Ok(());
     }
     image.clear();

@@ -1,6 +1,7 @@
 //! The options of formats and their values.
 
 use datafusion::arrow::datatypes::TimeUnit;
+use url::Url;
 
 use super::cell::Coding;
 use super::format::{Name, one_of};
@@ -34,13 +35,27 @@ pub(super) struct Options {
     pub(super) table_field: Option<String>,
     /// Rows of other tables are passed over.
     pub(super) table: Option<String>,
+    /// Where the schemas of messages are.
+    pub(super) registry: Option<String>,
+    /// The schema of all values.
+    pub(super) schema: Option<String>,
+    /// The schema of all keys.
+    pub(super) key_schema: Option<String>,
+    /// A descriptor of Protobuf, in base64.
+    pub(super) descriptor: Option<String>,
+    /// Full name of a message type of Protobuf.
+    pub(super) message: Option<String>,
+    /// The number of a schema is in front of messages; none: if there is a registry.
+    pub(super) is_framed: Option<bool>,
 }
 
 impl Options {
     pub(super) fn of(name: Name) -> Self {
         // Debezium writes times in the unit of their column, and so do its flattened records.
         let unit = match name {
-            Name::Debezium | Name::Upsert => None,
+            Name::Debezium | Name::Upsert | Name::DebeziumAvro | Name::UpsertAvro | Name::UpsertProtobuf => {
+                None
+            }
             _ => Some(TimeUnit::Millisecond),
         };
         Self {
@@ -61,6 +76,12 @@ impl Options {
             key_field: None,
             table_field: None,
             table: None,
+            registry: None,
+            schema: None,
+            key_schema: None,
+            descriptor: None,
+            message: None,
+            is_framed: None,
         }
     }
 
@@ -90,10 +111,65 @@ impl Options {
             "format.before_field" => self.before_field = Some(field(option, value)?),
             "format.key_field" => self.key_field = Some(field(option, value)?),
             "format.table_field" => self.table_field = Some(field(option, value)?),
+            "format.registry" => self.registry = Some(registry(value)?),
+            "format.schema" => self.schema = Some(field(option, value)?),
+            "format.key_schema" => self.key_schema = Some(field(option, value)?),
+            "format.descriptor" => self.descriptor = Some(field(option, value)?),
+            "format.message" => self.message = Some(field(option, value)?),
+            "format.frame" => {
+                self.is_framed = Some(one_of(option, value, &[("confluent", true), ("none", false)])?);
+            }
             _ => self.table = Some(field(option, value)?),
         }
         Ok(())
     }
+
+    /// Checks the options about schemas together.
+    pub(super) fn check_schemas(&self, name: Name) -> Result<(), String> {
+        let is_protobuf = matches!(name, Name::Protobuf | Name::UpsertProtobuf);
+        let is_avro = matches!(name, Name::Avro | Name::UpsertAvro | Name::DebeziumAvro);
+        let is_given = self.schema.is_some() || self.descriptor.is_some();
+        let refused = match self.registry {
+            None if is_avro && !is_given => {
+                "messages have a schema: give 'format.registry' (http://HOST:PORT), or the schema itself as \
+                 'format.schema'"
+            }
+            None if is_protobuf && !is_given => {
+                "messages have a type: give 'format.registry' (http://HOST:PORT), or 'format.descriptor' (a \
+                 FileDescriptorSet in base64) and 'format.message'"
+            }
+            None if is_protobuf && self.message.is_none() => {
+                "'format.descriptor' needs 'format.message': the full name of the message type"
+            }
+            Some(_) if is_given || self.key_schema.is_some() => {
+                "a registry has all schemas: leave 'format.registry' out, or the schemas in the options"
+            }
+            Some(_) if self.is_framed == Some(false) => {
+                "messages without frame do not say which schema of the registry they have: give it in the options"
+            }
+            _ => return Ok(()),
+        };
+        Err(refused.to_owned())
+    }
+}
+
+/// The address of a registry, without a slash at its end.
+fn registry(value: &str) -> Result<String, String> {
+    let refuse = |why: &str| Err(format!("option 'format.registry' is '{value}': {why}"));
+    let Ok(url) = Url::parse(value) else {
+        return refuse("write http://HOST:PORT, or https://");
+    };
+    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+        return refuse("write http://HOST:PORT, or https://, and a path if there is one");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "option 'format.registry' would store a secret in the catalog: user and password are \
+             'kafka.registry.user' and 'kafka.registry.password' in the configuration of executors"
+                .to_owned(),
+        );
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn field(option: &str, value: &str) -> Result<String, String> {

@@ -46,6 +46,16 @@ pub enum Reason {
     TooLarge,
     /// It empties the table, of which only a part is here.
     TruncateOfPart,
+    /// The bytes are not what their Avro schema says.
+    NotAvro,
+    /// The bytes are not what their Protobuf message type says.
+    NotProtobuf,
+    /// The number of a schema is not in front of the bytes.
+    NotFramed,
+    /// There is no such schema, or it cannot be used.
+    UnknownSchema,
+    /// The registry of schemas does not answer. It is not the message's fault: it can be pushed again later.
+    Registry,
 }
 
 impl Reason {
@@ -65,7 +75,22 @@ impl Reason {
             Self::NullValue => "null_value",
             Self::TooLarge => "too_large",
             Self::TruncateOfPart => "truncate_of_part",
+            Self::NotAvro => "not_avro",
+            Self::NotProtobuf => "not_protobuf",
+            Self::NotFramed => "not_framed",
+            Self::UnknownSchema => "unknown_schema",
+            Self::Registry => "registry",
         }
+    }
+
+    /// True if it is the schema that is wrong, and not the message.
+    pub(super) fn is_about_schemas(self) -> bool {
+        matches!(self, Self::Registry | Self::UnknownSchema)
+    }
+
+    /// True if the message may be good later.
+    pub fn passes(self) -> bool {
+        self == Self::Registry
     }
 }
 

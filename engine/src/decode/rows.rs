@@ -6,7 +6,7 @@
 
 mod cells;
 
-use super::cell::{Cell, Stock, Writing};
+use super::cell::{Cell, Shape, Stock, Writing};
 use super::change::{Kind, Message, Skip, Table};
 use super::image::Image;
 use super::key;
@@ -33,6 +33,8 @@ pub(super) struct Rows {
     writing: Writing,
     unavailable: Option<Unavailable>,
     key_only: bool,
+    /// Reads keys of a binary format.
+    binary_key: Option<Box<dyn BinaryKey>>,
     /// The row that the key of the message names.
     of_key: Image,
     cells: Vec<Cell>,
@@ -49,6 +51,23 @@ pub(super) struct Images<'i> {
     pub(super) before: Option<&'i Image>,
     /// Other places where a key may be, in their order.
     pub(super) others: &'i [&'i Image],
+}
+
+/// What a column takes best of a binary format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// The value as it is.
+    Value,
+    Bytes,
+    /// A text for anything.
+    Text,
+}
+
+/// Where slots point to that are not in the message.
+#[derive(Debug)]
+pub(super) struct Stores<'r> {
+    pub(super) text: &'r mut String,
+    pub(super) bytes: &'r mut Vec<u8>,
 }
 
 /// What a put does with columns that its row does not name.
@@ -69,6 +88,15 @@ pub(super) enum Before {
     Changed,
 }
 
+/// Reads keys of a binary format.
+pub(super) trait BinaryKey: std::fmt::Debug + Send {
+    /// Reads a key; false if it is of no binary format.
+    fn read(&mut self, key: &[u8], image: &mut Image, rows: &mut Rows) -> Result<bool, Rejected>;
+
+    /// An error if the schema of the key that was read last is still not there.
+    fn retry(&mut self) -> Result<(), Rejected>;
+}
+
 impl Rows {
     pub(super) fn new(targets: Vec<Target>, table: &Table, writing: Writing, options: &Options) -> Self {
         Self {
@@ -80,6 +108,7 @@ impl Rows {
             writing,
             unavailable: None,
             key_only: options.key_only,
+            binary_key: None,
             cells: Vec::new(),
             bytes: Vec::new(),
             kinds: Vec::new(),
@@ -89,6 +118,44 @@ impl Rows {
     /// From now on columns with this value keep what they have.
     pub(super) fn keep_unavailable(&mut self, unavailable: Unavailable) {
         self.unavailable = Some(unavailable);
+    }
+
+    /// From now on keys are of a binary format.
+    pub(super) fn keep_binary_key(&mut self, reader: Box<dyn BinaryKey>) {
+        self.binary_key = Some(reader);
+    }
+
+    /// Lends the reader of keys out, which is to be given back with [`Rows::keep_binary_key`].
+    pub(super) fn take_binary_key(&mut self) -> Option<Box<dyn BinaryKey>> {
+        self.binary_key.take()
+    }
+
+    /// What is wrong with the reader of keys, if a schema that it needs is not there yet.
+    pub(super) fn retry_key(&mut self) -> Result<(), Rejected> {
+        self.binary_key.as_mut().map_or(Ok(()), |reader| reader.retry())
+    }
+
+    /// Where binary formats leave what slots point to.
+    pub(super) fn stores(&mut self) -> Stores<'_> {
+        Stores {
+            text: &mut self.scratch.text,
+            bytes: &mut self.bytes,
+        }
+    }
+
+    /// What each column takes best.
+    pub(super) fn wants(&self) -> Vec<Want> {
+        let want = |target: &Target| match target.shape {
+            Shape::Text => Want::Text,
+            Shape::Bytes => Want::Bytes,
+            _ => Want::Value,
+        };
+        self.targets.iter().map(want).collect()
+    }
+
+    /// Bytes beside the message that its rows point to.
+    pub(super) fn held(&self) -> usize {
+        self.scratch.text.len() + self.bytes.len()
     }
 
     /// An image of a row of this table.
@@ -218,6 +285,7 @@ impl Rows {
             Ok(()) if !self.key.is_empty() && of_key.has(&self.key) => {
                 self.push_delete(&of_key, &of_key, "").map(|()| None)
             }
+            Err(rejected) if rejected.reason.is_about_schemas() => Err(rejected),
             _ => Ok(Some(Skip::Tombstone)),
         };
         self.of_key = of_key;

@@ -3,6 +3,10 @@
 //! A slot only remembers where in the message its text is, so slots live longer than messages and are used again for
 //! the next one. Texts with escapes are written out to a scratch text; the message key goes there too.
 
+use std::borrow::Cow;
+
+use datafusion::arrow::datatypes::TimeUnit;
+
 /// What is said about one column.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Slot {
@@ -16,6 +20,16 @@ pub(super) enum Slot {
     Text(Piece),
     /// An object or a list as it is written.
     Nested(Piece),
+    /// A whole number of a binary format.
+    Int(i64),
+    /// A number with a fraction of such a format.
+    Float(f64),
+    /// A point in time or a time of day of such a format.
+    Moment(i64, TimeUnit),
+    /// Date and time of no zone.
+    Local(i64, TimeUnit),
+    /// Bytes by their place among those that were decoded.
+    Bytes(u32, u32),
 }
 
 impl Slot {
@@ -52,7 +66,12 @@ impl Piece {
         Self::new(start, scratch.len(), true)
     }
 
-    /// Lengths are checked when a message comes in, and the scratch text is no longer than key and value are.
+    /// What was written to the scratch text.
+    pub(super) fn of_scratch(start: usize, end: usize) -> Self {
+        Self::new(start, end, true)
+    }
+
+    /// Lengths are checked when a message comes in, and the scratch text is bounded too.
     fn new(start: usize, end: usize, in_scratch: bool) -> Self {
         Self {
             start: start as u32,
@@ -88,7 +107,7 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// A slot as it would be written, for errors.
+    /// A slot as it would be written in JSON.
     pub(super) fn show(self, slot: Slot) -> &'a str {
         match slot {
             Slot::Absent => "nothing",
@@ -96,6 +115,19 @@ impl<'a> Texts<'a> {
             Slot::Bool(true) => "true",
             Slot::Bool(false) => "false",
             Slot::Number(piece) | Slot::Text(piece) | Slot::Nested(piece) => self.get(piece),
+            Slot::Int(_) | Slot::Float(_) | Slot::Moment(..) | Slot::Local(..) => "a number",
+            Slot::Bytes(..) => "bytes",
+        }
+    }
+
+    /// The same with numbers, for errors.
+    pub(super) fn describe(self, slot: Slot) -> Cow<'a, str> {
+        match slot {
+            Slot::Int(value) | Slot::Moment(value, _) | Slot::Local(value, _) => {
+                Cow::Owned(value.to_string())
+            }
+            Slot::Float(value) => Cow::Owned(value.to_string()),
+            other => Cow::Borrowed(self.show(other)),
         }
     }
 }

@@ -24,7 +24,7 @@ impl Target {
         bytes: &mut Vec<u8>,
     ) -> Result<Cell, Rejected> {
         let cell = self.shape.cell(slot, texts, writing, bytes);
-        cell.map_err(|misfit| self.misfit(misfit, texts.show(slot)))
+        cell.map_err(|misfit| self.misfit(misfit, &texts.describe(slot)))
     }
 
     #[cold]

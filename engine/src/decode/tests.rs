@@ -1,9 +1,11 @@
 //! What decoders make of messages, shown as text.
 
+mod avro;
 mod changes;
 mod connectors;
 mod plain;
 mod properties;
+mod protobuf;
 
 use std::sync::Arc;
 

@@ -187,7 +187,7 @@ fn slow(text: &str, unit: TimeUnit) -> Result<i64, Misfit> {
     i64::try_from(value).map_err(|_| Misfit::Range)
 }
 
-fn at_zone(local: i64, zone: &TimeZone) -> Result<i64, Misfit> {
+pub(super) fn at_zone(local: i64, zone: &TimeZone) -> Result<i64, Misfit> {
     let as_utc = jiff::Timestamp::from_second(local).map_err(|_| Misfit::Range)?;
     let clock = Offset::UTC.to_datetime(as_utc);
     let instant = zone.to_timestamp(clock).map_err(|_| Misfit::Range)?;

@@ -33,6 +33,10 @@ impl Unavailable {
         }
     }
 
+    pub(super) fn is_bytes(&self, bytes: &[u8]) -> bool {
+        bytes == self.text.as_bytes()
+    }
+
     pub(super) fn is(&self, slot: Slot, texts: Texts<'_>) -> bool {
         match slot {
             Slot::Text(piece) => {

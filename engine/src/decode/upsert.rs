@@ -15,14 +15,14 @@ use super::unavailable::Unavailable;
 /// Reads rows whose key is mostly beside them.
 #[derive(Debug)]
 pub(super) struct Upsert {
-    row: Image,
+    pub(super) row: Image,
 }
 
 /// What a row says beside its columns.
 #[derive(Debug, Default)]
-struct Said {
-    deleted: Slot,
-    op: Slot,
+pub(super) struct Said {
+    pub(super) deleted: Slot,
+    pub(super) op: Slot,
     is_null: bool,
 }
 
@@ -50,7 +50,34 @@ impl Member {
 impl Upsert {
     pub(super) fn new(options: &Options, rows: &mut Rows) -> Self {
         rows.keep_unavailable(Unavailable::new(&options.unavailable));
+        Self::plain(rows)
+    }
+
+    /// Without a value that stands for one that did not change.
+    pub(super) fn plain(rows: &Rows) -> Self {
         Self { row: rows.image() }
+    }
+
+    /// Puts the row that was read, or lets it go.
+    pub(super) fn decide(
+        &mut self,
+        said: &Said,
+        from: (Message<'_>, &str),
+        rows: &mut Rows,
+    ) -> Result<Option<Skip>, Rejected> {
+        let texts = rows.texts(from.1);
+        if said.is_null {
+            return self.read_null(from.0, rows);
+        }
+        let op = texts.show(said.op);
+        if texts.show(said.deleted).eq_ignore_ascii_case("true") || op == "d" {
+            rows.delete(&[&self.row], from)?;
+        } else if op == "t" {
+            rows.truncate();
+        } else {
+            rows.put_row(&self.row, from)?;
+        }
+        Ok(None)
     }
 
     fn walk(
@@ -100,19 +127,7 @@ impl Reader for Upsert {
         let mut scanner = Scanner::new(text, &mut rows.scratch);
         self.walk(&mut scanner, &mut rows.names, &mut said, false)?;
         scanner.finish()?;
-        let texts = rows.texts(text);
-        if said.is_null {
-            return self.read_null(message, rows);
-        }
-        let op = texts.show(said.op);
-        if texts.show(said.deleted).eq_ignore_ascii_case("true") || op == "d" {
-            rows.delete(&[&self.row], (message, text))?;
-        } else if op == "t" {
-            rows.truncate();
-        } else {
-            rows.put_row(&self.row, (message, text))?;
-        }
-        Ok(None)
+        self.decide(&said, (message, text), rows)
     }
 
     fn read_null(&mut self, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {

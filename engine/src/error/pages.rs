@@ -282,6 +282,11 @@ pages! {
         why: "The stream is behind, paused, stalled or failed, or the offsets are beyond the end of the topic.",
         remedy: "Look at `system.stream_partitions`, which has position, end, state and reason. Give a longer `TIMEOUT`.",
     }
+    REGISTRY_SILENT = 86, External, Retry, "the schema registry does not answer" {
+        happened: "An executor that would follow the topic cannot get the schemas of its messages.",
+        why: "The address in `format.registry` is wrong, the registry is down, or it asks for a user and password.",
+        remedy: "Try the address from an executor's machine: `GET /subjects` must answer a list. User and password are `kafka.registry.url`, `kafka.registry.user` and `kafka.registry.password` of the executors.",
+    }
     INTERNAL = 90, Bug, Never, "a mistake in Millpond" {
         happened: "Millpond came into a state that should be impossible.",
         why: "This is a bug in Millpond or in a library it is built on, not in your statement.",

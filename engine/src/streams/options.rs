@@ -31,6 +31,7 @@ const KNOWN: &[&str] = &[
     "retention.size",
     "retention.time",
     "scan.startup",
+    "schema.infer",
     "version.tombstones",
     "version_column",
     "watermark.delay",
@@ -170,6 +171,8 @@ pub struct StreamOptions {
     pub retention_bytes: Option<u64>,
     /// Bytes of the table at which it waits.
     pub memory_max: Option<u64>,
+    /// The columns are those of the first messages.
+    pub infers_columns: bool,
     /// Settings of the Kafka client.
     pub client: Vec<(String, String)>,
 }
@@ -208,6 +211,11 @@ impl StreamOptions {
                 return Err(invalid("dead_letters.full", other, "write pause or drop_oldest"));
             }
         };
+        let infers_columns = match value("schema.infer") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => return Err(invalid("schema.infer", other, "write true or false")),
+        };
         let metadata = value("metadata").unwrap_or_default().split(',').map(str::trim);
         let metadata = metadata.filter(|name| !name.is_empty()).map(str::parse);
         let client = settings.iter().filter_map(|(key, value)| {
@@ -228,6 +236,7 @@ impl StreamOptions {
             retention_time: time_of(settings, "retention.time")?,
             retention_bytes: bytes_of(settings, "retention.size")?,
             memory_max: bytes_of(settings, "memory.max")?,
+            infers_columns,
             client: client.collect(),
         })
     }

@@ -1,9 +1,11 @@
-//! How brokers are reached: what a table says, and over it what this node is configured with.
+//! How brokers and the registry of schemas are reached: what a table says, and over it what this node is configured with.
 
 use std::sync::Arc;
 
 use millpond_engine::config::KafkaCluster;
 use rdkafka::ClientConfig;
+
+use super::registry::Account;
 
 /// Settings that are the node's alone where it has any for the brokers.
 const OF_NODE: &[&str] = &["enable.ssl", "sasl.", "security.", "ssl."];
@@ -12,14 +14,21 @@ const OF_NODE: &[&str] = &["enable.ssl", "sasl.", "security.", "ssl."];
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Access {
     clusters: Arc<[KafkaCluster]>,
+    account: Option<Account>,
 }
 
 impl Access {
     /// With the settings of this node.
-    pub(crate) fn new(clusters: &[KafkaCluster]) -> Self {
+    pub(crate) fn new(clusters: &[KafkaCluster], account: Option<Account>) -> Self {
         Self {
             clusters: clusters.into(),
+            account,
         }
+    }
+
+    /// For the registry of schemas.
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
     }
 
     /// Sets what the options of a table and this node say about some brokers.

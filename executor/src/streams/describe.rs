@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use millpond_engine::decode::{Message, Rejected};
+use millpond_engine::decode::{Decoder, Message, Outcome, Rejected};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::streams::Startup;
-use millpond_proto::stream::{FollowTable, TopicDescription};
+use millpond_proto::stream::TopicDescription;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::access::Access;
 use super::source::{BROKER_TIMEOUT, Source};
 use super::watch::Watch;
 
@@ -19,25 +18,52 @@ use super::watch::Watch;
 const SAMPLE: usize = 20;
 /// Longest look at messages.
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for a schema.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(4);
 
 type Plain = BaseConsumer<Watch>;
+
+/// A topic that was looked at.
+pub(super) struct Opened {
+    /// A client that reads nothing yet.
+    pub(super) consumer: Plain,
+    /// Offsets of the oldest message and after the newest, by topic partition.
+    pub(super) ranges: Vec<(u64, u64)>,
+    /// Where the table begins in each.
+    pub(super) starts: Vec<u64>,
+}
 
 /// Looks at the topic of a table. It blocks.
 ///
 /// # Errors
 /// Brokers that do not answer, a topic or an offset that is not there, messages of which none fits.
-pub(super) fn describe(asked: &FollowTable, access: &Access) -> Result<TopicDescription, Error> {
-    let source = Source::new(asked, access)?;
+pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
     source.decoder()?;
+    let topic = open(source)?;
+    look(source, &topic)?;
+    Ok(TopicDescription {
+        starts: topic.starts,
+        ..TopicDescription::default()
+    })
+}
+
+/// Asks the brokers about a topic.
+///
+/// # Errors
+/// Brokers that do not answer, a topic or an offset that is not there.
+pub(super) fn open(source: &Source) -> Result<Opened, Error> {
     let consumer: Plain = source.consumer(Watch::default())?;
     let partitions = source.partitions(&consumer)?;
     let mut ranges = Vec::with_capacity(partitions.len());
     for partition in &partitions {
         ranges.push(source.range(&consumer, *partition)?);
     }
-    let starts = starts(&source, &consumer, &ranges)?;
-    look(&source, &consumer, &ranges, &starts)?;
-    Ok(TopicDescription { starts })
+    let starts = starts(source, &consumer, &ranges)?;
+    Ok(Opened {
+        consumer,
+        ranges,
+        starts,
+    })
 }
 
 /// Where the table begins in each topic partition.
@@ -93,10 +119,13 @@ fn at_time(source: &Source, consumer: &Plain, time: i64, ranges: &[(u64, u64)]) 
     ranges.iter().enumerate().map(start).collect()
 }
 
-/// Decodes the first messages. A topic without messages says nothing, and is fine.
-fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]) -> Result<(), Error> {
+/// Has a client read from where the table begins; false if there are no messages.
+///
+/// # Errors
+/// The client refuses.
+pub(super) fn seek(source: &Source, topic: &Opened) -> Result<bool, Error> {
     let mut filled = TopicPartitionList::new();
-    for (number, (range, start)) in ranges.iter().zip(starts).enumerate() {
+    for (number, (range, start)) in topic.ranges.iter().zip(&topic.starts).enumerate() {
         if *start < range.1 {
             let added = filled.add_partition_offset(
                 &source.topic,
@@ -107,24 +136,59 @@ fn look(source: &Source, consumer: &Plain, ranges: &[(u64, u64)], starts: &[u64]
         }
     }
     if filled.count() == 0 {
+        return Ok(false);
+    }
+    let assigned = topic.consumer.assign(&filled);
+    assigned.map_err(|error| source.silent(&error))?;
+    Ok(true)
+}
+
+/// Decodes a message; a registry that is slow is not one that is silent.
+fn push_patiently<'m>(decoder: &mut Decoder, message: impl Fn() -> Message<'m>) -> Result<Outcome, Rejected> {
+    let deadline = Instant::now() + REGISTRY_TIMEOUT;
+    loop {
+        match decoder.push(message()) {
+            Err(rejected) if rejected.reason.passes() => {
+                while decoder.retry().is_err() {
+                    if Instant::now() >= deadline {
+                        return Err(rejected);
+                    }
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn no_schemas(source: &Source, rejected: &Rejected) -> Error {
+    let what = format!("the schemas of topic '{}' cannot be read", source.topic);
+    Error::external(Code::REGISTRY_SILENT, what)
+        .with_detail(&rejected.detail)
+        .with_hint("executors must reach the registry in 'format.registry'")
+}
+
+/// Decodes the first messages. A topic without messages says nothing, and is fine.
+fn look(source: &Source, topic: &Opened) -> Result<(), Error> {
+    if !seek(source, topic)? {
         return Ok(());
     }
-    consumer.assign(&filled).map_err(|error| source.silent(&error))?;
     let mut decoder = source.decoder()?;
     let mut first: Option<(i32, i64, Rejected)> = None;
     let deadline = Instant::now() + SAMPLE_TIMEOUT;
     let mut seen = 0;
     while seen < SAMPLE && Instant::now() < deadline {
-        let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) else {
+        let Some(Ok(message)) = topic.consumer.poll(Duration::from_millis(50)) else {
             continue;
         };
         seen += 1;
-        let pushed = decoder.push(Message {
+        let message_of = || Message {
             key: message.key(),
             value: message.payload(),
-        });
-        match pushed {
+        };
+        match push_patiently(&mut decoder, message_of) {
             Ok(_) => return Ok(()),
+            Err(rejected) if rejected.reason.passes() => return Err(no_schemas(source, &rejected)),
             Err(rejected) => {
                 first.get_or_insert((message.partition(), message.offset(), rejected));
             }

@@ -251,6 +251,10 @@ impl Partition {
                 }
             }
             Ok(Outcome::Skipped(_)) => self.counts.filtered += 1,
+            Err(rejected) if rejected.reason.passes() => {
+                self.stall(rejected.to_string());
+                return true;
+            }
             Err(rejected) => {
                 let letter = self.letter(message, rejected.reason.name(), &rejected.detail);
                 if !self.put_aside(letter) {
@@ -286,11 +290,17 @@ impl Partition {
                 self.bury(letter);
             }
             (OnError::DeadLetter, WhenFull::Pause) => {
-                self.course = Course::Stalled("dead_letters_full: no more can be kept".to_string());
+                self.stall("dead_letters_full: no more can be kept".to_string());
                 return false;
             }
         }
         true
+    }
+
+    /// Stops in front of a message. It was read but does not count, so what follows it was not read either.
+    fn stall(&mut self, reason: String) {
+        self.course = Course::Stalled(reason);
+        self.caught_up = false;
     }
 
     fn bury(&mut self, letter: DeadLetter) {
@@ -427,6 +437,8 @@ impl Partition {
         if self.waiting.is_some() {
             self.course = Course::Runs;
             self.apply(over_memory);
+        } else if let Err(rejected) = self.decoder.retry() {
+            self.course = Course::Stalled(rejected.to_string());
         } else if self.has_room() {
             self.course = Course::Runs;
         }

@@ -16,6 +16,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::access::Access;
+use super::registry::Registry;
 
 /// Longest wait for an answer of the brokers.
 pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
@@ -56,18 +57,21 @@ pub(super) struct Source {
     pub(super) options: StreamOptions,
     pub(super) partition_count: usize,
     access: Access,
-    format: Format,
+    pub(super) format: Format,
+    /// The schemas of its messages, if a registry has them.
+    pub(super) registry: Option<Arc<Registry>>,
     table: Table,
 }
 
 impl Source {
-    /// Reads what was asked for.
+    /// Reads what was asked for. It is called in a runtime.
     ///
     /// # Errors
     /// Options that make no sense.
     pub(super) fn new(asked: &FollowTable, access: &Access) -> Result<Self, Error> {
         let options = StreamOptions::parse(&asked.settings)?;
         let schema = decode_schema(&asked.arrow_schema).map_err(Error::from_datafusion)?;
+        let format = Format::parse(&asked.settings).map_err(unfit)?;
         let key: Vec<usize> = asked.key.iter().map(|column| *column as usize).collect();
         let all = nullable(&schema);
         Ok(Self {
@@ -75,7 +79,10 @@ impl Source {
             name: asked.name.clone(),
             topic: asked.topic.clone(),
             brokers: asked.brokers.clone(),
-            format: Format::parse(&asked.settings).map_err(unfit)?,
+            registry: format
+                .registry()
+                .map(|url| Arc::new(Registry::new(url, access.account()))),
+            format,
             table: Table {
                 schema: data_columns(&schema, &options.metadata),
                 key: key.clone(),
@@ -99,7 +106,11 @@ impl Source {
     /// # Errors
     /// A table that messages of the format cannot fill.
     pub(super) fn decoder(&self) -> Result<Decoder, Error> {
-        let decoder = Decoder::new(&self.format, &self.table).map_err(unfit)?;
+        let decoder = match &self.registry {
+            Some(registry) => Decoder::with_schemas(&self.format, &self.table, registry.clone()),
+            None => Decoder::new(&self.format, &self.table),
+        };
+        let decoder = decoder.map_err(unfit)?;
         Ok(match self.partition_count {
             0 | 1 => decoder,
             _ => decoder.without_truncate(),
@@ -194,6 +205,6 @@ impl Source {
     }
 }
 
-fn unfit(reason: String) -> Error {
+pub(super) fn unfit(reason: String) -> Error {
     Error::user(Code::INVALID_SETTING, reason)
 }

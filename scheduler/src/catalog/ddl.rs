@@ -169,11 +169,16 @@ async fn create_external_table(
         return Err(secret_refused(option));
     }
     if kafka_table::is_kafka(command) {
+        let full_name = format!("{schema}.{name}");
+        let asked = match kafka_table::without_columns(command)? {
+            Some(table) => Some(context.streams.columns(&table, &full_name).await?),
+            None => None,
+        };
+        let with_columns = asked.map(|(columns, key)| kafka_table::with_columns(command, &columns, &key));
+        let with_columns = with_columns.transpose()?;
+        let command = with_columns.as_ref().unwrap_or(command);
         let mut table = kafka_table::describe(command, context.sql)?;
-        let topic = context
-            .streams
-            .describe(&table, &format!("{schema}.{name}"))
-            .await?;
+        let topic = context.streams.describe(&table, &full_name).await?;
         table.partitions = kafka_table::partitions(topic.starts);
         let kind = RelationKind::Kafka(table);
         return Ok(Some(put(context, schema, name, command.or_replace, kind)));

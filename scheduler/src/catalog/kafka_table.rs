@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema};
-use datafusion::common::Constraint;
+use datafusion::common::{Constraint, Constraints, DFSchema};
 use datafusion::logical_expr::CreateExternalTable;
 use millpond_engine::decode::{Format, Table};
 use millpond_engine::error::{Code, Error};
@@ -22,6 +22,75 @@ const PORT: &str = "9092";
 /// True for a table that follows a topic.
 pub(super) fn is_kafka(command: &CreateExternalTable) -> bool {
     command.file_type.eq_ignore_ascii_case(KIND)
+}
+
+/// The table as far as it is known, if the statement has no columns and its topic is to be asked for them.
+///
+/// # Errors
+/// A location or option that such a table cannot have, or nothing that would say which columns there are.
+pub(super) fn without_columns(command: &CreateExternalTable) -> Result<Option<KafkaTable>, Error> {
+    if !command.schema.as_arrow().fields().is_empty() {
+        return Ok(None);
+    }
+    let (brokers, topic) = address(command)?;
+    let settings = settings(&command.options);
+    let (options, format) = parse(&settings)?;
+    let is_json = format.name() == "json";
+    if options.infers_columns && !is_json || !options.infers_columns && !format.has_columns() {
+        let hint = match is_json {
+            true => {
+                "declare them as in CREATE TABLE: the names are those of the fields of messages; or have them taken \
+                     from the first messages with 'schema.infer' 'true'"
+            }
+            false => "declare them as in CREATE TABLE: the names are those of the fields of messages",
+        };
+        let error = Error::user(Code::INVALID_STATEMENT, "the columns of the table are missing");
+        return Err(error.with_hint(hint));
+    }
+    Ok(Some(KafkaTable {
+        arrow_schema: encode_schema(&Schema::empty()).map_err(Error::from_datafusion)?,
+        brokers,
+        topic,
+        settings,
+        ..KafkaTable::default()
+    }))
+}
+
+/// The statement with columns, and a key if it has none, as the topic has them.
+///
+/// # Errors
+/// A key that is none of the columns, or one of the same name twice.
+pub(super) fn with_columns(
+    command: &CreateExternalTable,
+    columns: &Schema,
+    key: &[String],
+) -> Result<CreateExternalTable, Error> {
+    let wrong = |detail: String| {
+        Error::user(
+            Code::INVALID_STATEMENT,
+            "the schema of the messages gives no table",
+        )
+        .with_detail(detail)
+        .with_hint("declare the columns as in CREATE TABLE")
+    };
+    let place = |name: &String| {
+        let place = columns.index_of(name);
+        place.map_err(|_| wrong(format!("'{name}' of the key is no column")))
+    };
+    let key: Vec<usize> = key.iter().map(place).collect::<Result<_, _>>()?;
+    let mut command = command.clone();
+    let schema = DFSchema::try_from(columns.clone()).map_err(|error| wrong(error.to_string()))?;
+    command.schema = std::sync::Arc::new(schema);
+    if !key.is_empty() {
+        command.constraints = Constraints::new_unverified(vec![Constraint::PrimaryKey(key)]);
+    }
+    Ok(command)
+}
+
+fn parse(settings: &HashMap<String, String>) -> Result<(StreamOptions, Format), Error> {
+    let options = StreamOptions::parse(settings)?;
+    let format = Format::parse(settings).map_err(|reason| Error::user(Code::INVALID_SETTING, reason))?;
+    Ok((options, format))
 }
 
 /// Reads the statement. The topic partitions are not known yet.
@@ -43,15 +112,8 @@ pub(super) fn describe(command: &CreateExternalTable, sql: &str) -> Result<Kafka
         ));
     }
     let settings = settings(&command.options);
-    let options = StreamOptions::parse(&settings)?;
-    let format = Format::parse(&settings).map_err(|reason| Error::user(Code::INVALID_SETTING, reason))?;
+    let (options, format) = parse(&settings)?;
     let own = without_views(command.schema.as_arrow());
-    if own.fields().is_empty() {
-        return Err(
-            Error::user(Code::INVALID_STATEMENT, "the columns of the table are missing")
-                .with_hint("declare them as in CREATE TABLE: the names are those of the fields of messages"),
-        );
-    }
     let key = key(command)?;
     let table = Table {
         schema: std::sync::Arc::new(not_null(&own, &key)),
@@ -198,7 +260,10 @@ mod tests {
             .await
             .unwrap();
         match plan {
-            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) => describe(&command, sql),
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) => {
+                without_columns(&command)?;
+                describe(&command, sql)
+            }
             other => panic!("{other}"),
         }
     }
@@ -273,7 +338,23 @@ mod tests {
         )
         .await;
         fails("(a INT, UNIQUE (a))", "kafka://h:1/t", json, "UNIQUE").await;
-        fails("", "kafka://h:1/t", json, "columns").await;
+        fails("", "kafka://h:1/t", json, "schema.infer").await;
+        fails("", "kafka://h:1/t", "'format' 'csv'", "columns").await;
+        fails(
+            "",
+            "kafka://h:1/t",
+            "'format' 'upsert', 'schema.infer' 'true'",
+            "columns",
+        )
+        .await;
+        fails(one, "kafka://h:1/t", "'format' 'avro'", "format.registry").await;
+        fails(
+            one,
+            "kafka://h:1/t",
+            "'format' 'avro', 'format.registry' 'http://u:p@h'",
+            "secret",
+        )
+        .await;
         fails(
             "(kafka_key INT)",
             "kafka://h:1/t",

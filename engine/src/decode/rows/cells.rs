@@ -108,6 +108,12 @@ impl Rows {
 
     fn is_unavailable(&self, slot: Slot, text: &str) -> bool {
         let unavailable = self.unavailable.as_ref();
-        unavailable.is_some_and(|unavailable| unavailable.is(slot, self.texts(text)))
+        unavailable.is_some_and(|unavailable| match slot {
+            Slot::Bytes(start, end) => {
+                let bytes = self.bytes.get(start as usize..end as usize);
+                bytes.is_some_and(|bytes| unavailable.is_bytes(bytes))
+            }
+            _ => unavailable.is(slot, self.texts(text)),
+        })
     }
 }

@@ -1,0 +1,274 @@
+//! Tables over topics whose messages have schemas: Avro with a registry, and columns that nobody declares.
+
+use anyhow::{Result, ensure};
+use cluster_tests::{Bench, Broker, Cluster, Registry};
+use serde_json::json;
+
+const ROW: &str = r#"{"type":"record","name":"Row","fields":[{"name":"id","type":"long"},
+    {"name":"name","type":["null","string"]}]}"#;
+/// The same, later.
+const WIDER: &str = r#"{"type":"record","name":"Row","fields":[{"name":"id","type":"int"},
+    {"name":"more","type":{"type":"array","items":"string"}},{"name":"name","type":"string"}]}"#;
+const KEY: &str = r#"{"type":"record","name":"Key","fields":[{"name":"id","type":"long"}]}"#;
+const ENVELOPE: &str = r#"{"type":"record","name":"Envelope","fields":[
+    {"name":"before","type":["null",{"type":"record","name":"Value","fields":[
+        {"name":"id","type":"long"},
+        {"name":"income","type":["null",{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}]},
+        {"name":"born","type":["null",{"type":"int","connect.name":"io.debezium.time.Date"}]}]}]},
+    {"name":"after","type":["null","Value"]},
+    {"name":"op","type":"string"}]}"#;
+
+/// A whole number of Avro.
+fn int(value: i64) -> Vec<u8> {
+    let mut zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    let mut bytes = Vec::new();
+    while zigzag >= 0x80 {
+        bytes.push((zigzag & 0x7f) as u8 | 0x80);
+        zigzag >>= 7;
+    }
+    bytes.push(zigzag as u8);
+    bytes
+}
+
+/// A text of Avro.
+fn text(value: impl AsRef<[u8]>) -> Vec<u8> {
+    let value = value.as_ref();
+    [int(value.len() as i64), value.to_vec()].concat()
+}
+
+fn framed(id: u32, parts: &[Vec<u8>]) -> Vec<u8> {
+    [vec![0], id.to_be_bytes().to_vec(), parts.concat()].concat()
+}
+
+fn say(broker: &Broker, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<()> {
+    broker.send(topic, 0, key, value)?;
+    broker.flush()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_follow_their_schemas_and_wait_for_the_registry() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    let mut registry = Registry::start().await?;
+    let topic = bench.broker.topic("rows", 1).await?;
+    let one = registry.register(&format!("{topic}-value"), ROW);
+    let send = |value: Vec<u8>| say(&bench.broker, &topic, None, Some(&value));
+    for id in 0..100 {
+        send(framed(one, &[int(id), int(1), text(format!("n{id}"))]))?;
+    }
+    let options = format!("'format' 'avro', 'format.registry' '{}'", registry.url());
+    bench
+        .create("rows", "id BIGINT, name TEXT", &topic, &options)
+        .await?;
+    bench.wait("rows", &topic).await?;
+    let all = bench
+        .rows("SELECT count(*), sum(id), max(name) FROM rows")
+        .await?;
+    ensure!(all == ["100 4950 n99"], "{all:?}");
+    // One request when the table was made, one by its reader.
+    ensure!(registry.asked() <= 2, "asked {} times", registry.asked());
+    // A number that nobody knows, and bytes that are no Avro, are the fault of the message.
+    send(framed(77, &[int(1)]))?;
+    send(framed(one, &[int(1)]))?;
+    send(b"{}".to_vec())?;
+    bench.wait("rows", &topic).await?;
+    let letters = bench
+        .rows("SELECT reason FROM system.dead_letters WHERE table_name = 'rows' ORDER BY kafka_offset")
+        .await?;
+    ensure!(
+        letters == ["unknown_schema", "not_avro", "not_framed"],
+        "{letters:?}"
+    );
+    // A registry that is gone is not.
+    registry.stop().await?;
+    let two = registry.register(&format!("{topic}-value"), WIDER);
+    send(framed(one, &[int(100), int(0)]))?;
+    send(framed(two, &[int(101), int(1), text("x"), int(0), text("wide")]))?;
+    bench
+        .until(
+            "SELECT bool_and(state = 'stalled' AND reason LIKE 'registry%') FROM system.stream_partitions",
+            "a registry that is gone stalls the table",
+        )
+        .await?;
+    let before = bench.rows("SELECT count(*), max(id) FROM rows").await?;
+    ensure!(before == ["101 100"], "{before:?}");
+    registry.start_again().await?;
+    bench.wait("rows", &topic).await?;
+    let after = bench
+        .rows("SELECT id, name FROM rows WHERE id > 99 ORDER BY id")
+        .await?;
+    ensure!(after == ["100 NULL", "101 wide"], "{after:?}");
+    let state = bench
+        .rows("SELECT state, dead, applied FROM system.streams")
+        .await?;
+    ensure!(state == ["live 3 102"], "{state:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_debezium_bring_their_columns() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    let registry = Registry::start().await?;
+    let topic = bench.broker.topic("changes", 1).await?;
+    let sql = format!(
+        "CREATE EXTERNAL TABLE people STORED AS KAFKA LOCATION 'kafka://{}/{topic}' \
+         OPTIONS ('format' 'debezium-avro', 'format.registry' '{}')",
+        bench.broker.servers(),
+        registry.url()
+    );
+    let refused = bench.client.failure(&sql).await?;
+    ensure!(refused.contains(&format!("{topic}-value")), "{refused}");
+    let key = registry.register(&format!("{topic}-key"), KEY);
+    let value = registry.register(&format!("{topic}-value"), ENVELOPE);
+    let row =
+        |id: i64, cents: u8, day: i64| [int(1), int(id), int(1), text([cents]), int(1), int(day)].concat();
+    let send = |id: i64, before: Vec<u8>, after: Vec<u8>, op: &str| {
+        let key = framed(key, &[int(id)]);
+        say(
+            &bench.broker,
+            &topic,
+            Some(&key),
+            Some(&framed(value, &[before, after, text(op)])),
+        )
+    };
+    send(1, int(0), row(1, 50, 1), "c")?;
+    send(2, int(0), row(2, 60, 2), "r")?;
+    send(1, row(1, 50, 1), row(1, 51, 1), "u")?;
+    bench.client.run(&sql).await?;
+    bench.wait("people", &topic).await?;
+    let columns = bench
+        .rows("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'people'")
+        .await?;
+    ensure!(
+        columns == ["id Int64", "income Decimal128(9, 2)", "born Date32"],
+        "{columns:?}"
+    );
+    let all = "SELECT id, income, born FROM people ORDER BY id";
+    let rows = bench.rows(all).await?;
+    ensure!(rows == ["1 0.51 1970-01-02", "2 0.60 1970-01-03"], "{rows:?}");
+    send(2, row(2, 60, 2), int(0), "d")?;
+    // The mark for compaction, of a row that is gone already.
+    say(&bench.broker, &topic, Some(&framed(key, &[int(2)])), None)?;
+    say(&bench.broker, &topic, Some(&framed(key, &[int(9)])), None)?;
+    bench.wait("people", &topic).await?;
+    let rows = bench.rows(all).await?;
+    ensure!(rows == ["1 0.51 1970-01-02"], "{rows:?}");
+    let dead = bench.rows("SELECT dead FROM system.streams").await?;
+    ensure!(dead == ["0"], "{dead:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_of_json_are_those_of_the_first_messages() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    let topic = bench.broker.topic("json", 1).await?;
+    let create = |options: &str| {
+        format!(
+            "CREATE EXTERNAL TABLE t STORED AS KAFKA LOCATION 'kafka://{}/{topic}' OPTIONS ({options})",
+            bench.broker.servers()
+        )
+    };
+    let plain = bench.client.failure(&create("'format' 'json'")).await?;
+    ensure!(plain.contains("schema.infer"), "{plain}");
+    let inferring = create("'format' 'json', 'schema.infer' 'true'");
+    let empty = bench.client.failure(&inferring).await?;
+    ensure!(empty.contains("columns are not known"), "{empty}");
+    bench.broker.say(&topic, 0, r#"{"b":1,"a":"x"}"#)?;
+    // With the frame of a registry's serializer.
+    bench
+        .broker
+        .say(&topic, 0, "\0\0\0\0\u{7}{\"b\":1.5,\"n\":{\"x\":1}}")?;
+    bench.client.run(&inferring).await?;
+    bench.wait("t", &topic).await?;
+    let rows = bench.rows("SELECT * FROM t ORDER BY b").await?;
+    ensure!(rows == ["1.0 x NULL", "1.5 NULL {\"x\":1}"], "{rows:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_account_of_a_registry_is_in_the_configuration() -> Result<()> {
+    // me:secret
+    let registry = Registry::start_for(Some("Basic bWU6c2VjcmV0")).await?;
+    let url = format!("kafka.registry.url={}", registry.url());
+    let flags = [
+        "--set",
+        &url,
+        "--set",
+        "kafka.registry.user=me",
+        "--set",
+        "kafka.registry.password=secret",
+    ];
+    let cluster = Cluster::start_with(1, &[], &flags).await?;
+    let bench = Bench {
+        client: cluster.connect().await?,
+        cluster,
+        broker: Broker::start()?,
+    };
+    let topic = bench.broker.topic("account", 1).await?;
+    let id = registry.register(&format!("{topic}-value"), ROW);
+    say(&bench.broker, &topic, None, Some(&framed(id, &[int(7), int(0)])))?;
+    let options = format!("'format' 'avro', 'format.registry' '{}'", registry.url());
+    bench.create("t", "id BIGINT", &topic, &options).await?;
+    bench.wait("t", &topic).await?;
+    ensure!(bench.rows("SELECT id FROM t").await? == ["7"]);
+    // Another registry does not get it.
+    let other = Registry::start_for(Some("Basic bWU6c2VjcmV0")).await?;
+    let options = format!("'format' 'avro', 'format.registry' '{}'", other.url());
+    let refused = bench
+        .client
+        .failure(&bench.sql("u", "id BIGINT", &topic, &options))
+        .await?;
+    ensure!(refused.contains("401"), "{refused}");
+    // Nobody listens there.
+    let options = "'format' 'avro', 'format.registry' 'http://127.0.0.1:1'";
+    let silent = bench
+        .client
+        .failure(&bench.sql("w", "id BIGINT", &topic, options))
+        .await?;
+    ensure!(silent.contains("MP0086"), "{silent}");
+    let secret = registry.url().replace("http://", "http://me:secret@");
+    let options = format!("'format' 'avro', 'format.registry' '{secret}'");
+    let refused = bench
+        .client
+        .failure(&bench.sql("v", "id BIGINT", &topic, &options))
+        .await?;
+    ensure!(refused.contains("kafka.registry.user"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_protobuf_have_the_types_of_the_registry() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    let registry = Registry::start().await?;
+    let topic = bench.broker.topic("protobuf", 1).await?;
+    let colour = r#"syntax = "proto3"; package shop; enum Colour { RED = 0; BLUE = 1; }"#;
+    registry.register_as("colours", json!({"schemaType": "PROTOBUF", "schema": colour}));
+    let row = r#"syntax = "proto3"; package shop; import "shop/colour.proto";
+        message Row { int64 id = 1; Colour colour = 2; repeated string tags = 3; }"#;
+    let references = json!([{"name": "shop/colour.proto", "subject": "colours", "version": 1}]);
+    let id = registry.register_as(
+        &format!("{topic}-value"),
+        json!({"schemaType": "PROTOBUF", "schema": row, "references": references}),
+    );
+    // The first message type, then id 7, colour 1 and a tag.
+    let value = framed(id, &[vec![0], vec![0x08, 7, 0x10, 1, 0x1a, 1, b'a']]);
+    say(&bench.broker, &topic, None, Some(&value))?;
+    say(
+        &bench.broker,
+        &topic,
+        None,
+        Some(&framed(id, &[vec![0], vec![0x08]])),
+    )?;
+    let sql = format!(
+        "CREATE EXTERNAL TABLE t STORED AS KAFKA LOCATION 'kafka://{}/{topic}' \
+         OPTIONS ('format' 'protobuf', 'format.registry' '{}')",
+        bench.broker.servers(),
+        registry.url()
+    );
+    bench.client.run(&sql).await?;
+    bench.wait("t", &topic).await?;
+    let rows = bench.rows("SELECT id, colour, tags FROM t").await?;
+    ensure!(rows == ["7 BLUE [\"a\"]"], "{rows:?}");
+    let letters = bench.rows("SELECT reason FROM system.dead_letters").await?;
+    ensure!(letters == ["not_protobuf"], "{letters:?}");
+    Ok(())
+}
