@@ -118,9 +118,11 @@ async fn a_table_waits_at_its_limit_and_goes_on_beyond() -> Result<()> {
     let topic = bench.broker.topic("limited", 1).await?;
     let text = "x".repeat(1000);
     let send = |range: std::ops::Range<i32>| {
-        range
-            .into_iter()
-            .try_for_each(|n| bench.broker.say(&topic, 0, &format!("{n},{text}")))
+        range.into_iter().try_for_each(|n| {
+            bench
+                .broker
+                .send(&topic, 0, None, Some(format!("{n},{text}").as_bytes()))
+        })
     };
     bench
         .create(
