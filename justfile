@@ -33,7 +33,7 @@ faults:
 
 # Tables that follow topics, on a real Apache Kafka from Maven Central; `just test` has the same on the embedded broker.
 kafka: binary
-    tests/kafka/with-broker cargo test --workspace --test kafka --test ingest --test moves
+    tests/kafka/with-broker cargo test --workspace --test kafka --test ingest --test moves --test schemas
 
 # The binary that the Python tests start.
 binary:

@@ -16,6 +16,6 @@ pub use bench::{Bench, PATIENCE};
 pub use broker::Broker;
 pub use client::{Client, finish, text_rows};
 pub use cluster::Cluster;
-pub use process::{Process, binary};
+pub use process::{Process, command};
 pub use registry::Registry;
 pub use seed::seed;

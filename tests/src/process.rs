@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 ///
 /// # Errors
 /// It is not there: build the whole workspace.
-pub fn binary() -> Result<PathBuf> {
+fn binary() -> Result<PathBuf> {
     let test = std::env::current_exe().context("path of this test")?;
     let folder = test
         .parent()
@@ -32,7 +32,7 @@ pub fn binary() -> Result<PathBuf> {
 ///
 /// # Errors
 /// It is not built.
-pub(crate) fn command() -> Result<Command> {
+pub fn command() -> Result<Command> {
     let mut command = Command::new(binary()?);
     let of_tests = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MILLPOND_"));
     for (name, _) in of_tests {

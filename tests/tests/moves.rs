@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use cluster_tests::{Bench, Broker, Cluster, PATIENCE, binary};
+use cluster_tests::{Bench, Broker, Cluster, PATIENCE, command};
 
 const COLUMNS: &str = "id BIGINT, n BIGINT, PRIMARY KEY (id)";
 const OPTIONS: &str = "'format' 'upsert', 'checkpoint.interval' '300ms'";
@@ -152,7 +152,7 @@ fn path(path: &std::path::Path) -> Result<&str> {
 }
 
 fn run(args: &[&str]) -> Result<()> {
-    let output = std::process::Command::new(binary()?).args(args).output()?;
+    let output = command()?.args(args).output()?;
     ensure!(
         output.status.success(),
         "{args:?}: {}",
