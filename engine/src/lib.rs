@@ -5,6 +5,7 @@
 //! and the same session settings and object stores ([`object_stores`]) run them. Of the network it knows only the data
 //! ports of executors ([`connections`]).
 
+pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod connections;

@@ -11,4 +11,4 @@ mod wire;
 
 pub use columns::{EventTime, live_table};
 pub use options::{MetadataColumn, OnError, Startup, StreamOptions, WhenFull, data_columns, offsets_of};
-pub use wire::{DEAD_LETTERS, DESCRIBE, FOLLOW, PIN, STATUS};
+pub use wire::{DEAD_LETTERS, DESCRIBE, FOLLOW, PIN, REPLAY, STATUS};

@@ -20,7 +20,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use millpond_engine::direct;
 use millpond_engine::shards::wire::{self, COPY, DROP, LIST, SAVE};
 use millpond_engine::shards::{ShardId, ShardStore};
-use millpond_engine::streams::{DEAD_LETTERS, DESCRIBE, FOLLOW, PIN, STATUS};
+use millpond_engine::streams::{DEAD_LETTERS, DESCRIBE, FOLLOW, PIN, REPLAY, STATUS};
 use millpond_proto::Message;
 use millpond_proto::plan::{ShardList, ShardTicket};
 use tonic::{Request, Response, Status, Streaming};
@@ -155,6 +155,10 @@ impl FlightService for DataPort {
             }
             STATUS => Ok(answer(&self.streams.status())),
             DEAD_LETTERS => Ok(answer(&self.streams.dead_letters())),
+            REPLAY => {
+                let replayed = self.streams.replay(decoded(&request)?).await;
+                Ok(answer(&replayed.map_err(|error| refused(&error))?))
+            }
             _ => Ok(self.ballista.do_action(request).await?.map(StreamExt::boxed)),
         }
     }

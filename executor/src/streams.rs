@@ -19,7 +19,9 @@ mod follower;
 mod lateness;
 mod metrics;
 mod partition;
+mod pushed;
 mod registry;
+mod replay;
 mod shared;
 mod sink;
 mod source;
@@ -31,28 +33,35 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
+use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::shards::ShardStore;
 use millpond_proto::stream::{
-    DeadLetters, DescribeTopic, Follow, FollowPartition, FollowTable, Following, PartitionStatus,
-    PinPartition, PinPartitions, Pinned, TopicDescription,
+    DeadLetters, DescribeTopic, Follow, FollowPartition, FollowTable, Following, LettersReplayed,
+    PartitionStatus, PinPartition, PinPartitions, Pinned, ReplayLetters, TopicDescription,
 };
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 pub(crate) use self::access::Access;
 pub(crate) use self::sink::Producers;
 
 use self::follower::{Command, Follower};
 pub use self::registry::Account;
+use self::replay::Replay;
 use self::shared::Shared;
 use self::source::Source;
 use self::stored::Stored;
 
 /// Longest wait for the last checkpoints of a table when the process ends.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest wait until a table is followed as the catalog says, and how often to look.
+const OPTIONS_TIMEOUT: Duration = Duration::from_secs(5);
+const OPTIONS_PAUSE: Duration = Duration::from_millis(20);
 
 /// See the module.
 pub(crate) struct Streams {
@@ -137,10 +146,9 @@ impl Streams {
 
     /// Writes what is followed into the registry of metrics.
     pub(crate) fn publish_metrics(&self) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for table in self.followed.lock().tables.values() {
             for status in table.status() {
-                metrics::publish(&table.source.name, &status, since.as_millis() as u64);
+                metrics::publish(&table.source.name, &status, now_ms());
             }
         }
     }
@@ -223,7 +231,7 @@ impl Streams {
                 let shared = shared.filter(|shared| shared.epoch == wanted.epoch);
                 shared
                     .map(|shared| (shared.clone(), wanted))
-                    .ok_or_else(|| not_here(wanted))
+                    .ok_or_else(|| not_here(wanted.number))
             });
             partitions.collect::<Result<_, Error>>()?
         };
@@ -253,6 +261,60 @@ impl Streams {
         });
         let described = described.await;
         described.map_err(|error| Error::bug(format!("describe a topic: {error}")))?
+    }
+
+    /// Tries dead letters again. What became of them is stored when this returns.
+    ///
+    /// # Errors
+    /// [`Code::SHARD_MOVED`] if somebody else follows the topic partition, or this one follows it with other options;
+    /// messages behind the letters that cannot be read; no memory.
+    pub(crate) async fn replay(&self, asked: ReplayLetters) -> Result<LettersReplayed, Error> {
+        let (source, shared, commands) = self.when_followed(&asked).await?;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut replay = Replay::new(source, shared.clone(), &asked.offsets)?;
+            replay.read_to(shared.position())?;
+            Ok::<_, Error>(replay)
+        });
+        let replay = read
+            .await
+            .map_err(|error| Error::bug(format!("replay letters: {error}")))??;
+        let (answer, answered) = oneshot::channel();
+        let command = Command {
+            replay: Some((replay, answer)),
+            ..Command::default()
+        };
+        // A thread that has ended drops the answer.
+        let _ = commands.send(command);
+        drop(commands);
+        answered.await.map_err(|_gone| not_stored())?
+    }
+
+    /// Other options take a moment to come here.
+    async fn when_followed(
+        &self,
+        asked: &ReplayLetters,
+    ) -> Result<(Arc<Source>, Arc<Shared>, Sender<Command>), Error> {
+        let deadline = Instant::now() + OPTIONS_TIMEOUT;
+        loop {
+            match self.to_replay(asked) {
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(OPTIONS_PAUSE).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn to_replay(&self, asked: &ReplayLetters) -> Result<(Arc<Source>, Arc<Shared>, Sender<Command>), Error> {
+        let followed = self.followed.lock();
+        let table = followed.tables.get(&asked.table_id);
+        let table = table.filter(|table| table.settings == asked.settings);
+        let found = table.and_then(|table| Some((table, table.partitions.get(&asked.number)?)));
+        let found = found.filter(|(_, followed)| followed.shared.epoch == asked.epoch);
+        let (table, followed) = found.ok_or_else(|| not_here(asked.number))?;
+        Ok((
+            table.source.clone(),
+            followed.shared.clone(),
+            table.commands.clone(),
+        ))
     }
 
     /// Dead letters of everything that is followed.
@@ -383,13 +445,18 @@ impl Table {
     }
 }
 
-fn not_here(wanted: &PinPartition) -> Error {
+fn not_here(number: u32) -> Error {
     Error::new(
         Code::SHARD_MOVED,
-        format!(
-            "topic partition {} is followed by another executor now",
-            wanted.number
-        ),
+        format!("topic partition {number} is followed by another executor now"),
     )
     .with_hint("run the statement again")
+}
+
+fn not_stored() -> Error {
+    Error::new(
+        Code::STATE_CONFLICT,
+        "letters were tried again, and no checkpoint says so yet",
+    )
+    .with_hint("look at checkpoint_error in system.stream_partitions, and at system.dead_letters")
 }

@@ -38,6 +38,23 @@ pub struct StatementStatus {
     /// What kind of statement this is, in the words of its SQL: `SELECT`, `CREATE VIEW`, `INSERT`...
     #[prost(string, tag = "11")]
     pub verb: String,
+    /// What it has read of tables that follow topics.
+    #[prost(message, repeated, tag = "12")]
+    pub live_reads: Vec<LiveRead>,
+}
+
+/// What a statement has read of a table that follows a topic.
+#[derive(Clone, PartialEq, Message)]
+pub struct LiveRead {
+    /// `schema.name` of the table.
+    #[prost(string, tag = "1")]
+    pub table: String,
+    /// By topic partition the next offset after the messages that it saw.
+    #[prost(btree_map = "uint32, uint64", tag = "2")]
+    pub positions: std::collections::BTreeMap<u32, u64>,
+    /// Milliseconds by which the topic partition that was most behind was behind its topic; absent if not known.
+    #[prost(uint64, optional, tag = "3")]
+    pub age_ms: Option<u64>,
 }
 
 /// What a result ticket says, before it is signed. It names no address and no plan.

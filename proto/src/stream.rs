@@ -234,6 +234,38 @@ pub struct PinnedPartition {
     /// Next offset after those that they amount to.
     #[prost(uint64, tag = "2")]
     pub position: u64,
+    /// Milliseconds by which they are behind the topic, as far as is known: none at its end, else the age of the last
+    /// message.
+    #[prost(uint64, optional, tag = "3")]
+    pub age_ms: Option<u64>,
+}
+
+/// Dead letters of a topic partition that are to be tried again.
+#[derive(Clone, PartialEq, Message)]
+pub struct ReplayLetters {
+    /// The table.
+    #[prost(string, tag = "1")]
+    pub table_id: String,
+    /// Its options; refused as long as the executor follows it with others.
+    #[prost(map = "string, string", tag = "2")]
+    pub settings: std::collections::HashMap<String, String>,
+    /// Number of the topic partition.
+    #[prost(uint32, tag = "3")]
+    pub number: u32,
+    /// The ownership; refused under another one.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// Offsets of the letters.
+    #[prost(uint64, repeated, tag = "5")]
+    pub offsets: Vec<u64>,
+}
+
+/// What became of dead letters that were tried again.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct LettersReplayed {
+    /// So many are no dead letters any more.
+    #[prost(uint64, tag = "1")]
+    pub settled: u64,
 }
 
 /// Messages that could not become rows.
@@ -271,4 +303,18 @@ pub struct DeadLetter {
     /// What exactly.
     #[prost(string, tag = "8")]
     pub detail: String,
+    /// Its headers, in their order.
+    #[prost(message, repeated, tag = "9")]
+    pub headers: Vec<Header>,
+}
+
+/// A header of a message.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Header {
+    /// Its name, which others may have too.
+    #[prost(string, tag = "1")]
+    pub key: String,
+    /// Its value.
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub value: Option<Vec<u8>>,
 }

@@ -6,7 +6,6 @@
 //! through `flight_sql` to the client. The scheduler holds no rows of tables.
 
 mod catalog;
-mod clock;
 mod cluster;
 mod flight_sql;
 mod http;

@@ -12,9 +12,10 @@ use dashmap::DashMap;
 use datafusion::prelude::SessionConfig;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::{MillpondOptions, protected_reason};
+use millpond_proto::statement::LiveRead;
 use parking_lot::{Mutex, RwLock};
 
-use crate::clock::now_ms;
+use millpond_engine::clock::now_ms;
 
 /// Sessions a principal may have at once; beyond it the statement is refused.
 const SESSIONS_MAX: usize = 10_000;
@@ -28,6 +29,8 @@ pub(crate) struct Session {
     last_used_ms: AtomicU64,
     statements: AtomicU64,
     config: RwLock<SessionConfig>,
+    /// What the last statement that read tables which follow topics has read of them.
+    live_reads: Mutex<Vec<LiveRead>>,
     /// SQL of statements prepared by `PREPARE name AS ...`.
     prepared: Mutex<HashMap<String, String>>,
 }
@@ -41,6 +44,7 @@ impl Session {
             last_used_ms: AtomicU64::new(now_ms()),
             statements: AtomicU64::new(0),
             config: RwLock::new(millpond_engine::session::session_config()),
+            live_reads: Mutex::default(),
             prepared: Mutex::default(),
         }
     }
@@ -124,6 +128,14 @@ impl Session {
 
     pub(crate) fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn remember_reads(&self, reads: Vec<LiveRead>) {
+        *self.live_reads.lock() = reads;
+    }
+
+    pub(crate) fn live_reads(&self) -> Vec<LiveRead> {
+        self.live_reads.lock().clone()
     }
 
     pub(crate) fn last_used_ms(&self) -> u64 {

@@ -13,8 +13,9 @@
 mod controller;
 mod pins;
 mod placement;
+mod replay;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -31,7 +32,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub(crate) use self::controller::Controller;
-pub(crate) use self::pins::Pin;
+pub(crate) use self::pins::{LiveReads, Pin};
 use crate::cluster::Cluster;
 use crate::shards::Shards;
 use crate::state::{CatalogState, StateFolder};
@@ -60,6 +61,10 @@ struct Inner {
     pinned: Mutex<HashMap<(String, u32), u64>>,
     /// The catalog has changed.
     changed: Notify,
+    /// Held while topic partitions get owners.
+    placing: tokio::sync::Mutex<()>,
+    /// Tables whose topic partitions stay where they are.
+    replaying: Mutex<HashSet<String>>,
 }
 
 impl Streams {
@@ -82,6 +87,8 @@ impl Streams {
                 reports: Mutex::default(),
                 pinned: Mutex::default(),
                 changed: Notify::new(),
+                placing: tokio::sync::Mutex::default(),
+                replaying: Mutex::default(),
             }),
         }
     }

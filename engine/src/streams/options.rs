@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
 use crate::config::{ByteSize, parse_duration};
 use crate::error::{Code, Error};
@@ -98,10 +98,18 @@ pub enum MetadataColumn {
     Timestamp,
     /// Its key, as it is.
     Key,
+    /// Its headers: a list of names and values, in their order. A name may come twice.
+    Headers,
 }
 
 impl MetadataColumn {
-    const ALL: [Self; 4] = [Self::Partition, Self::Offset, Self::Timestamp, Self::Key];
+    const ALL: [Self; 5] = [
+        Self::Partition,
+        Self::Offset,
+        Self::Timestamp,
+        Self::Key,
+        Self::Headers,
+    ];
 
     /// Name of the column.
     pub fn name(self) -> &'static str {
@@ -110,6 +118,7 @@ impl MetadataColumn {
             Self::Offset => "kafka_offset",
             Self::Timestamp => "kafka_timestamp",
             Self::Key => "kafka_key",
+            Self::Headers => "kafka_headers",
         }
     }
 
@@ -120,8 +129,21 @@ impl MetadataColumn {
             Self::Offset => DataType::Int64,
             Self::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
             Self::Key => DataType::Binary,
+            Self::Headers => DataType::List(Arc::new(Field::new_list_field(
+                DataType::Struct(Self::header_fields()),
+                true,
+            ))),
         };
         Arc::new(Field::new(self.name(), data_type, true))
+    }
+
+    /// Name and value of a header.
+    pub fn header_fields() -> Fields {
+        let fields = [
+            Field::new("key", DataType::Utf8, true),
+            Field::new("value", DataType::Binary, true),
+        ];
+        fields.into_iter().collect()
     }
 }
 
@@ -136,7 +158,7 @@ impl FromStr for MetadataColumn {
             invalid(
                 "metadata",
                 name,
-                "write some of partition, offset, timestamp and key, with commas between them",
+                "write some of partition, offset, timestamp, key and headers, with commas between them",
             )
         })
     }

@@ -2,7 +2,8 @@
 
 use millpond_proto::Message;
 use millpond_proto::stream::{
-    DeadLetters, DescribeTopic, Follow, Following, PinPartitions, Pinned, TopicDescription,
+    DeadLetters, DescribeTopic, Follow, Following, LettersReplayed, PinPartitions, Pinned, ReplayLetters,
+    TopicDescription,
 };
 
 use crate::connections::Connections;
@@ -18,6 +19,8 @@ pub const PIN: &str = "millpond.streams.pin";
 pub const DESCRIBE: &str = "millpond.streams.describe";
 /// Action that answers all [`DeadLetters`].
 pub const DEAD_LETTERS: &str = "millpond.streams.dead_letters";
+/// Action that tries the dead letters of the [`ReplayLetters`] in its body again and answers a [`LettersReplayed`].
+pub const REPLAY: &str = "millpond.streams.replay";
 
 impl Connections {
     /// Makes an executor follow topic partitions, and no others.
@@ -63,6 +66,19 @@ impl Connections {
     /// The executor is gone.
     pub async fn dead_letters(&self, executor: &str) -> Result<DeadLetters, Error> {
         read(&self.act(executor, DEAD_LETTERS, Vec::new()).await?)
+    }
+
+    /// Tries dead letters of a topic partition again. What became of them is stored when this returns.
+    ///
+    /// # Errors
+    /// The executor is gone or does not follow the topic partition in this way; messages behind the letters cannot be
+    /// read any more; there is no memory for the rows; they are applied and could not be stored yet.
+    pub async fn replay_letters(
+        &self,
+        executor: &str,
+        request: &ReplayLetters,
+    ) -> Result<LettersReplayed, Error> {
+        read(&self.act(executor, REPLAY, request.encode_to_vec()).await?)
     }
 }
 

@@ -22,6 +22,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::partition::{Course, Partition};
+use super::replay::{Answer, Replay};
 use super::source::Source;
 use super::watch::Watch;
 
@@ -51,6 +52,8 @@ pub(super) struct Command {
     pub(super) paused: Option<bool>,
     /// The topic as the table wants it from now on; `None`: as before.
     pub(super) source: Option<Arc<Source>>,
+    /// Letters to try again.
+    pub(super) replay: Option<(Replay, Answer)>,
 }
 
 impl Command {
@@ -180,6 +183,11 @@ impl Follower {
         }
         for number in command.promote {
             self.partitions.entry(number).and_modify(Partition::promote);
+        }
+        if let Some((replay, answer)) = command.replay
+            && let Some(partition) = self.partitions.get_mut(&replay.number())
+        {
+            partition.replay(replay, answer);
         }
         self.paused = command.paused.unwrap_or(self.paused);
         self.is_stale = true;

@@ -8,26 +8,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use datafusion::arrow::array::{
-    ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, TimestampMillisecondArray,
-};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
 use millpond_engine::decode::{Changes, Decoder, Message, Outcome};
-use millpond_engine::error::Error;
+use millpond_engine::error::{Code, Error};
 use millpond_engine::shards::{LiveShard, ShardStore, Stalled};
 use millpond_engine::streams::checkpoints::{Restored, ToSave};
-use millpond_engine::streams::{MetadataColumn, OnError, Startup, WhenFull};
+use millpond_engine::streams::{OnError, Startup, WhenFull};
 use millpond_proto::checkpoint::Counts;
-use millpond_proto::stream::{DeadLetter, PartitionStatus};
+use millpond_proto::stream::{DeadLetter, LettersReplayed, PartitionStatus};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc::Sender;
 
 use super::lateness::Lateness;
+use super::pushed::{Pushed, headers_of};
+use super::replay::{Answer, Replay, Tried};
 use super::shared::{Shared, fenced_by};
 use super::source::Source;
+use super::stored::Handover;
 
 /// Reason of dead letters that came to light when they were applied.
 const UNKNOWN_OLD_KEY: &str = "key_change_across_partitions";
+const UNKNOWN_OLD_KEY_DETAIL: &str = "the old key of its change is not in this topic partition";
 /// Messages behind the end at which there is something to catch up with.
 const BACKLOG_MESSAGES: u64 = 50_000;
 
@@ -44,14 +46,6 @@ pub(super) enum Course {
     Failed(String),
 }
 
-/// What is kept of a message until it is applied.
-struct Pushed {
-    offset: i64,
-    timestamp: Option<i64>,
-    /// Only if the table has it as a column.
-    key: Option<Vec<u8>>,
-}
-
 /// What a topic partition is made from, besides what was stored of it.
 pub(super) struct Begun {
     pub(super) source: Arc<Source>,
@@ -60,7 +54,7 @@ pub(super) struct Begun {
     /// Offset at which the table begins.
     pub(super) start: u64,
     /// Where checkpoints go, if they are stored.
-    pub(super) checkpoints: Option<Sender<ToSave>>,
+    pub(super) checkpoints: Option<Sender<Handover>>,
 }
 
 impl Begun {
@@ -90,6 +84,7 @@ impl Begun {
             shard,
             shared: self.shared,
             checkpoints: self.checkpoints,
+            replayed: Vec::new(),
             stored: restored.position,
             position,
             end: None,
@@ -115,7 +110,9 @@ pub(super) struct Partition {
     decoder: Decoder,
     shard: LiveShard,
     shared: Arc<Shared>,
-    checkpoints: Option<Sender<ToSave>>,
+    checkpoints: Option<Sender<Handover>>,
+    /// Who waits for the next checkpoint, and hears what.
+    replayed: Vec<(Answer, LettersReplayed)>,
     /// Position of the last checkpoint that was asked for.
     stored: Option<u64>,
     /// It began with what was stored.
@@ -229,24 +226,14 @@ impl Partition {
             key: message.key(),
             value: message.payload(),
         });
-        self.pushed.push(Pushed {
-            offset: message.offset(),
-            timestamp: message.timestamp().to_millis(),
-            key: self
-                .keeps_keys()
-                .then(|| message.key().map(<[u8]>::to_vec))
-                .flatten(),
-        });
+        self.pushed
+            .push(Pushed::of(message, &self.source.options.metadata));
         match outcome {
             Ok(Outcome::Rows(rows)) => {
                 self.counts.applied += 1;
                 // Only a message of several changes can turn out to be of no use when it is applied.
                 if rows > 1 && !self.source.key().is_empty() {
-                    let letter = self.letter(
-                        message,
-                        UNKNOWN_OLD_KEY,
-                        "the old key of its change is not in this topic partition",
-                    );
+                    let letter = self.letter(message, UNKNOWN_OLD_KEY, UNKNOWN_OLD_KEY_DETAIL);
                     self.doubtful.insert(place, letter);
                 }
             }
@@ -312,10 +299,6 @@ impl Partition {
         self.shared.has_room(self.source.options.dead_letters_max)
     }
 
-    fn keeps_keys(&self) -> bool {
-        self.source.options.metadata.contains(&MetadataColumn::Key)
-    }
-
     fn letter(&self, message: &BorrowedMessage<'_>, reason: &str, detail: &str) -> DeadLetter {
         DeadLetter {
             table_id: self.source.table_id.clone(),
@@ -326,6 +309,7 @@ impl Partition {
             value: message.payload().map(<[u8]>::to_vec),
             reason: reason.to_string(),
             detail: detail.to_string(),
+            headers: headers_of(message),
         }
     }
 
@@ -382,6 +366,72 @@ impl Partition {
         }
     }
 
+    /// Tries letters again, here and now. Whoever asked hears of it when it is stored.
+    pub(super) fn replay(&mut self, replay: Replay, answer: Answer) {
+        match self.try_again(replay) {
+            Ok(replayed) if self.checkpoints.is_some() => {
+                self.replayed.push((answer, replayed));
+                self.stored = None;
+                self.checkpoint();
+            }
+            // One who does not wait any more need not hear it.
+            outcome => drop(answer.send(outcome)),
+        }
+    }
+
+    fn try_again(&mut self, mut replay: Replay) -> Result<LettersReplayed, Error> {
+        let can_apply = matches!(self.course, Course::Runs | Course::Stalled(_)) && self.waiting.is_none();
+        if !self.is_owned() || self.shared.waits_for_adoption() || !can_apply {
+            return Err(Error::new(
+                Code::SHARD_MOVED,
+                format!("topic partition {} does not apply anything now", self.number()),
+            )
+            .with_hint("look at system.stream_partitions, and run the statement again when it is live"));
+        }
+        replay.read_to(self.position)?;
+        let Tried {
+            mut changes,
+            pushed,
+            mut letters,
+            mut settled,
+            filtered,
+            mut dead,
+        } = replay.finish()?;
+        let broken = |error: ArrowError| Error::from_datafusion(error.into());
+        if !self.source.options.metadata.is_empty() {
+            self.add_metadata(&mut changes, &pushed).map_err(broken)?;
+        }
+        let applied = self.shard.apply(&changes).map_err(|stalled| match stalled {
+            Stalled::NoMemory(error) => error,
+            Stalled::Broken(error) => {
+                self.course = Course::Failed(format!("broken: {}", error.message));
+                error
+            }
+        })?;
+        for letter in applied
+            .unknown_old_key
+            .iter()
+            .filter_map(|place| letters.remove(place))
+        {
+            settled.remove(&letter.offset);
+            dead.push(DeadLetter {
+                reason: UNKNOWN_OLD_KEY.to_string(),
+                detail: UNKNOWN_OLD_KEY_DETAIL.to_string(),
+                ..letter
+            });
+        }
+        let settled_now = settled.len() as u64;
+        let were_letters = self.shared.settle(&settled, dead);
+        self.counts.stale += applied.stale as u64;
+        self.counts.dead -= were_letters;
+        // Others were dropped while they were decoded.
+        self.counts.skipped -= settled_now - were_letters;
+        self.counts.filtered += filtered;
+        self.counts.applied += settled_now - filtered;
+        self.shard.publish(self.position);
+        Ok(LettersReplayed { settled: settled_now })
+    }
+
     fn take(&mut self) -> Result<Changes, ArrowError> {
         let mut changes = self.decoder.take()?;
         let pushed = std::mem::take(&mut self.pushed);
@@ -403,30 +453,9 @@ impl Partition {
             .collect();
         let mut columns = changes.rows.columns().to_vec();
         let metadata = self.source.options.metadata.iter();
-        columns.extend(metadata.map(|column| self.about(*column, &of_rows)));
+        columns.extend(metadata.map(|column| Pushed::column(*column, self.number(), &of_rows)));
         changes.rows = RecordBatch::try_new(self.source.schema.clone(), columns)?;
         Ok(())
-    }
-
-    /// A column about the messages of some rows.
-    fn about(&self, column: MetadataColumn, rows: &[&Pushed]) -> ArrayRef {
-        match column {
-            MetadataColumn::Partition => {
-                Arc::new(Int32Array::from(vec![self.number().cast_signed(); rows.len()]))
-            }
-            MetadataColumn::Offset => {
-                Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.offset)))
-            }
-            MetadataColumn::Timestamp => {
-                let times: TimestampMillisecondArray = rows.iter().map(|row| row.timestamp).collect();
-                Arc::new(times.with_timezone("UTC"))
-            }
-            MetadataColumn::Key => {
-                let mut keys = BinaryBuilder::new();
-                rows.iter().for_each(|row| keys.append_option(row.key.as_deref()));
-                Arc::new(keys.finish())
-            }
-        }
     }
 
     /// Tries again what there was no room for.
@@ -499,13 +528,16 @@ impl Partition {
         // While one is being stored, the next one waits for its turn.
         if let Ok(place) = checkpoints.try_reserve() {
             self.stored = Some(self.position);
-            place.send(ToSave {
-                view,
-                table: self.source.live.clone(),
-                counts: self.counts,
-                last_message_ms: self.last_message_ms,
-                newest_event_ms: self.lateness.as_ref().and_then(Lateness::newest),
-                letters: self.shared.changed_letters(),
+            place.send(Handover {
+                replayed: std::mem::take(&mut self.replayed),
+                what: ToSave {
+                    view,
+                    table: self.source.live.clone(),
+                    counts: self.counts,
+                    last_message_ms: self.last_message_ms,
+                    newest_event_ms: self.lateness.as_ref().and_then(Lateness::newest),
+                    letters: self.shared.changed_letters(),
+                },
             });
         }
     }

@@ -1,10 +1,10 @@
 //! What is known of a topic partition outside of the thread that follows it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::shards::{ShardStore, View, statistics};
 use millpond_proto::catalog::TableShard;
@@ -120,10 +120,9 @@ impl Shared {
     }
 
     pub(super) fn set_checkpoint(&self, position: u64) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         *self.checkpoint.lock() = Checkpoint {
             position: Some(position),
-            written_at_ms: since.as_millis() as u64,
+            written_at_ms: now_ms(),
             error: String::new(),
             missed: false,
         };
@@ -139,6 +138,11 @@ impl Shared {
     /// True if a checkpoint that was handed over since the last call could not be stored.
     pub(super) fn take_missed_checkpoint(&self) -> bool {
         std::mem::take(&mut self.checkpoint.lock().missed)
+    }
+
+    /// Next offset after what readers can see.
+    pub(super) fn position(&self) -> u64 {
+        self.views.get().map_or(0, |views| views.read().position())
     }
 
     /// True for an owner of which nobody knows yet what its readers must see.
@@ -200,7 +204,19 @@ impl Shared {
         Ok(PinnedPartition {
             shard: Some(shard),
             position: view.position(),
+            age_ms: self.age_ms(view.position()),
         })
+    }
+
+    /// Milliseconds by which what a reader sees is behind the topic, as far as is known.
+    fn age_ms(&self, position: u64) -> Option<u64> {
+        let status = self.status.lock();
+        let is_at_end = status.state == "live" && status.end.is_some_and(|end| end <= position);
+        let last = Some(status.last_message_ms).filter(|last| *last > 0);
+        match is_at_end {
+            true => Some(0),
+            false => last.map(|last| now_ms().saturating_sub(last)),
+        }
     }
 
     fn behind(&self, position: u64) -> Error {
@@ -250,6 +266,24 @@ impl Shared {
         letters.letters.push_back(letter);
     }
 
+    /// Takes letters away, by their offsets, and puts others of the same offsets in their place. Says how many went.
+    pub(super) fn settle(&self, gone: &BTreeSet<u64>, others: Vec<DeadLetter>) -> u64 {
+        let mut letters = self.letters.lock();
+        let before = letters.letters.len();
+        letters.letters.retain(|letter| !gone.contains(&letter.offset));
+        let went = before - letters.letters.len();
+        let mut others: HashMap<u64, DeadLetter> =
+            others.into_iter().map(|letter| (letter.offset, letter)).collect();
+        for letter in &mut letters.letters {
+            if let Some(other) = others.remove(&letter.offset) {
+                *letter = other;
+            }
+        }
+        letters.bytes = letters.letters.iter().map(bytes_of).sum();
+        letters.changed = true;
+        went as u64
+    }
+
     /// Drops the oldest letter, if there is one.
     pub(super) fn drop_oldest(&self) -> bool {
         let mut letters = self.letters.lock();
@@ -267,5 +301,13 @@ pub(super) fn fenced_by(epoch: u64) -> String {
 
 fn bytes_of(letter: &DeadLetter) -> usize {
     let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-    length(&letter.key) + length(&letter.value) + letter.detail.len() + size_of::<DeadLetter>()
+    let of_headers = letter
+        .headers
+        .iter()
+        .map(|header| header.key.len() + length(&header.value));
+    length(&letter.key)
+        + length(&letter.value)
+        + of_headers.sum::<usize>()
+        + letter.detail.len()
+        + size_of::<DeadLetter>()
 }

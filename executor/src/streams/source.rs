@@ -101,6 +101,11 @@ impl Source {
         &self.table.key
     }
 
+    /// Columns that messages fill.
+    pub(super) fn data_schema(&self) -> &SchemaRef {
+        &self.table.schema
+    }
+
     /// A decoder of its messages.
     ///
     /// # Errors

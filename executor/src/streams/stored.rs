@@ -1,7 +1,7 @@
 //! A topic partition begins with what its last owner has stored, and is stored again and again.
 //!
 //! ```text
-//! begin: restore ─► Partition ─► Follower          Follower ── ToSave ─► save, one at a time
+//! begin: restore ─► Partition ─► Follower          Follower ── Handover ─► save, one at a time
 //! ```
 //!
 //! One task of the runtime does both, apart from the thread that reads messages. A state store that does not answer delays
@@ -15,16 +15,24 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use millpond_engine::error::Error;
 use millpond_engine::shards::ShardStore;
 use millpond_engine::streams::checkpoints::{CheckpointFolder, Failed, Restored, Saver, ToSave};
-use millpond_proto::stream::FollowPartition;
+use millpond_proto::stream::{FollowPartition, LettersReplayed};
 use tokio::sync::mpsc;
 
 use super::follower::Command;
 use super::partition::{Begun, Partition};
+use super::replay::Answer;
 use super::shared::Shared;
 use super::source::Source;
 
 /// Pauses between attempts to begin, the first and the longest.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// A checkpoint that is to be stored.
+pub(super) struct Handover {
+    pub(super) what: ToSave,
+    /// Who waits until it is, and hears what.
+    pub(super) replayed: Vec<(Answer, LettersReplayed)>,
+}
 
 /// What a topic partition is made of.
 pub(super) struct Stored {
@@ -96,7 +104,7 @@ impl Stored {
         None
     }
 
-    async fn begin(&self) -> Result<(Partition, Option<Saver>, mpsc::Receiver<ToSave>), Failed> {
+    async fn begin(&self) -> Result<(Partition, Option<Saver>, mpsc::Receiver<Handover>), Failed> {
         let (sender, to_save) = mpsc::channel(1);
         let (restored, saver) = match self.folder()? {
             None => (Restored::default(), None),
@@ -151,11 +159,17 @@ impl Stored {
     }
 }
 
-async fn keep_saving(table: &str, shared: &Shared, mut saver: Saver, mut to_save: mpsc::Receiver<ToSave>) {
-    while let Some(what) = to_save.recv().await {
+async fn keep_saving(table: &str, shared: &Shared, mut saver: Saver, mut to_save: mpsc::Receiver<Handover>) {
+    while let Some(Handover { what, replayed }) = to_save.recv().await {
         let position = what.view.position();
         match saver.save(what).await {
-            Ok(()) => shared.set_checkpoint(position),
+            Ok(()) => {
+                shared.set_checkpoint(position);
+                for (answer, replayed) in replayed {
+                    // One who does not wait any more need not hear it.
+                    drop(answer.send(Ok(replayed)));
+                }
+            }
             Err(Failed::Fenced(epoch)) => return shared.fence(epoch),
             Err(Failed::Store(error)) => {
                 tracing::warn!(table, partition = shared.number, %error, "store a checkpoint");

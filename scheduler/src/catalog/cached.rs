@@ -29,9 +29,9 @@ use super::memory_table::MemoryTable;
 use super::metadata::{Reads, what_is_read};
 use super::statement_catalog::{RelationKey, StatementCatalog};
 use super::whole::reads_live;
-use crate::clock::now_ms;
 use crate::shards::holders;
 use crate::upkeep::{Queue, Task};
+use millpond_engine::clock::now_ms;
 
 /// How old the last look at a remote source may be.
 const REMOTE_INTERVAL: Duration = Duration::from_secs(10);

@@ -16,10 +16,10 @@ use super::kafka_table;
 use super::location::resolve_location;
 use super::relation::describe_files;
 use super::statement_catalog::{INFORMATION_SCHEMA, SYSTEM_SCHEMA, StatementCatalog};
-use crate::clock::now_ms;
 use crate::options::LocalPaths;
 use crate::state::CatalogLog;
 use crate::streams::Streams;
+use millpond_engine::clock::now_ms;
 
 /// Parts of option names that would carry a secret into the catalog.
 const SECRET_WORDS: &[&str] = &[

@@ -33,7 +33,7 @@ use super::readable::Readable;
 use super::relation::open_files;
 use super::system::SystemTables;
 use crate::state::CatalogState;
-use crate::streams::Pin as LivePin;
+use crate::streams::{LiveReads, Pin as LivePin};
 use crate::upkeep::Task;
 
 /// Schema with the standard's description of the catalog.
@@ -106,6 +106,8 @@ pub(crate) struct StatementCatalog {
     pins: Mutex<HashMap<RelationKey, Pin>>,
     /// Rows of tables that follow topics, which executors keep as long as this is here.
     live: Mutex<Vec<LivePin>>,
+    /// How far they are.
+    reads: LiveReads,
     this: Weak<StatementCatalog>,
 }
 
@@ -118,14 +120,16 @@ impl std::fmt::Debug for StatementCatalog {
 }
 
 impl StatementCatalog {
-    /// Looks at `version` with the settings of one statement.
+    /// Looks at `version` with the settings of one statement. What it reads of tables that follow topics is noted in
+    /// `reads`.
     pub(crate) fn new(
         version: Arc<CatalogState>,
         factory: Arc<SessionFactory>,
         config: SessionConfig,
         system: Arc<SystemTables>,
+        reads: LiveReads,
     ) -> Arc<Self> {
-        Self::with(version, factory, config, system, HashSet::new())
+        Self::with(version, factory, config, system, reads, HashSet::new())
     }
 
     /// The same version, but `key` is read from its source. No table is open yet.
@@ -153,7 +157,7 @@ impl StatementCatalog {
 
     fn reading_from(&self, from_source: HashSet<RelationKey>, config: SessionConfig) -> Arc<Self> {
         let (version, factory, system) = (self.version.clone(), self.factory.clone(), self.system.clone());
-        Self::with(version, factory, config, system, from_source)
+        Self::with(version, factory, config, system, self.reads.clone(), from_source)
     }
 
     fn with(
@@ -161,6 +165,7 @@ impl StatementCatalog {
         factory: Arc<SessionFactory>,
         config: SessionConfig,
         system: Arc<SystemTables>,
+        reads: LiveReads,
         from_source: HashSet<RelationKey>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
@@ -171,6 +176,7 @@ impl StatementCatalog {
             from_source,
             pins: Mutex::default(),
             live: Mutex::default(),
+            reads,
             this: this.clone(),
         })
     }
@@ -299,8 +305,9 @@ impl StatementCatalog {
 
     /// Has the rows of a table that follows a topic kept for the statement.
     pub(super) async fn pin(&self, name: &str, table: &KafkaTable) -> Result<MemoryTable, Error> {
-        let (rows, pin) = self.system.streams.pin(name, table).await?;
+        let (rows, read, pin) = self.system.streams.pin(name, table).await?;
         self.live.lock().push(pin);
+        self.reads.lock().insert(name.to_string(), read);
         let present = self.present_executors().await;
         // What is lost with its owner is read again by the next one.
         MemoryTable::open(name, &rows, &present, true)

@@ -6,8 +6,8 @@ use millpond_proto::catalog::{KafkaTable, PartitionOwner, Relation, TopicPartiti
 use millpond_proto::stream::PartitionStatus;
 
 use super::system::{Cell, Columns, Kind, SystemTables};
-use crate::clock::now_ms;
 use crate::state::CatalogState;
+use millpond_engine::clock::now_ms;
 
 pub(super) const STREAMS: Columns = &[
     ("table_schema", Kind::Text),

@@ -13,6 +13,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 use millpond_engine::shards::Stored;
 use millpond_proto::catalog::{RelationKind, TableShard};
+use millpond_proto::statement::LiveRead;
 
 use super::cached::Caches;
 use super::metadata::{MetadataTable, rows_fn};
@@ -166,6 +167,8 @@ const SESSIONS: Columns = &[
     ("created_at", Kind::Time),
     ("last_used_at", Kind::Time),
     ("statements", Kind::Number),
+    ("read_positions", Kind::Text),
+    ("read_age_ms", Kind::Number),
 ];
 
 impl SystemTables {
@@ -371,12 +374,15 @@ impl SystemTables {
             .all()
             .into_iter()
             .map(|session| {
+                let reads = session.live_reads();
                 vec![
                     session.id.clone().into(),
                     session.principal.clone().into(),
                     Cell::Time(Some(session.created_at_ms)),
                     Cell::Time(Some(session.last_used_ms())),
                     session.statements().into(),
+                    positions_of(&reads).into(),
+                    age_of(&reads).into(),
                 ]
             })
             .collect()
@@ -481,6 +487,22 @@ fn batch_of(columns: Columns, rows: Vec<Vec<Cell>>) -> Result<RecordBatch> {
         .map(|((_, kind), cells)| array_of(*kind, cells))
         .collect();
     Ok(RecordBatch::try_new(schema_of(columns), arrays)?)
+}
+
+/// Positions as `WAIT FOR TABLE ... OFFSETS` takes them, each table with its name.
+fn positions_of(reads: &[LiveRead]) -> Option<String> {
+    let tables = reads.iter().map(|read| {
+        let positions = read.positions.iter();
+        let positions = positions.map(|(number, position)| format!("{number}:{position}"));
+        format!("{} {}", read.table, positions.collect::<Vec<_>>().join(","))
+    });
+    (!reads.is_empty()).then(|| tables.collect::<Vec<_>>().join("; "))
+}
+
+/// Milliseconds of the table that was most behind; none if not known of all.
+fn age_of(reads: &[LiveRead]) -> Option<u64> {
+    let ages: Option<Vec<u64>> = reads.iter().map(|read| read.age_ms).collect();
+    ages.and_then(|ages| ages.into_iter().max())
 }
 
 fn array_of(kind: Kind, cells: Vec<Cell>) -> ArrayRef {

@@ -22,9 +22,9 @@ use tonic::Status;
 
 use super::door::Caller;
 use super::status::to_status;
-use crate::clock::now_ms;
 use crate::session::Session;
 use crate::statement::{Frontend, plan_only};
+use millpond_engine::clock::now_ms;
 
 /// Prepared statements that may be open at once; beyond it unused ones are closed.
 const OPEN_MAX: usize = 10_000;

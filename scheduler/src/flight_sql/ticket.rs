@@ -9,7 +9,7 @@ use millpond_proto::Message;
 use millpond_proto::statement::{SignedTicket, TicketClaims};
 use sha2::Sha256;
 
-use crate::clock::now_ms;
+use millpond_engine::clock::now_ms;
 
 /// Signs and checks tickets.
 #[derive(Clone)]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::sealed::seal;
 use super::store::{Kind, PutError, Store};
 use super::{CatalogState, Error};
-use crate::clock::now_ms;
+use millpond_engine::clock::now_ms;
 
 /// How often an entry is sent before its fate is left open.
 const MAX_TRIES: u32 = 4;

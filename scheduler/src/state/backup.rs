@@ -15,7 +15,7 @@ use super::load::load;
 use super::sealed::{seal, sha256, unseal};
 use super::store::{Kind, PutError, Store};
 use super::{CatalogState, Error};
-use crate::clock::now_ms;
+use millpond_engine::clock::now_ms;
 
 /// How far a restore goes beyond the versions it finds.
 ///

@@ -26,7 +26,7 @@ use super::write::count_result;
 use super::{run, stream};
 use crate::catalog::cached::{self, SourceState, Validate};
 use crate::catalog::{Owner, RelationKey, StatementCatalog, TableOptions, checked, ddl};
-use crate::clock::now_ms;
+use millpond_engine::clock::now_ms;
 
 /// Runs a statement about caches.
 pub(super) async fn run(
@@ -84,7 +84,7 @@ async fn cache(
     };
     // The view that was just made is in a newer version of the catalog.
     let cached = async {
-        let catalog = run::statement_catalog(services, &statement.session).await;
+        let catalog = run::statement_catalog(services, statement).await;
         let relation = find(&catalog, &key)?;
         if !cached::can_be_cached(&relation) {
             return Err(Error::user(
@@ -130,7 +130,7 @@ async fn fill(
     only_if_cached: bool,
 ) -> Result<u64, Error> {
     let key = (relation.schema.clone(), relation.name.clone());
-    let catalog = run::statement_catalog(services, &statement.session).await;
+    let catalog = run::statement_catalog(services, statement).await;
     let source_catalog = catalog.reading_source_of(key.clone());
     let state = source_catalog.session_state().map_err(Error::from_datafusion)?;
     // Taken before the plan, which may hold on to the rows of another cache: if the source changes meanwhile, the next
@@ -225,7 +225,7 @@ async fn create_view(
     name: &TableReference,
     query: &str,
 ) -> Result<(), Error> {
-    let catalog = run::statement_catalog(services, &statement.session).await;
+    let catalog = run::statement_catalog(services, statement).await;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let sql = format!("CREATE VIEW {} AS {query}", name.to_quoted_string());
     let plan = state

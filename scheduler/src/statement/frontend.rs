@@ -20,7 +20,7 @@ use crate::options::LocalPaths;
 use crate::session::{Session, Sessions};
 use crate::shards::{Keeper, Shards};
 use crate::state::CatalogLog;
-use crate::streams::{Controller, Streams};
+use crate::streams::{Controller, LiveReads, Streams};
 use crate::upkeep::{Queue, Task};
 
 /// What a client asks for.
@@ -116,7 +116,7 @@ impl Frontend {
 
     /// The catalog as a statement of this session would see it now.
     pub(crate) async fn catalog_of(&self, session: &Session) -> Arc<StatementCatalog> {
-        run::statement_catalog(&self.services, session).await
+        run::session_catalog(&self.services, session, LiveReads::default()).await
     }
 
     /// Starts the work in the background: keeping shards, for `patience` without those of executors that have not come

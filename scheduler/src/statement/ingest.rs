@@ -94,7 +94,7 @@ pub(super) async fn run(
     ingest: Ingest,
 ) -> Result<ResultSet, Error> {
     statement.update(|status| status.verb = "INGEST".to_string());
-    let catalog = run::statement_catalog(services, &statement.session).await;
+    let catalog = run::statement_catalog(services, statement).await;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let context = run::ddl_context(services, statement, &catalog, &state, &statement.sql);
     let (schema_name, name) = ddl::writable_name(&context, &ingest.table)?;

@@ -8,15 +8,16 @@ use std::time::Duration;
 use ballista_core::JobId;
 use dashmap::DashMap;
 use millpond_engine::error::{Code, Error};
-use millpond_proto::statement::StatementStatus;
+use millpond_proto::statement::{LiveRead, StatementStatus};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::masked::masked;
 use super::result::ResultSet;
-use crate::clock::now_ms;
 use crate::session::Session;
+use crate::streams::LiveReads;
+use millpond_engine::clock::now_ms;
 
 /// Statements that are remembered after their result is gone.
 const HISTORY_MAX: usize = 1_000;
@@ -68,6 +69,8 @@ pub(crate) struct Statement {
     last_seen_ms: AtomicU64,
     detached: bool,
     job: Mutex<Option<JobId>>,
+    /// What it has read of tables that follow topics.
+    pub(crate) reads: LiveReads,
     /// Cancelled when the client asks for it or goes away.
     pub(crate) cancel: CancellationToken,
     progress: watch::Sender<Progress>,
@@ -91,6 +94,7 @@ impl Statement {
             last_seen_ms: AtomicU64::new(now_ms()),
             detached,
             job: Mutex::default(),
+            reads: LiveReads::default(),
             cancel: CancellationToken::new(),
             progress: watch::Sender::new(Progress {
                 phase: Phase::Queued,
@@ -125,6 +129,11 @@ impl Statement {
             return;
         }
         self.finished_at_ms.store(now_ms(), Ordering::Relaxed);
+        let reads: Vec<LiveRead> = self.reads.lock().values().cloned().collect();
+        if outcome.is_ok() && !reads.is_empty() {
+            self.session.remember_reads(reads.clone());
+            self.update(|status| status.live_reads = reads);
+        }
         self.enter(match outcome {
             Ok(result) => Phase::Finished(Arc::new(result)),
             Err(error) => Phase::Failed(Arc::new(error)),

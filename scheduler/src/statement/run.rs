@@ -25,6 +25,7 @@ use super::syntax::OwnStatement;
 use super::{alter, cache, direct, explain, job, limits, memory, stream, syntax, upkeep, write};
 use crate::catalog::{Reads, SessionFactory, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
+use crate::streams::LiveReads;
 
 /// Pause before a statement runs again because a shard was not where it should be.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
@@ -79,7 +80,7 @@ pub(super) async fn run(
     }
     limits::check_text(&request.sql)?;
     let session = &statement.session;
-    let catalog = statement_catalog(services, session).await;
+    let catalog = statement_catalog(services, statement).await;
     if let Some(own) = syntax::parse(&request.sql).map_err(|error| error.with_sql(&request.sql))? {
         statement.update(|status| status.verb = own.verb().to_string());
         return match own {
@@ -116,7 +117,7 @@ pub(super) async fn plan_again(
     request: &Request,
 ) -> Result<Planned, Error> {
     let session = &statement.session;
-    let catalog = statement_catalog(services, session).await;
+    let catalog = statement_catalog(services, statement).await;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let parsed = parse(&state, &request.sql)?;
     let resolved = resolve(session, &state, parsed, request)?;
@@ -197,8 +198,17 @@ fn key_and_value(option: &ast::SqlOption) -> Result<(String, String), Error> {
     Ok((key.value.clone(), value))
 }
 
-/// One version of the catalog with the settings of the session.
-pub(super) async fn statement_catalog(services: &Services, session: &Session) -> Arc<StatementCatalog> {
+/// One version of the catalog with the settings of a statement's session.
+pub(super) async fn statement_catalog(services: &Services, statement: &Statement) -> Arc<StatementCatalog> {
+    session_catalog(services, &statement.session, statement.reads.clone()).await
+}
+
+/// One version of the catalog with the settings of a session; `reads` as for [`StatementCatalog::new`].
+pub(super) async fn session_catalog(
+    services: &Services,
+    session: &Session,
+    reads: LiveReads,
+) -> Arc<StatementCatalog> {
     let mut config = session.config();
     let defaults = millpond_engine::session::session_config();
     // A user who set the number of output partitions keeps it; else it follows the size of the cluster.
@@ -210,6 +220,7 @@ pub(super) async fn statement_catalog(services: &Services, session: &Session) ->
         services.factory.clone(),
         config,
         services.system.clone(),
+        reads,
     )
 }
 

@@ -1,5 +1,7 @@
-//! `PAUSE TABLE`, `RESUME TABLE`, `ALTER TABLE ... SET OPTIONS`, `REFRESH TABLE` and `WAIT FOR TABLE`: statements about
-//! tables that follow topics.
+//! `PAUSE TABLE`, `RESUME TABLE`, `ALTER TABLE ... SET OPTIONS`, `REFRESH TABLE`, `REPLAY DEAD LETTERS` and `WAIT FOR
+//! TABLE`: statements about tables that follow topics.
+
+mod replay;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -24,14 +26,10 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often to look how far a table is.
 const WAIT_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Options that decide about rows that are there already; those below them too.
-const FIXED_OPTIONS: &[&str] = &[
-    "event_time",
-    "format",
-    "metadata",
-    "scan.startup",
-    "version_column",
-];
+/// Options that decide about rows that are there already. Those of the format are for messages from then on.
+const FIXED_OPTIONS: &[&str] = &["event_time", "format", "metadata", "version_column"];
+/// They have said where the table begins.
+const STARTUP_OPTIONS: &str = "scan.startup";
 
 /// Runs a statement about a table that follows a topic.
 pub(super) async fn run(
@@ -45,6 +43,9 @@ pub(super) async fn run(
         StreamStatement::Pause(name) => pause(services, catalog, &name, true).await?,
         StreamStatement::Resume(name) => pause(services, catalog, &name, false).await?,
         StreamStatement::SetOptions(name, options) => set_options(services, catalog, &name, options).await?,
+        StreamStatement::Replay { name, condition } => {
+            return replay::run(services, catalog, &name, condition.as_deref()).await;
+        }
         StreamStatement::Wait {
             name,
             offsets,
@@ -110,11 +111,7 @@ async fn set_options(
     options: Vec<(String, String)>,
 ) -> Result<(), Error> {
     let (relation, mut table) = followed(catalog, name)?;
-    let fixed = |key: &str| {
-        FIXED_OPTIONS
-            .iter()
-            .any(|fixed| key == *fixed || key.starts_with(&format!("{fixed}.")))
-    };
+    let fixed = |key: &str| FIXED_OPTIONS.contains(&key) || key.starts_with(STARTUP_OPTIONS);
     for (key, value) in options {
         if ddl::carries_secret(&key) {
             return Err(ddl::secret_refused(&key));

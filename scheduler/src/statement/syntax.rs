@@ -4,7 +4,7 @@
 //! CACHE [LAZY] TABLE name [OPTIONS ('key' 'value', ...)] [[AS] query]
 //! UNCACHE TABLE [IF EXISTS] name      CLEAR CACHE      REFRESH [TABLE] name
 //! PAUSE TABLE name      RESUME TABLE name      WAIT FOR TABLE name [OFFSETS '0:123,1:77'] [TIMEOUT '5s']
-//! ALTER TABLE name SET OPTIONS ('key' 'value', ...)
+//! ALTER TABLE name SET OPTIONS ('key' 'value', ...)      REPLAY DEAD LETTERS FROM name [WHERE condition]
 //! ```
 
 use datafusion::common::TableReference;
@@ -51,6 +51,13 @@ pub(super) enum StreamStatement {
     Resume(TableReference),
     /// Other options, as they were written.
     SetOptions(TableReference, Vec<(String, String)>),
+    /// Try again what could not become rows.
+    Replay {
+        /// The table.
+        name: TableReference,
+        /// On the columns of `system.dead_letters`.
+        condition: Option<String>,
+    },
     /// Wait until the table has the messages below some offsets.
     Wait {
         /// The table.
@@ -85,15 +92,17 @@ impl OwnStatement {
             Self::Stream(StreamStatement::Pause(_)) => "PAUSE TABLE",
             Self::Stream(StreamStatement::Resume(_)) => "RESUME TABLE",
             Self::Stream(StreamStatement::SetOptions(..)) => "ALTER TABLE",
+            Self::Stream(StreamStatement::Replay { .. }) => "REPLAY DEAD LETTERS",
             Self::Stream(StreamStatement::Wait { .. }) => "WAIT FOR TABLE",
         }
     }
 
-    /// True if it answers how many rows are in memory now; else it answers nothing.
+    /// True if it answers a number: of the rows in memory now, or of the letters that are no dead ones any more. Else it
+    /// answers nothing.
     pub(super) fn answers_count(&self) -> bool {
         match self {
             Self::Cache(CacheStatement::Cache(cache)) => !cache.lazy,
-            Self::Cache(CacheStatement::Refresh(_)) => true,
+            Self::Cache(CacheStatement::Refresh(_)) | Self::Stream(StreamStatement::Replay { .. }) => true,
             _ => false,
         }
     }
@@ -123,6 +132,8 @@ pub(super) fn parse(sql: &str) -> Result<Option<OwnStatement>, Error> {
         words.table().map(StreamStatement::Pause).map(stream)
     } else if words.take("RESUME") {
         words.table().map(StreamStatement::Resume).map(stream)
+    } else if words.take("REPLAY") {
+        words.replay().map(stream)
     } else if words.take("WAIT") {
         words.wait().map(stream)
     } else if words.take("ALTER") {
@@ -248,6 +259,18 @@ impl Words<'_> {
         (self.take("SET") && self.take("OPTIONS")).then_some(name)
     }
 
+    fn replay(&mut self) -> Result<StreamStatement, ParserError> {
+        self.expect("DEAD")?;
+        self.expect("LETTERS")?;
+        self.expect("FROM")?;
+        let name = self.name()?;
+        let condition = match self.take("WHERE") {
+            true => Some(self.parser.parse_expr()?.to_string()),
+            false => None,
+        };
+        Ok(StreamStatement::Replay { name, condition })
+    }
+
     fn wait(&mut self) -> Result<StreamStatement, ParserError> {
         self.expect("FOR")?;
         let name = self.table()?;
@@ -350,6 +373,17 @@ mod tests {
             ))
         );
         assert_eq!(parse("ALTER TABLE t RENAME TO u").unwrap(), None);
+        let replay = |condition: Option<&str>| {
+            OwnStatement::Stream(StreamStatement::Replay {
+                name: "s.t".into(),
+                condition: condition.map(ToString::to_string),
+            })
+        };
+        assert_eq!(read("REPLAY DEAD LETTERS FROM s.t;"), replay(None));
+        assert_eq!(
+            read("replay dead letters from s.t where kafka_offset < 9 and reason = 'not_json'"),
+            replay(Some("kafka_offset < 9 AND reason = 'not_json'"))
+        );
         assert_eq!(
             read("PAUSE TABLE t"),
             OwnStatement::Stream(StreamStatement::Pause("t".into()))
@@ -383,6 +417,9 @@ mod tests {
             "CACHE TABLE t OPTIONS ('a'",
             "PAUSE t",
             "WAIT FOR t",
+            "REPLAY LETTERS FROM t",
+            "REPLAY DEAD LETTERS FROM t WHERE",
+            "REPLAY DEAD LETTERS FROM t LIMIT 3",
             "WAIT FOR TABLE t OFFSETS",
         ] {
             assert_eq!(parse(sql).unwrap_err().code, Code::SYNTAX, "{sql}");

@@ -133,8 +133,10 @@ impl Controller {
     }
 
     async fn place(&self, members: &[Member]) {
+        let _placing = self.streams.inner.placing.lock().await;
         let version = self.log.current();
-        let tables: Vec<(&Relation, &KafkaTable)> = version.kafka_tables().collect();
+        let may_move = |(_, table): &(&Relation, &KafkaTable)| !self.streams.is_replaying(&table.table_id);
+        let tables: Vec<(&Relation, &KafkaTable)> = version.kafka_tables().filter(may_move).collect();
         let patient = Instant::now() < self.patient_until;
         // One that is registered and has not answered is waited for as well.
         let is_silent = |address: &str| {

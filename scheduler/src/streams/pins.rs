@@ -1,17 +1,23 @@
 //! What a statement sees of a table that follows a topic: one position of each topic partition, from start to end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use futures::future::try_join_all;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{decode_schema, encode_schema, nullable};
 use millpond_engine::shards::ShardId;
 use millpond_proto::catalog::{KafkaTable, MemoryTable, PartitionOwner, TableShard, TopicPartition};
+use millpond_proto::statement::LiveRead;
 use millpond_proto::stream::{PinPartition, PinPartitions};
+use parking_lot::Mutex;
 
 use super::Streams;
 use crate::shards::{RunningWrite, Shards};
 use crate::state::CatalogState;
+
+/// What a statement has read of tables that follow topics, by `schema.name`.
+pub(crate) type LiveReads = Arc<Mutex<BTreeMap<String, LiveRead>>>;
 
 /// Shards that executors keep for a statement, until this is dropped.
 pub(crate) struct Pin {
@@ -45,11 +51,16 @@ impl Drop for Pin {
 }
 
 impl Streams {
-    /// Has the owners of a table's topic partitions keep what they have now, and answers it as a table in memory.
+    /// Has the owners of a table's topic partitions keep what they have now, and answers it as a table in memory, with
+    /// how far it is.
     ///
     /// # Errors
     /// [`Code::SHARD_MOVED`] if a topic partition has no owner that is far enough: a later try may find one.
-    pub(crate) async fn pin(&self, name: &str, table: &KafkaTable) -> Result<(MemoryTable, Pin), Error> {
+    pub(crate) async fn pin(
+        &self,
+        name: &str,
+        table: &KafkaTable,
+    ) -> Result<(MemoryTable, LiveRead, Pin), Error> {
         let mut by_owner: HashMap<&str, Vec<PinPartition>> = HashMap::new();
         for partition in &table.partitions {
             let owner = partition.owner.as_ref().ok_or_else(|| nobody(name, partition))?;
@@ -72,10 +83,17 @@ impl Streams {
         });
         let answers = try_join_all(asked).await;
         let mut held: HashMap<String, Vec<ShardId>> = HashMap::new();
+        let mut read = LiveRead {
+            table: name.to_string(),
+            age_ms: Some(0),
+            ..Default::default()
+        };
         let mut shards: Vec<(u32, TableShard)> = Vec::with_capacity(table.partitions.len());
         for (owner, request, pinned) in answers.map_err(|error| moved(name, error))? {
             for (wanted, pinned) in request.partitions.iter().zip(pinned.partitions) {
                 self.remember(&table.table_id, wanted.number, pinned.position);
+                read.positions.insert(wanted.number, pinned.position);
+                read.age_ms = read.age_ms.zip(pinned.age_ms).map(|(one, other)| one.max(other));
                 let shard = pinned
                     .shard
                     .ok_or_else(|| Error::bug("a pinned topic partition has no shard"))?;
@@ -104,7 +122,7 @@ impl Streams {
             held,
             write: Some(write),
         };
-        Ok((rows, pin))
+        Ok((rows, read, pin))
     }
 
     fn wanted(&self, table: &KafkaTable, partition: &TopicPartition, owner: &PartitionOwner) -> PinPartition {

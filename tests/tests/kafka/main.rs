@@ -2,6 +2,7 @@
 
 mod insert;
 mod options;
+mod replay;
 
 use anyhow::{Result, ensure};
 use cluster_tests::Bench;

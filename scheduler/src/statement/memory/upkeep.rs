@@ -123,7 +123,7 @@ pub(in super::super) async fn rebuild(
     statement: &Arc<Statement>,
     key: &RelationKey,
 ) -> Result<u64, Error> {
-    let catalog = run::statement_catalog(services, &statement.session).await;
+    let catalog = run::statement_catalog(services, statement).await;
     let Some(table) = table_of(&catalog, key) else {
         return Ok(0);
     };
@@ -157,7 +157,7 @@ pub(in super::super) async fn compact(
     statement: &Arc<Statement>,
     key: &RelationKey,
 ) -> Result<u64, Error> {
-    let catalog = run::statement_catalog(services, &statement.session).await;
+    let catalog = run::statement_catalog(services, statement).await;
     let Some(table) = table_of(&catalog, key) else {
         return Ok(0);
     };

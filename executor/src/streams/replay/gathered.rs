@@ -1,0 +1,277 @@
+//! What is to be applied of letters and of the messages behind them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use datafusion::arrow::compute::{concat_batches, take_record_batch};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
+use millpond_engine::decode::{Changes, Decoder, Kind, Message, Outcome, Rejected};
+use millpond_engine::error::{Code, Error};
+use millpond_engine::streams::MetadataColumn;
+use millpond_proto::stream::DeadLetter;
+use rdkafka::message::{BorrowedMessage, Message as _};
+
+use super::super::pushed::Pushed;
+
+/// Messages and bytes that are decoded before it is seen which of them matter.
+const CHUNK_MESSAGES: usize = 65_536;
+const CHUNK_BYTES: usize = 32 << 20;
+/// Reason of a letter that cannot be replayed.
+const TRUNCATE: &str = "truncate_too_late";
+
+/// Letters that were decoded, and what is to be applied.
+pub(in crate::streams) struct Tried {
+    pub(in crate::streams) changes: Changes,
+    /// The messages that they came from.
+    pub(in crate::streams) pushed: Vec<Pushed>,
+    /// Those of them that are letters, by their place.
+    pub(in crate::streams) letters: HashMap<u32, DeadLetter>,
+    /// Offsets of letters that are none any more.
+    pub(in crate::streams) settled: BTreeSet<u64>,
+    /// How many of them say nothing about rows.
+    pub(in crate::streams) filtered: u64,
+    /// Letters that still are, with their reasons now.
+    pub(in crate::streams) dead: Vec<DeadLetter>,
+}
+
+/// See the module. Messages come in the order of their offsets.
+pub(super) struct Gathered {
+    decoder: Decoder,
+    key: Vec<usize>,
+    converter: Option<RowConverter>,
+    /// Keys of the rows that matter.
+    wanted: HashSet<OwnedRow>,
+    /// Messages that are decoded, and those of them that are letters.
+    chunk: Vec<(Pushed, Option<DeadLetter>)>,
+    chunk_bytes: usize,
+    kept: Kept,
+    settled: BTreeSet<u64>,
+    filtered: u64,
+    dead: Vec<DeadLetter>,
+}
+
+/// Of the messages before the chunk those that matter.
+#[derive(Default)]
+struct Kept {
+    rows: Vec<RecordBatch>,
+    kinds: Vec<Kind>,
+    messages: Vec<u32>,
+    pushed: Vec<Pushed>,
+    letters: HashMap<u32, DeadLetter>,
+}
+
+impl Gathered {
+    /// Nothing yet, of a table with these columns.
+    ///
+    /// # Errors
+    /// A key of a type that cannot be compared.
+    pub(super) fn new(decoder: Decoder, key: &[usize], schema: &SchemaRef) -> Result<Self, Error> {
+        let fields = key
+            .iter()
+            .map(|column| SortField::new(schema.field(*column).data_type().clone()));
+        let converter = (!key.is_empty()).then(|| RowConverter::new(fields.collect()));
+        Ok(Self {
+            decoder,
+            key: key.to_vec(),
+            converter: converter.transpose().map_err(broken)?,
+            wanted: HashSet::new(),
+            chunk: Vec::new(),
+            chunk_bytes: 0,
+            kept: Kept::default(),
+            settled: BTreeSet::new(),
+            filtered: 0,
+            dead: Vec::new(),
+        })
+    }
+
+    /// Takes a letter. One that is still bad stays a letter.
+    ///
+    /// # Errors
+    /// A schema that cannot be had now.
+    pub(super) fn add_letter(&mut self, letter: DeadLetter) -> Result<(), Error> {
+        let message = Message {
+            key: letter.key.as_deref(),
+            value: letter.value.as_deref(),
+        };
+        let pushed = Pushed::of_letter(&letter);
+        let outcome = self.decoder.push(message);
+        self.chunk_bytes += letter.value.as_ref().map_or(0, Vec::len);
+        let offset = letter.offset;
+        match outcome {
+            Ok(Outcome::Rows(_)) => {
+                self.settled.insert(offset);
+                self.push(pushed, Some(letter))
+            }
+            Ok(Outcome::Skipped(_)) => {
+                self.settled.insert(offset);
+                self.filtered += 1;
+                self.push(pushed, None)
+            }
+            Err(rejected) if rejected.reason.passes() => Err(away(&rejected)),
+            Err(rejected) => {
+                self.dead.push(DeadLetter {
+                    reason: rejected.reason.name().to_string(),
+                    detail: rejected.detail,
+                    ..letter
+                });
+                self.push(pushed, None)
+            }
+        }
+    }
+
+    /// Takes a message that was applied before, in a table with such columns about messages.
+    ///
+    /// # Errors
+    /// A schema that cannot be had now.
+    pub(super) fn add_message(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        columns: &[MetadataColumn],
+    ) -> Result<(), Error> {
+        let (key, value) = (message.key(), message.payload());
+        self.add(Pushed::of(message, columns), Message { key, value })
+    }
+
+    fn add(&mut self, pushed: Pushed, message: Message<'_>) -> Result<(), Error> {
+        let outcome = self.decoder.push(message);
+        self.chunk_bytes += message.value.map_or(0, <[u8]>::len);
+        match outcome {
+            Err(rejected) if rejected.reason.passes() => Err(away(&rejected)),
+            // What is no row now was none before, and is counted.
+            Ok(_) | Err(_) => self.push(pushed, None),
+        }
+    }
+
+    fn push(&mut self, pushed: Pushed, letter: Option<DeadLetter>) -> Result<(), Error> {
+        self.chunk.push((pushed, letter));
+        match self.chunk.len() >= CHUNK_MESSAGES || self.chunk_bytes >= CHUNK_BYTES {
+            true => self.close_chunk().map_err(broken),
+            false => Ok(()),
+        }
+    }
+
+    /// Everything that is to be applied.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(super) fn finish(mut self) -> Result<Tried, Error> {
+        self.close_chunk().map_err(broken)?;
+        let Kept {
+            rows,
+            kinds,
+            messages,
+            pushed,
+            letters,
+        } = self.kept;
+        let rows = match rows.first() {
+            Some(first) => concat_batches(&first.schema(), &rows).map_err(broken)?,
+            None => self.decoder.take().map_err(broken)?.rows,
+        };
+        Ok(Tried {
+            changes: Changes {
+                rows,
+                kinds,
+                messages,
+            },
+            pushed,
+            letters,
+            settled: self.settled,
+            filtered: self.filtered,
+            dead: self.dead,
+        })
+    }
+
+    /// Keeps what matters of the messages that are decoded.
+    fn close_chunk(&mut self) -> Result<(), ArrowError> {
+        let changes = self.decoder.take()?;
+        let mut chunk = std::mem::take(&mut self.chunk);
+        self.chunk_bytes = 0;
+        let keys = self.keys(&changes.rows)?;
+        let mut rows = Vec::new();
+        for run in runs(&changes.messages) {
+            let (pushed, letter) = &mut chunk[changes.messages[run.start] as usize];
+            let truncates = changes.kinds[run.clone()].contains(&Kind::Truncate);
+            let keys = keys.get(run.clone()).unwrap_or_default();
+            match letter {
+                None if truncates => {
+                    // Nothing of what was before it is left.
+                    rows.clear();
+                    self.kept = Kept::default();
+                    self.wanted.clear();
+                    continue;
+                }
+                Some(letter) if truncates => {
+                    self.settled.remove(&letter.offset);
+                    self.dead.push(DeadLetter {
+                        reason: TRUNCATE.to_string(),
+                        detail: "it empties the table, and rows have come since".to_string(),
+                        ..letter.clone()
+                    });
+                    continue;
+                }
+                None if !keys.iter().any(|key| self.wanted.contains(key)) => continue,
+                _ => {}
+            }
+            self.wanted.extend(keys.iter().cloned());
+            let place = self.kept.pushed.len() as u32;
+            let is_letter = letter.is_some();
+            for row in run {
+                rows.push(row as u32);
+                self.kept.messages.push(place);
+                self.kept.kinds.push(match &changes.kinds[row] {
+                    // It was applied, so its old key is gone.
+                    Kind::Rekey if !is_letter => Kind::Delete,
+                    kind => kind.clone(),
+                });
+            }
+            self.kept
+                .letters
+                .extend(letter.take().map(|letter| (place, letter)));
+            self.kept.pushed.push(std::mem::take(pushed));
+        }
+        if !rows.is_empty() {
+            self.kept
+                .rows
+                .push(take_record_batch(&changes.rows, &UInt32Array::from(rows))?);
+        }
+        Ok(())
+    }
+
+    fn keys(&self, rows: &RecordBatch) -> Result<Vec<OwnedRow>, ArrowError> {
+        let Some(converter) = &self.converter else {
+            return Ok(Vec::new());
+        };
+        let columns: Vec<ArrayRef> = self
+            .key
+            .iter()
+            .map(|column| rows.column(*column).clone())
+            .collect();
+        let keys = converter.convert_columns(&columns)?;
+        Ok(keys.iter().map(|key| key.owned()).collect())
+    }
+}
+
+/// The rows of each message.
+fn runs(messages: &[u32]) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    let lengths = messages.chunk_by(|left, right| left == right).map(<[u32]>::len);
+    lengths.scan(0, |start, length| {
+        let run = *start..*start + length;
+        *start = run.end;
+        Some(run)
+    })
+}
+
+fn away(rejected: &Rejected) -> Error {
+    Error::external(Code::REGISTRY_SILENT, "letters cannot be decoded now")
+        .with_detail(rejected.to_string())
+        .with_hint("run the statement again when the registry of schemas answers")
+}
+
+fn broken(error: ArrowError) -> Error {
+    Error::from_datafusion(error.into())
+}
+
+#[cfg(test)]
+mod tests;
