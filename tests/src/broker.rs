@@ -9,6 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -104,23 +105,42 @@ impl Broker {
     /// # Errors
     /// It cannot be taken.
     pub fn send(&self, topic: &str, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<()> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+        record.key = key;
+        record.payload = value;
+        self.produce(record)
+    }
+
+    /// Sends a message with headers and without a key, and waits until it is taken.
+    ///
+    /// # Errors
+    /// It cannot be taken.
+    pub fn say_with(&self, topic: &str, value: &str, headers: &[(&str, &str)]) -> Result<()> {
+        let mut owned = OwnedHeaders::new();
+        for (key, value) in headers {
+            owned = owned.insert(Header {
+                key,
+                value: Some(*value),
+            });
+        }
+        let record = BaseRecord::<[u8], [u8]>::to(topic).partition(0);
+        self.produce(record.payload(value.as_bytes()).headers(owned))?;
+        self.flush()
+    }
+
+    fn produce(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
+        let place = (record.topic.to_string(), record.partition.unwrap_or_default());
         loop {
-            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
-            record.key = key;
-            record.payload = value;
             match self.producer.send(record) {
                 Ok(()) => break,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
+                    record = unsent;
                     self.producer.poll(Duration::from_millis(10));
                 }
                 Err((error, _)) => return Err(error.into()),
             }
         }
-        *self
-            .sent
-            .lock()
-            .entry((topic.to_string(), partition))
-            .or_default() += 1;
+        *self.sent.lock().entry(place).or_default() += 1;
         Ok(())
     }
 

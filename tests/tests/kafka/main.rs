@@ -347,3 +347,57 @@ async fn the_topic_partitions_of_an_executor_that_is_gone_are_followed_elsewhere
     ensure!(epochs == 2, "{epochs}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_are_a_column() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    let topic = bench.broker.topic("headers", 1).await?;
+    let headers = [("trace", "7"), ("source", "a"), ("trace", "8")];
+    bench.broker.say_with(&topic, r#"{"n":1}"#, &headers)?;
+    bench.broker.say(&topic, 0, r#"{"n":2}"#)?;
+    let options = "'format' 'json', 'metadata' 'headers'";
+    bench.create("t", "n INT", &topic, options).await?;
+    bench.wait("t", &topic).await?;
+    let each = "SELECT n, header['key'], CAST(header['value'] AS TEXT) FROM (SELECT n, unnest(kafka_headers) AS header FROM t)";
+    for mode in ["direct", "staged"] {
+        bench
+            .client
+            .run(&format!("SET millpond.execution_mode = '{mode}'"))
+            .await?;
+        let rows = bench.rows(each).await?;
+        ensure!(
+            rows == ["1 trace 7", "1 source a", "1 trace 8"],
+            "{mode}: {rows:?}"
+        );
+        ensure!(
+            bench
+                .rows("SELECT n FROM t WHERE cardinality(kafka_headers) = 0")
+                .await?
+                == ["2"]
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_knows_how_far_its_last_query_saw() -> Result<()> {
+    let bench = Bench::start(2).await?;
+    let topic = bench.broker.topic("positions", 2).await?;
+    (0..5).try_for_each(|n| bench.broker.say(&topic, n % 2, &format!(r#"{{"n":{n}}}"#)))?;
+    bench.create("t", "n INT", &topic, "'format' 'json'").await?;
+    bench.wait("t", &topic).await?;
+    let seen = "SELECT read_positions FROM system.sessions WHERE read_positions IS NOT NULL";
+    ensure!(bench.rows(seen).await?.is_empty());
+    bench
+        .rows("SELECT count(*) FROM t a JOIN t b ON a.n = b.n")
+        .await?;
+    ensure!(
+        bench.rows(seen).await? == ["public.t 0:3,1:2"],
+        "{:?}",
+        bench.rows(seen).await?
+    );
+    let age = "SELECT read_age_ms FROM system.sessions WHERE read_positions IS NOT NULL";
+    let age = bench.client.number(age).await?;
+    ensure!(age < 60_000, "{age} ms behind");
+    Ok(())
+}

@@ -102,10 +102,7 @@ fn replay(log: &[Change], bad: impl Fn(usize) -> bool) -> Log {
     }
     let mut gathered = Gathered::new(decoder(), &[0], &schema()).unwrap();
     for (offset, change) in log.iter().enumerate() {
-        let pushed = Pushed {
-            offset: offset as i64,
-            ..Pushed::default()
-        };
+        let pushed = Pushed::of_letter(&letter(offset, change));
         let text = change.text();
         let message = Message {
             key: None,
