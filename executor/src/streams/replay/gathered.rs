@@ -124,7 +124,7 @@ impl Gathered {
     /// Takes a message that was applied before, in a table with such columns about messages.
     ///
     /// # Errors
-    /// A schema that cannot be had now.
+    /// A schema that cannot be had now; a message behind a letter that cannot be read any more.
     pub(super) fn add_message(
         &mut self,
         message: &BorrowedMessage<'_>,
@@ -139,7 +139,8 @@ impl Gathered {
         self.chunk_bytes += message.value.map_or(0, <[u8]>::len);
         match outcome {
             Err(rejected) if rejected.reason.passes() => Err(away(&rejected)),
-            // What is no row now was none before, and is counted.
+            // It may be newer than a letter, and nobody knows of which row.
+            Err(rejected) if !self.settled.is_empty() => Err(unreadable(pushed.offset, &rejected)),
             Ok(_) | Err(_) => self.push(pushed, None),
         }
     }
@@ -267,6 +268,17 @@ fn away(rejected: &Rejected) -> Error {
     Error::external(Code::REGISTRY_SILENT, "letters cannot be decoded now")
         .with_detail(rejected.to_string())
         .with_hint("run the statement again when the registry of schemas answers")
+}
+
+fn unreadable(offset: i64, rejected: &Rejected) -> Error {
+    Error::user(
+        Code::NOT_SUPPORTED,
+        format!("the message at offset {offset}, behind a letter, cannot be read with the options of now"),
+    )
+    .with_detail(format!("{rejected}; it may be a newer change of the same row"))
+    .with_hint(format!(
+        "give options that fit both, or replay letters with kafka_offset > {offset} only"
+    ))
 }
 
 fn broken(error: ArrowError) -> Error {

@@ -171,8 +171,23 @@ fn letters_that_are_still_bad_and_late_truncates_stay() {
         .iter()
         .map(|letter| (letter.offset, letter.reason.as_str()))
         .collect();
-    assert_eq!(dead, [(2, "not_json"), (1, "truncate_too_late")]);
+    assert_eq!(dead, [(2, "not_object"), (1, "truncate_too_late")]);
     assert!(log.tried.settled.is_empty() && log.tried.changes.rows.num_rows() == 0);
+}
+
+#[test]
+fn a_message_that_cannot_be_read_any_more_may_be_newer() {
+    let mut gathered = Gathered::new(decoder(), &[0], &schema()).unwrap();
+    let noise = Message {
+        key: None,
+        value: Some(b"noise"),
+    };
+    gathered
+        .add(Pushed::of_letter(&letter(0, &put(1, "a"))), noise)
+        .unwrap();
+    gathered.add_letter(letter(1, &put(1, "a"))).unwrap();
+    let refused = gathered.add(Pushed::of_letter(&letter(2, &put(1, "a"))), noise);
+    assert!(refused.unwrap_err().message.contains("offset 2"));
 }
 
 /// What a database could write: only rows that are there move and go.
