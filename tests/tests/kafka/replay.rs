@@ -44,7 +44,7 @@ async fn a_letter_never_takes_the_place_of_a_newer_change() -> Result<()> {
     ensure!(bench.rows("REPLAY DEAD LETTERS FROM t").await? == ["0"]);
     ensure!(bench.rows(COUNTS).await? == ["7 3 0 4 0"]);
     bench.client.run(FIX).await?;
-    let one = "REPLAY DEAD LETTERS FROM t WHERE kafka_offset = 1 AND reason <> 'not_json'";
+    let one = "REPLAY DEAD LETTERS FROM t WHERE kafka_offset = 1 AND reason <> 'not_object'";
     ensure!(bench.rows(one).await? == ["1"]);
     ensure!(bench.rows(ALL).await? == ["1 NULL", "2 NULL"]);
     ensure!(bench.rows(COUNTS).await? == ["7 4 0 3 0"]);
@@ -61,7 +61,7 @@ async fn a_letter_never_takes_the_place_of_a_newer_change() -> Result<()> {
     let letters = bench
         .rows("SELECT kafka_offset, reason FROM system.dead_letters")
         .await?;
-    ensure!(letters == ["6 not_json"], "{letters:?}");
+    ensure!(letters == ["6 not_object"], "{letters:?}");
     bench.broker.say(&topic, 0, &put(5, text))?;
     bench.wait("t", &topic).await?;
     ensure!(bench.client.number("SELECT count(*) FROM t").await? == 4);
