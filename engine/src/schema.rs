@@ -4,7 +4,9 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::error::{DataFusionError, Result};
@@ -38,10 +40,103 @@ pub fn nullable(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The same rows in other columns, by name: one that is not there is null, one of another type is cast.
+///
+/// # Errors
+/// Values that have no place in their new type.
+pub fn fit(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let count = rows.num_rows();
+    let column = |field: &FieldRef| match rows.column_by_name(field.name()) {
+        Some(column) => fit_column(column, field.data_type()),
+        None => Ok(new_null_array(field.data_type(), count)),
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    Ok(RecordBatch::try_new_with_options(
+        schema.clone(),
+        columns,
+        &options,
+    )?)
+}
+
+/// The same values in another type.
+///
+/// # Errors
+/// Values that have no place in it.
+pub fn fit_column(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    Ok(cast_with_options(column, data_type, &options)?)
+}
+
+/// True if every value of a type has a place in another one, which is not the same.
+pub fn is_wider(from: &DataType, to: &DataType) -> bool {
+    use DataType::{
+        Date32, Date64, Decimal128, Decimal256, Float32, Float64, Int8, Int16, Int32, Int64, Timestamp,
+        UInt8, UInt16, UInt32, UInt64,
+    };
+    let digits = |data_type: &DataType| match *data_type {
+        Decimal128(precision, scale) | Decimal256(precision, scale) => {
+            Some((i32::from(precision) - i32::from(scale), i32::from(scale)))
+        }
+        _ => None,
+    };
+    if let (Some((whole, scale)), Some((wider, finer))) = (digits(from), digits(to)) {
+        return from != to && wider >= whole && finer >= scale;
+    }
+    match from {
+        Int8 => matches!(to, Int16 | Int32 | Int64 | Float32 | Float64),
+        Int16 => matches!(to, Int32 | Int64 | Float32 | Float64),
+        Int32 => matches!(to, Int64 | Float64),
+        UInt8 => matches!(
+            to,
+            UInt16 | UInt32 | UInt64 | Int16 | Int32 | Int64 | Float32 | Float64
+        ),
+        UInt16 => matches!(to, UInt32 | UInt64 | Int32 | Int64 | Float32 | Float64),
+        UInt32 => matches!(to, UInt64 | Int64 | Float64),
+        Float32 => *to == Float64,
+        Date32 => matches!(to, Date64 | Timestamp(_, None)),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::arrow::datatypes::{DataType, Field};
+    use datafusion::arrow::array::{Array, Int32Array, Int64Array};
+    use datafusion::arrow::datatypes::Field;
+
+    #[test]
+    fn rows_in_other_columns() {
+        let n: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None]));
+        let gone: ArrayRef = Arc::new(Int32Array::from(vec![7, 7]));
+        let rows = RecordBatch::try_from_iter([("gone", gone), ("n", n)]).unwrap();
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("n", DataType::Int64, true),
+            Field::new("text", DataType::Utf8, true),
+        ]));
+        let fitted = fit(&rows, &schema).unwrap();
+        let n: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+        assert_eq!((fitted.column(0), fitted.column(1).null_count()), (&n, 2));
+        let narrow = Arc::new(Schema::new(vec![Field::new("n", DataType::Int8, true)]));
+        assert!(fit(&rows, &narrow).is_ok());
+        let big: ArrayRef = Arc::new(Int64Array::from(vec![1 << 40]));
+        let big = RecordBatch::try_from_iter([("n", big)]).unwrap();
+        assert!(fit(&big, &narrow).is_err());
+    }
+
+    #[test]
+    fn wider_types() {
+        let decimal = DataType::Decimal128;
+        assert!(is_wider(&decimal(10, 2), &decimal(12, 4)));
+        assert!(!is_wider(&decimal(10, 2), &decimal(10, 3)));
+        assert!(!is_wider(&decimal(10, 2), &decimal(10, 2)));
+        assert!(is_wider(&DataType::Int32, &DataType::Float64));
+        assert!(!is_wider(&DataType::Int64, &DataType::Float64));
+        assert!(!is_wider(&DataType::Utf8, &DataType::Int64));
+    }
 
     #[test]
     fn a_schema_survives_storage() {

@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
+use millpond_engine::schema::{decode_schema, nullable};
 use millpond_engine::shards::ShardStore;
 use millpond_proto::stream::{
     DeadLetters, DescribeTopic, Follow, FollowPartition, FollowTable, Following, LettersReplayed,
@@ -84,10 +85,15 @@ struct Tables {
     tables: HashMap<String, Table>,
 }
 
+/// Where letters of a topic partition can be tried again.
+type Place = (Arc<Source>, Arc<Shared>, Sender<Command>);
+
 /// A table that is followed here.
 struct Table {
     source: Arc<Source>,
     settings: HashMap<String, String>,
+    /// As they were asked for.
+    columns: Vec<u8>,
     paused: bool,
     /// Ends the thread when it is dropped.
     commands: Sender<Command>,
@@ -184,8 +190,8 @@ impl Streams {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => free.insert(Table::start(asked, &self.access)?),
         };
-        if table.settings != asked.settings {
-            table.set_options(asked, &self.access)?;
+        if table.settings != asked.settings || table.columns != asked.arrow_schema {
+            table.set_source(asked, &self.access)?;
         }
         table.heed(&wanted, asked.paused);
         for (number, partition) in wanted {
@@ -235,9 +241,11 @@ impl Streams {
             });
             partitions.collect::<Result<_, Error>>()?
         };
+        let schema = decode_schema(&asked.arrow_schema).map_err(Error::from_datafusion)?;
+        let schema = nullable(&schema);
         let pinned = wanted
             .iter()
-            .map(|(shared, wanted)| shared.pin(&self.store, wanted, &asked.pin));
+            .map(|(shared, wanted)| shared.pin(&self.store, wanted, &schema, &asked.pin));
         Ok(Pinned {
             partitions: pinned.collect::<Result<_, Error>>()?,
         })
@@ -290,10 +298,7 @@ impl Streams {
     }
 
     /// Other options take a moment to come here.
-    async fn when_followed(
-        &self,
-        asked: &ReplayLetters,
-    ) -> Result<(Arc<Source>, Arc<Shared>, Sender<Command>), Error> {
+    async fn when_followed(&self, asked: &ReplayLetters) -> Result<Place, Error> {
         let deadline = Instant::now() + OPTIONS_TIMEOUT;
         loop {
             match self.to_replay(asked) {
@@ -303,7 +308,7 @@ impl Streams {
         }
     }
 
-    fn to_replay(&self, asked: &ReplayLetters) -> Result<(Arc<Source>, Arc<Shared>, Sender<Command>), Error> {
+    fn to_replay(&self, asked: &ReplayLetters) -> Result<Place, Error> {
         let followed = self.followed.lock();
         let table = followed.tables.get(&asked.table_id);
         let table = table.filter(|table| table.settings == asked.settings);
@@ -371,6 +376,7 @@ impl Table {
         Ok(Self {
             source,
             settings: asked.settings.clone(),
+            columns: asked.arrow_schema.clone(),
             paused: false,
             commands,
             thread: thread.map_err(|error| Error::bug(format!("start a thread: {error}")))?,
@@ -379,9 +385,10 @@ impl Table {
     }
 
     /// Follows with other options from now on; what is read stays.
-    fn set_options(&mut self, asked: &FollowTable, access: &Access) -> Result<(), Error> {
+    fn set_source(&mut self, asked: &FollowTable, access: &Access) -> Result<(), Error> {
         self.source = Arc::new(Source::new(asked, access)?);
         self.settings.clone_from(&asked.settings);
+        self.columns.clone_from(&asked.arrow_schema);
         let command = Command {
             source: Some(self.source.clone()),
             ..Command::default()

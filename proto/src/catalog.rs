@@ -265,6 +265,9 @@ pub struct AlterTopic {
     /// It begins anew, if this is there.
     #[prost(message, optional, tag = "5")]
     pub restart: Option<RestartTopic>,
+    /// All its columns; empty if they stay as they are.
+    #[prost(bytes = "vec", tag = "6")]
+    pub arrow_schema: Vec<u8>,
 }
 
 /// A table begins anew, without rows.

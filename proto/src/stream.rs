@@ -201,6 +201,9 @@ pub struct PinPartitions {
     /// The topic partitions.
     #[prost(message, repeated, tag = "3")]
     pub partitions: Vec<PinPartition>,
+    /// Columns of the table as the statement knows them; refused as long as there are others.
+    #[prost(bytes = "vec", tag = "4")]
+    pub arrow_schema: Vec<u8>,
 }
 
 /// A topic partition to pin.

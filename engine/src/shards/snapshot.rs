@@ -79,7 +79,14 @@ impl Snapshots {
     pub async fn load(&self, path: &str, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
         let content = self.store.get(&self.place(path)?).await?.bytes().await?;
         let schema = schema.clone();
-        let decoded = tokio::task::spawn_blocking(move || decode_ipc(content, &schema)).await;
+        let decoded = tokio::task::spawn_blocking(move || {
+            let batches = decode_ipc(content)?;
+            batches
+                .into_iter()
+                .map(|batch| of_table(batch, &schema))
+                .collect()
+        })
+        .await;
         decoded.map_err(|error| exec_datafusion_err!("{error}"))?
     }
 
@@ -149,22 +156,24 @@ pub(crate) fn encode_ipc(rows: &RecordBatch) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Batches of a file. A dictionary is not in a file as such, so columns are cast back.
+/// Batches of a file. A dictionary is not in a file as such, so columns may be of plain types.
 ///
 /// # Errors
-/// Bytes that are no such file, and columns of other types.
-pub(crate) fn decode_ipc(content: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-    let of_table = |batch: RecordBatch| {
-        let columns = batch.columns().iter().zip(schema.fields());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type()));
-        batch_of(
-            schema.clone(),
-            columns.collect::<Result<_, _>>()?,
-            batch.num_rows(),
-        )
-    };
+/// Bytes that are no such file.
+pub(crate) fn decode_ipc(content: Bytes) -> Result<Vec<RecordBatch>> {
     let reader = FileReader::try_new(Cursor::new(content), None)?;
-    reader.map(|batch| of_table(batch?)).collect()
+    reader.map(|batch| Ok(batch?)).collect()
+}
+
+/// The columns of a snapshot are those of the table, in their order; text may be coded in another way.
+fn of_table(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| cast(column, field.data_type()));
+    batch_of(
+        schema.clone(),
+        columns.collect::<Result<_, _>>()?,
+        batch.num_rows(),
+    )
 }
 
 #[cfg(test)]

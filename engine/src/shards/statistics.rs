@@ -35,7 +35,7 @@ pub(super) fn of_batch(batch: &RecordBatch) -> Statistics {
     }
 }
 
-fn of_column(column: &ArrayRef, field: &Arc<Field>) -> ColumnStatistics {
+pub(super) fn of_column(column: &ArrayRef, field: &Arc<Field>) -> ColumnStatistics {
     let bound = |function: Arc<AggregateUDF>| {
         has_bounds(field.data_type())
             .then(|| aggregated(&function, field, column).ok())

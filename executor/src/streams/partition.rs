@@ -12,6 +12,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
 use millpond_engine::decode::{Changes, Decoder, Message, Outcome};
 use millpond_engine::error::{Code, Error};
+use millpond_engine::schema::fit;
 use millpond_engine::shards::{LiveShard, ShardStore, Stalled};
 use millpond_engine::streams::checkpoints::{Restored, ToSave};
 use millpond_engine::streams::{OnError, Startup, WhenFull};
@@ -182,14 +183,32 @@ impl Partition {
     /// Decodes and keeps rows as another source says, from the next message on.
     ///
     /// # Errors
-    /// Options that make no decoder.
+    /// Options that make no decoder, and rows that have no place in its columns; it fails then.
     pub(super) fn set_source(&mut self, source: Arc<Source>) -> Result<(), Error> {
         self.decoder = source.decoder()?;
-        self.shard.set_table(source.live.as_ref().clone());
+        self.set_table(&source)?;
         if let (Some(lateness), Some(time)) = (&mut self.lateness, source.event_time) {
             *lateness = Lateness::new(time, lateness.newest());
         }
         self.source = source;
+        Ok(())
+    }
+
+    /// Has its rows in the columns of a source from now on, at the same position.
+    fn set_table(&mut self, source: &Source) -> Result<(), Error> {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.rows = fit(&waiting.rows, &source.schema).map_err(Error::from_datafusion)?;
+        }
+        if let Err(stalled) = self.shard.set_table(source.live.as_ref().clone()) {
+            let (Stalled::NoMemory(error) | Stalled::Broken(error)) = stalled;
+            self.course = Course::Failed(format!("columns: {}", error.message));
+            return Err(error);
+        }
+        if source.schema != self.source.schema {
+            let position = self.shard.views().read().position();
+            self.shard.publish(position);
+            self.stored = None;
+        }
         Ok(())
     }
 
@@ -380,8 +399,9 @@ impl Partition {
     }
 
     fn try_again(&mut self, mut replay: Replay) -> Result<LettersReplayed, Error> {
+        let is_as_tried = Arc::ptr_eq(replay.source(), &self.source);
         let can_apply = matches!(self.course, Course::Runs | Course::Stalled(_)) && self.waiting.is_none();
-        if !self.is_owned() || self.shared.waits_for_adoption() || !can_apply {
+        if !is_as_tried || !self.is_owned() || self.shared.waits_for_adoption() || !can_apply {
             return Err(Error::new(
                 Code::SHARD_MOVED,
                 format!("topic partition {} does not apply anything now", self.number()),

@@ -78,6 +78,11 @@ impl Replay {
         })
     }
 
+    /// How the letters were decoded.
+    pub(super) fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
     pub(super) fn number(&self) -> u32 {
         self.shared.number
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use datafusion::arrow::datatypes::SchemaRef;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::shards::{ShardStore, View, statistics};
@@ -175,14 +176,15 @@ impl Shared {
         *self.status.lock() = status;
     }
 
-    /// Keeps what is there now for a statement.
+    /// Keeps what is there now, in these columns, for a statement.
     ///
     /// # Errors
-    /// [`Code::SHARD_MOVED`] if it is not that far yet.
+    /// [`Code::SHARD_MOVED`] if it is not that far yet, or has other columns.
     pub(super) fn pin(
         &self,
         store: &ShardStore,
         wanted: &PinPartition,
+        schema: &SchemaRef,
         pin: &str,
     ) -> Result<PinnedPartition, Error> {
         let Some(views) = self.views.get() else {
@@ -192,6 +194,9 @@ impl Shared {
         let least = wanted.at_least.max(self.readable_from.load(Ordering::Acquire));
         if view.position() < least {
             return Err(self.behind(view.position()));
+        }
+        if view.schema() != schema {
+            return Err(self.has_other_columns());
         }
         let shard = store.pin(&view, pin);
         let shard = TableShard {
@@ -217,6 +222,15 @@ impl Shared {
             true => Some(0),
             false => last.map(|last| now_ms().saturating_sub(last)),
         }
+    }
+
+    /// Columns change in the catalog first, and here a moment later.
+    fn has_other_columns(&self) -> Error {
+        Error::new(
+            Code::SHARD_MOVED,
+            format!("topic partition {} has other columns", self.number),
+        )
+        .with_hint("run the statement again in a moment, and look at system.stream_partitions")
     }
 
     fn behind(&self, position: u64) -> Error {

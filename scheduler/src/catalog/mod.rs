@@ -29,6 +29,7 @@ pub(crate) use cached::Caches;
 pub(crate) use kafka_table::partitions as topic_partitions;
 pub(crate) use location::resolve_location;
 pub(crate) use metadata::{Reads, what_is_read};
+pub(crate) use relation::without_views;
 pub(crate) use statement_catalog::{RelationKey, SessionFactory, StatementCatalog};
 pub(crate) use table_options::{Durable, Owner, TableOptions, checked};
 pub(crate) use whole::check_whole;

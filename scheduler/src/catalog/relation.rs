@@ -82,7 +82,7 @@ pub(crate) async fn describe_files(state: &SessionState, command: &CreateExterna
 }
 
 /// The same columns with plain texts instead of views: a few rows of views bring whole buffers along wherever they go.
-pub(super) fn without_views(schema: &Schema) -> Schema {
+pub(crate) fn without_views(schema: &Schema) -> Schema {
     let plain = |field: &Arc<Field>| {
         let plain = match field.data_type() {
             DataType::Utf8View => DataType::Utf8,

@@ -58,13 +58,16 @@ impl CatalogState {
         })
     }
 
-    /// Gives a table other options, and has it begin anew if that is asked for.
+    /// Gives a table other options and columns, and has it begin anew if that is asked for.
     ///
     /// # Errors
     /// Another table under the name.
     pub(super) fn alter_topic(&mut self, altered: &AlterTopic) -> Result<(), Error> {
         self.change_topic(&altered.schema, &altered.name, &altered.table_id, |table| {
             table.settings.clone_from(&altered.settings);
+            if !altered.arrow_schema.is_empty() {
+                table.arrow_schema.clone_from(&altered.arrow_schema);
+            }
             if let Some(restart) = &altered.restart {
                 table.table_id.clone_from(&restart.table_id);
                 table.partitions.clone_from(&restart.partitions);

@@ -1,4 +1,4 @@
-//! `ALTER TABLE`: another name for a table or view, other columns for a table in memory.
+//! `ALTER TABLE`: another name for a table or view, other columns for a table in memory or one that follows a topic.
 //!
 //! DataFusion's planner refuses the statement, so it is carried out from its syntax tree. Columns change by a query: the
 //! rows of the version that the statement has pinned are stored anew with the columns they are to have, and one change
@@ -9,6 +9,7 @@
 //! ```
 
 mod columns;
+mod topic;
 
 use std::sync::Arc;
 
@@ -111,6 +112,10 @@ async fn change_columns(
     relation: &Relation,
     operations: &[AlterTableOperation],
 ) -> Result<(), Error> {
+    if let Some(RelationKind::Kafka(table)) = &relation.kind {
+        statement.start_running();
+        return topic::run(services, context, relation, table, operations).await;
+    }
     let table = table_in_memory(relation)?;
     let old = decode_schema(&table.arrow_schema).map_err(Error::from_datafusion)?;
     let name = format!("{}.{}", relation.schema, relation.name);

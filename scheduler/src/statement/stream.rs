@@ -141,7 +141,11 @@ pub(super) async fn refresh(services: &Services, relation: Relation, table: Kafk
     alter(services, relation, table, Some(restart)).await
 }
 
-async fn alter(
+/// Has a table in the catalog with other options and columns, and begins anew if that is asked for.
+///
+/// # Errors
+/// The table is gone.
+pub(super) async fn alter(
     services: &Services,
     relation: Relation,
     table: KafkaTable,
@@ -153,6 +157,7 @@ async fn alter(
         table_id: table.table_id,
         settings: table.settings,
         restart,
+        arrow_schema: table.arrow_schema,
     });
     let change = Change { kind: Some(altered) };
     services.catalog.commit(vec![change]).await?;

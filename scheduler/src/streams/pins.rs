@@ -75,6 +75,7 @@ impl Streams {
                 table_id: table.table_id.clone(),
                 pin: write.id().to_string(),
                 partitions,
+                arrow_schema: table.arrow_schema.clone(),
             };
             async move {
                 let pinned = self.inner.connections.pin_partitions(owner, &request).await;

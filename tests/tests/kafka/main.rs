@@ -1,5 +1,6 @@
 //! Tables that follow Kafka topics: what is said in SQL, and what the rows are then.
 
+mod columns;
 mod insert;
 mod options;
 mod replay;

@@ -4,19 +4,20 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use datafusion::arrow::buffer::{BooleanBuffer, Buffer};
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 
 use super::moment;
+use crate::schema::fit_column;
 use crate::shards::packed::Column;
 use crate::shards::room::Claim;
 use crate::shards::shard::batch_of;
-use crate::shards::statistics::of_batch;
+use crate::shards::statistics::{of_batch, of_column};
 
 const WORD_BITS: usize = u64::BITS as usize;
 
@@ -202,6 +203,44 @@ impl Segment {
 
     pub(super) fn set_began(&mut self, began: Option<i64>) {
         self.began = began;
+    }
+
+    /// Its rows in other columns, by name: one that it does not have is null. `grow` gets it more memory.
+    ///
+    /// # Errors
+    /// Values that have no place in their new type, and no memory; then nothing has changed.
+    pub(super) fn fit<E: From<DataFusionError>>(
+        &mut self,
+        old: &Schema,
+        new: &Schema,
+        grow: impl FnOnce(&Claim, usize) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut columns = Vec::with_capacity(new.fields().len());
+        let mut statistics = Vec::with_capacity(new.fields().len());
+        for field in new.fields() {
+            let known = old.column_with_name(field.name());
+            if let Some((place, known)) = known
+                && known.data_type() == field.data_type()
+            {
+                columns.push(self.columns[place].clone());
+                statistics.push(self.statistics.column_statistics[place].clone());
+                continue;
+            }
+            let values = match known {
+                Some((place, _)) => fit_column(&self.column(place)?, field.data_type())?,
+                None => new_null_array(field.data_type(), self.rows),
+            };
+            statistics.push(of_column(&values, field));
+            columns.push(Column::pack(&values)?);
+        }
+        let bytes = |columns: &[Column]| columns.iter().map(Column::bytes).sum::<usize>();
+        grow(&self.claim, bytes(&columns).saturating_sub(bytes(&self.columns)))?;
+        self.columns = Arc::new(columns);
+        self.statistics = Arc::new(Statistics {
+            column_statistics: statistics,
+            ..self.statistics.as_ref().clone()
+        });
+        Ok(())
     }
 
     /// Its rows expire by another column.

@@ -144,8 +144,15 @@ impl LiveShard {
         self.segments.iter().map(Segment::bytes).sum::<usize>() + self.index_claim.bytes() + graves
     }
 
-    /// Other times after which rows and graves go. Columns, key and version stay as they are.
-    pub fn set_table(&mut self, table: LiveTable) {
+    /// Other columns, and other times after which rows and graves go. The columns of the key and of the version are the
+    /// same. Readers see it when [`LiveShard::publish`] is called.
+    ///
+    /// # Errors
+    /// No memory for the columns; values that have no place in them.
+    pub fn set_table(&mut self, table: LiveTable) -> std::result::Result<(), Stalled> {
+        if table.schema != self.table.schema {
+            self.set_columns(&table)?;
+        }
         if let (Some(graves), Some(version)) = (&mut self.graves, table.version) {
             graves.set_tombstones(version.tombstones);
         }
@@ -154,6 +161,20 @@ impl LiveShard {
             segment.set_time(time);
         }
         self.table.expiry = table.expiry;
+        Ok(())
+    }
+
+    fn set_columns(&mut self, table: &LiveTable) -> std::result::Result<(), Stalled> {
+        let mut segments = self.segments.clone();
+        for segment in &mut segments {
+            let grow = |claim: &Claim, bytes| self.grow(claim, bytes).map_err(Stalled::NoMemory);
+            segment.fit(&self.table.schema, &table.schema, grow)?;
+        }
+        self.segments = segments;
+        self.version = table.version.map(|version| version.place);
+        self.table.version = table.version;
+        self.table.schema = table.schema.clone();
+        Ok(())
     }
 
     pub(super) fn schema(&self) -> &SchemaRef {

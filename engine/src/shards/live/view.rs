@@ -45,6 +45,11 @@ impl View {
         self.position
     }
 
+    /// Its columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.segments.iter().map(Segment::live_rows).sum()

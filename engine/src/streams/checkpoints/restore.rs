@@ -7,6 +7,7 @@ use millpond_proto::checkpoint::{Checkpoint, FORMAT, Fence, StoredLetters};
 
 use super::folder::{File, Name};
 use super::{CheckpointFolder, Failed, Restored, Saver};
+use crate::schema::fit;
 use crate::shards::{LiveTable, SavedSegment, decode_ipc, stored_schema};
 
 impl CheckpointFolder {
@@ -131,7 +132,15 @@ impl CheckpointFolder {
                 return Ok(None);
             };
             let schema = stored_schema(table, stored.of_graves)?;
-            let decoded = tokio::task::spawn_blocking(move || decode_ipc(content, &schema)).await;
+            // Columns may have come since it was stored.
+            let decoded = tokio::task::spawn_blocking(move || {
+                let batches = decode_ipc(content)?;
+                batches
+                    .iter()
+                    .map(|batch| fit(batch, &schema))
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .await;
             // Bytes that are those that were written, and cannot be read, are of another version.
             let Ok(Ok(batches)) = decoded else { return Ok(None) };
             let Ok([rows]) = <[_; 1]>::try_from(batches) else {

@@ -5,6 +5,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
 use millpond_engine::config::nearest;
 use millpond_engine::error::{Code, Error};
+use millpond_engine::schema::is_wider;
 
 /// Columns while they change.
 pub(super) struct Columns {
@@ -80,6 +81,30 @@ impl Columns {
         }
         let column = &mut self.columns[place];
         column.field = column.field.clone().with_name(new);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Gives a column a type in which all values of the one it has have a place.
+    ///
+    /// # Errors
+    /// No such column, or a type that is not like this.
+    pub(super) fn widen(&mut self, wanted: &Field) -> Result<(), Error> {
+        let name = wanted.name();
+        let place = self.find(name).ok_or_else(|| self.unknown(name))?;
+        let field = &mut self.columns[place].field;
+        let (from, to) = (field.data_type(), wanted.data_type());
+        if from == to {
+            return Ok(());
+        }
+        if !is_wider(from, to) {
+            return Err(Error::user(
+                Code::TYPE_MISMATCH,
+                format!("column '{name}' cannot become {to}: not every {from} has a place in it"),
+            )
+            .with_hint("use a cast in a view"));
+        }
+        *field = field.clone().with_data_type(to.clone());
         self.changed = true;
         Ok(())
     }
