@@ -35,15 +35,13 @@ use millpond_engine::shards::ShardSource;
 
 use super::frontend::Services;
 use super::registry::Statement;
-use super::result::{ResultSet, Rows};
+use super::result::{HEAD_BYTES, ResultSet, Rows};
 use super::run::Planned;
 use super::{constants, job, run};
 use crate::cluster::{data_address, wait_for_executors};
 
 /// What an executor reads from its own memory counts this part of what comes from elsewhere.
 const HELD_SHARE: u64 = 16;
-/// Bytes of a result that are held back, for the query to be run again if its executor is lost.
-const HEAD_BYTES: usize = 1 << 20;
 /// Tasks of a plan that run side by side, at least: an executor with one vcore is seldom alone on a machine with one.
 const PARTITIONS_MIN: usize = 2;
 /// Width that columns of no fixed width are taken to have.

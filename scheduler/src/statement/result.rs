@@ -2,7 +2,8 @@
 //!
 //! A job leaves its rows with the executors, as many output partitions as its last stage had; each is one ticket of
 //! the client. An executor that dies before its rows are read takes them with it. As long as no row of the result has
-//! left the scheduler, the job is then run again, and the same tickets lead to the new rows.
+//! left the scheduler, the job is then run again, and the same tickets lead to the new rows. A small result is fetched
+//! as a whole when its first ticket is read, so that it cannot be lost in part.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use futures::stream::BoxStream;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use millpond_engine::error::{Code, Error};
 use parking_lot::Mutex;
 
@@ -26,6 +27,11 @@ use crate::cluster::Cluster;
 
 /// Times the job of a result is run again because its rows were lost.
 const RERUNS_MAX: usize = 3;
+
+/// Bytes of a result that are held back, for its statement to be run again if an executor is lost.
+pub(super) const HEAD_BYTES: usize = 1 << 20;
+/// Partitions that are fetched side by side.
+const FETCHES: usize = 8;
 
 /// Rows on their way to a reader.
 pub(crate) type Rows = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
@@ -56,8 +62,35 @@ struct JobResult {
 struct Run {
     number: usize,
     partitions: Vec<PartitionLocation>,
+    /// The rows of each partition, of a small result from its first read on.
+    fetched: Option<Vec<Vec<RecordBatch>>>,
     /// What was asked for. It goes when a row leaves the scheduler, since the job cannot be run again then.
     origin: Option<Request>,
+}
+
+impl Run {
+    /// Whether the whole result is worth no more than the head of a large one, by what its tasks have written.
+    fn is_small(&self) -> bool {
+        let bytes = |location: &PartitionLocation| {
+            let written = location.partition_stats.as_ref().map(|stats| stats.num_bytes);
+            written.and_then(|bytes| usize::try_from(bytes).ok())
+        };
+        let total = self.partitions.iter().map(bytes).sum::<Option<usize>>();
+        total.is_some_and(|total| total <= HEAD_BYTES)
+    }
+
+    /// The rows of each partition; they are fetched once.
+    async fn fetched(&mut self, cluster: &Cluster) -> Result<&[Vec<RecordBatch>], Error> {
+        let rows = match self.fetched.take() {
+            Some(rows) => rows,
+            None => {
+                let fetches = self.partitions.iter().map(|location| fetch(cluster, location));
+                stream::iter(fetches).buffered(FETCHES).try_collect().await?
+            }
+        };
+        self.origin = None;
+        Ok(self.fetched.insert(rows))
+    }
 }
 
 impl ResultSet {
@@ -94,6 +127,7 @@ impl ResultSet {
                 latest: tokio::sync::Mutex::new(Run {
                     number: 0,
                     partitions: finished.partitions,
+                    fetched: None,
                     origin: Some(request),
                 }),
             })),
@@ -145,25 +179,39 @@ impl JobResult {
         ticket: usize,
     ) -> Result<Rows, Error> {
         loop {
-            let (number, locations) = {
-                let latest = self.latest.lock().await;
-                let covered = covered_by(ticket, self.tickets, latest.partitions.len());
-                (latest.number, latest.partitions[covered].to_vec())
-            };
-            match open(&services.cluster, &locations).await {
-                Ok(rows) => {
-                    let mut latest = self.latest.lock().await;
-                    if latest.number == number {
-                        latest.origin = None;
-                        return Ok(rows);
-                    }
-                }
+            let (number, opened) = self.open(&services.cluster, ticket).await;
+            match opened {
+                Ok(Some(rows)) => return Ok(rows),
+                Ok(None) => {}
                 Err(error) if error.code == Code::EXECUTOR_LOST => {
                     self.run_again(services, statement, number, error).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The number of the latest run and the rows that a ticket has in it; none if another run has come meanwhile.
+    async fn open(&self, cluster: &Cluster, ticket: usize) -> (usize, Result<Option<Rows>, Error>) {
+        let mut latest = self.latest.lock().await;
+        let number = latest.number;
+        let covered = covered_by(ticket, self.tickets, latest.partitions.len());
+        if latest.is_small() {
+            let fetched = latest.fetched(cluster).await;
+            return (number, fetched.map(|rows| Some(at_hand(&rows[covered]))));
+        }
+        let locations = latest.partitions[covered].to_vec();
+        drop(latest);
+        let rows = match open(cluster, &locations).await {
+            Ok(rows) => rows,
+            Err(error) => return (number, Err(error)),
+        };
+        let mut latest = self.latest.lock().await;
+        if latest.number != number {
+            return (number, Ok(None));
+        }
+        latest.origin = None;
+        (number, Ok(Some(rows)))
     }
 
     /// Replaces the rows of run `number`, unless another reader has done so.
@@ -191,6 +239,7 @@ impl JobResult {
         };
         let partitions = run::until_whole(services, again).await?.partitions;
         latest.partitions = partitions;
+        latest.fetched = None;
         latest.number += 1;
         Ok(())
     }
@@ -215,7 +264,7 @@ async fn open(cluster: &Cluster, locations: &[PartitionLocation]) -> Result<Rows
     for location in locations {
         let mut rows = cluster.fetch(location.clone()).await?;
         let first = match rows.next().await {
-            Some(Err(error)) => return Err(read_error(cluster, location, error).await),
+            Some(Err(error)) => return Err(loss_of(location, error)),
             Some(Ok(batch)) => Some(Ok(batch)),
             None => None,
         };
@@ -224,18 +273,25 @@ async fn open(cluster: &Cluster, locations: &[PartitionLocation]) -> Result<Rows
     Ok(stream::iter(all).flatten().boxed())
 }
 
-/// An error of a first block; that of an executor which is gone says so.
-async fn read_error(cluster: &Cluster, location: &PartitionLocation, error: DataFusionError) -> Error {
-    let error = Error::from_datafusion(error);
-    let executor: Vec<String> = location
-        .executor_meta
-        .iter()
-        .map(|meta| meta.id.clone())
-        .collect();
-    match cluster.first_missing(&executor).await {
-        Some(lost) => job::loss_of(&lost).with_source(error),
-        None => error,
-    }
+/// Reads a whole partition.
+async fn fetch(cluster: &Cluster, location: &PartitionLocation) -> Result<Vec<RecordBatch>, Error> {
+    let rows = cluster.fetch(location.clone()).await?;
+    rows.try_collect().await.map_err(|error| loss_of(location, error))
+}
+
+/// An error of rows that were complete when the job ended: whatever it says, they are not there any more. The cluster
+/// may not know yet that the executor is gone.
+fn loss_of(location: &PartitionLocation, error: DataFusionError) -> Error {
+    let executor = location.executor_meta.as_ref().map_or("", |meta| &meta.id);
+    Error::external(Code::EXECUTOR_LOST, format!("executor {executor} no longer has the result"))
+        .with_hint("run the statement again")
+        .with_source(Error::from_datafusion(error))
+}
+
+/// Rows that have been fetched, as a stream.
+fn at_hand(partitions: &[Vec<RecordBatch>]) -> Rows {
+    let rows: Vec<_> = partitions.iter().flatten().cloned().map(Ok).collect();
+    stream::iter(rows).boxed()
 }
 
 #[cfg(test)]
