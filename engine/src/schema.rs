@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::error::{DataFusionError, Result};
@@ -102,11 +102,50 @@ pub fn is_wider(from: &DataType, to: &DataType) -> bool {
     }
 }
 
+/// The columns of a table that shall have those of `new` too: wider types, except of those that are `fixed`, and what is
+/// new at the end, where it may be null. `None` if it has all of them.
+pub fn grown(old: &Schema, new: &Schema, fixed: impl Fn(&str) -> bool) -> Option<Schema> {
+    let widened = |field: &FieldRef| match new.field_with_name(field.name()) {
+        Ok(wanted) if !fixed(field.name()) && is_wider(field.data_type(), wanted.data_type()) => {
+            let field = field.as_ref().clone();
+            Arc::new(field.with_data_type(wanted.data_type().clone()))
+        }
+        _ => field.clone(),
+    };
+    let is_new = |field: &&FieldRef| old.field_with_name(field.name()).is_err();
+    let added = new.fields().iter().filter(is_new);
+    let added = added.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    let fields: Fields = old.fields().iter().map(widened).chain(added).collect();
+    (fields != *old.fields()).then(|| Schema::new(fields))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use datafusion::arrow::array::{Array, Int32Array, Int64Array};
     use datafusion::arrow::datatypes::Field;
+
+    #[test]
+    fn a_table_grows_and_never_shrinks() {
+        let schema = |fields: &[(&str, DataType)]| {
+            let field = |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), false);
+            Schema::new(fields.iter().map(field).collect::<Vec<_>>())
+        };
+        let old = schema(&[("id", DataType::Int32), ("n", DataType::Int32), ("gone", DataType::Utf8)]);
+        let new = schema(&[("new", DataType::Utf8), ("n", DataType::Int64), ("id", DataType::Int64)]);
+        let grown_now = grown(&old, &new, |name| name == "id").unwrap();
+        let names: Vec<String> = grown_now
+            .fields()
+            .iter()
+            .map(|field| format!("{} {} {}", field.name(), field.data_type(), field.is_nullable()))
+            .collect();
+        assert_eq!(
+            names,
+            ["id Int32 false", "n Int64 false", "gone Utf8 false", "new Utf8 true"]
+        );
+        assert_eq!(grown(&grown_now, &new, |name| name == "id"), None);
+        assert_eq!(grown(&grown_now, &old, |_| false), None);
+    }
 
     #[test]
     fn rows_in_other_columns() {

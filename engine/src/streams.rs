@@ -10,5 +10,7 @@ mod options;
 mod wire;
 
 pub use columns::{EventTime, live_table};
-pub use options::{MetadataColumn, OnError, Startup, StreamOptions, WhenFull, data_columns, offsets_of};
+pub use options::{
+    MetadataColumn, OnError, Startup, StreamOptions, WhenFull, data_columns, fixed_columns, offsets_of,
+};
 pub use wire::{DEAD_LETTERS, DESCRIBE, FOLLOW, PIN, REPLAY, STATUS};

@@ -162,6 +162,9 @@ pub struct PartitionStatus {
     /// No more rows with event times before this are expected, milliseconds since the Unix epoch.
     #[prost(int64, optional, tag = "23")]
     pub watermark_ms: Option<i64>,
+    /// Arrow schema in IPC form of the columns that the table should get, because its messages have them; empty: none.
+    #[prost(bytes = "vec", tag = "24")]
+    pub wanted_columns: Vec<u8>,
 }
 
 /// What is asked about a topic before a table is made of it.

@@ -228,7 +228,7 @@ fn make_frontend(
     let statements = Arc::new(Registry::default());
     let connections = Connections::new(options.grpc_max_message_bytes);
     let shards = Shards::new(connections.clone(), snapshots);
-    let streams = Streams::new(connections.clone(), cluster.clone(), shards.clone(), checkpoints);
+    let streams = Streams::new(connections.clone(), cluster.clone(), shards.clone(), catalog.clone(), checkpoints);
     let caches = Arc::new(Caches::new(upkeep.clone()));
     let system = Arc::new(SystemTables {
         cluster: cluster.clone(),

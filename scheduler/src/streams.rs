@@ -11,6 +11,7 @@
 //! ```
 
 mod controller;
+mod growth;
 mod pins;
 mod placement;
 mod replay;
@@ -35,7 +36,7 @@ pub(crate) use self::controller::Controller;
 pub(crate) use self::pins::{LiveReads, Pin};
 use crate::cluster::Cluster;
 use crate::shards::Shards;
-use crate::state::{CatalogState, StateFolder};
+use crate::state::{CatalogLog, CatalogState, StateFolder};
 
 /// The option that says where to begin, and its word for the end of the topic.
 const STARTUP: &str = "scan.startup";
@@ -51,6 +52,7 @@ struct Inner {
     connections: Connections,
     cluster: Cluster,
     shards: Shards,
+    log: Arc<CatalogLog>,
     /// Identifies a catalog that is gone with the scheduler; empty for one that is not.
     catalog: String,
     /// None: the state is gone with the scheduler, and so would be checkpoints.
@@ -72,6 +74,7 @@ impl Streams {
         connections: Connections,
         cluster: Cluster,
         shards: Shards,
+        log: Arc<CatalogLog>,
         checkpoints: Option<StateFolder>,
     ) -> Self {
         Self {
@@ -79,6 +82,7 @@ impl Streams {
                 connections,
                 cluster,
                 shards,
+                log,
                 catalog: match &checkpoints {
                     Some(_) => String::new(),
                     None => uuid::Uuid::new_v4().simple().to_string(),
@@ -165,6 +169,16 @@ impl Streams {
             status.table_id == table_id && status.number == number && status.epoch == owner.epoch
         };
         reports.get(&owner.address)?.partitions.iter().find(mine).cloned()
+    }
+
+    /// The columns that a table should get, as one of its owners says, in IPC form.
+    fn wanted_columns(&self, table: &KafkaTable) -> Option<Vec<u8>> {
+        let owners = table.partitions.iter().filter_map(|partition| {
+            let owner = partition.owner.as_ref()?;
+            self.status_of(&table.table_id, partition.number, owner)
+        });
+        let mut wanted = owners.map(|status| status.wanted_columns);
+        wanted.find(|columns| !columns.is_empty())
     }
 
     /// True if an executor neither follows a topic partition nor is about to.

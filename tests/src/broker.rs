@@ -1,9 +1,11 @@
 //! Kafka brokers for tests: one inside the test, or the real ones that `MILLPOND_TEST_KAFKA` names.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -16,8 +18,15 @@ use rdkafka::{Offset, TopicPartitionList};
 
 /// Address of real brokers, if tests are to use them.
 const REAL: &str = "MILLPOND_TEST_KAFKA";
+/// Folder that says how to stop them: `pid` is the process, and while there is `hold` it does not start again.
+const CONTROL: &str = "MILLPOND_TEST_KAFKA_CONTROL";
+/// Number of the broker inside the test.
+const MOCK_BROKER: i32 = 1;
 /// Longest wait for messages to be taken.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Longest wait for real brokers to start again.
+const REVIVE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Brokers, with a producer.
 pub struct Broker {
@@ -55,6 +64,7 @@ impl Broker {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &servers)
             .set("linger.ms", "1")
+            .set("reconnect.backoff.max.ms", "500")
             .set("queue.buffering.max.messages", "2000000")
             .create()?;
         Ok(Self {
@@ -73,6 +83,40 @@ impl Broker {
     /// `HOST:PORT` of the brokers.
     pub fn servers(&self) -> &str {
         &self.servers
+    }
+
+    /// Stops the brokers as a crash would, until [`Self::revive`].
+    ///
+    /// # Errors
+    /// Real brokers that nobody can stop.
+    pub fn crash(&self) -> Result<()> {
+        self.flush()?;
+        if let Some(mock) = &self.mock {
+            return mock.broker_down(MOCK_BROKER).map_err(|error| anyhow!("{error}"));
+        }
+        let control = control()?;
+        std::fs::write(control.join("hold"), "")?;
+        let pid = std::fs::read_to_string(control.join("pid"))?;
+        let status = Command::new("kill").args(["-9", pid.trim()]).status()?;
+        ensure!(status.success(), "kill the broker {pid}: {status}");
+        Ok(())
+    }
+
+    /// Starts them again, with the messages that they had.
+    ///
+    /// # Errors
+    /// They do not start.
+    pub async fn revive(&self) -> Result<()> {
+        if let Some(mock) = &self.mock {
+            return mock.broker_up(MOCK_BROKER).map_err(|error| anyhow!("{error}"));
+        }
+        std::fs::remove_file(control()?.join("hold"))?;
+        let deadline = Instant::now() + REVIVE_TIMEOUT;
+        while tokio::net::TcpStream::connect(&self.servers).await.is_err() {
+            ensure!(Instant::now() < deadline, "the broker does not start again");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
     }
 
     /// Makes a topic with a name of its own that starts with `name`.
@@ -207,4 +251,9 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+fn control() -> Result<PathBuf> {
+    let folder = std::env::var_os(CONTROL).context(CONTROL)?;
+    Ok(folder.into())
 }

@@ -245,15 +245,20 @@ enum Fault {
     KillAll,
     Pause,
     DamageCheckpoint,
+    CrashBroker,
 }
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault::KillExecutor,
     Fault::KillScheduler,
     Fault::KillAll,
     Fault::Pause,
     Fault::DamageCheckpoint,
+    Fault::CrashBroker,
 ];
+
+/// Tests that use the same broker, of which one stops it, take turns.
+static BROKER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Makes a fault, and proves that it was one.
 async fn strike(bench: &mut Bench, fault: Fault, random: &mut StdRng) -> Result<()> {
@@ -303,12 +308,19 @@ async fn strike(bench: &mut Bench, fault: Fault, random: &mut StdRng) -> Result<
             }
             bench.start_again().await?;
         }
+        Fault::CrashBroker => {
+            bench.broker.crash()?;
+            let stalled = "SELECT count(*) > 0 FROM system.stream_partitions WHERE state = 'stalled' AND starts_with(reason, 'brokers: ')";
+            bench.until(stalled, "nothing misses the broker").await?;
+            bench.broker.revive().await?;
+        }
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_equal_their_logs_whatever_happens() -> Result<()> {
+    let _turn = BROKER.lock().await;
     let seed = seed()?;
     let mut random = StdRng::seed_from_u64(seed);
     let mut bench = Bench::start(2).await?;
@@ -341,6 +353,7 @@ async fn tables_equal_their_logs_whatever_happens() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_needs_only_the_messages_after_its_checkpoint() -> Result<()> {
+    let _turn = BROKER.lock().await;
     let mut bench = Bench::start(2).await?;
     let mut table = Followed::create(&bench, Format::Op).await?;
     let mut random = StdRng::seed_from_u64(1);

@@ -1,7 +1,8 @@
 //! Checkpoints of topic partitions in the state store.
 //!
 //! ```text
-//! <table>/<partition>/ <epoch>-fence            an owner begins: which checkpoint it goes on from
+//! <table>/<partition>/ <epoch>-claim            an owner is about to begin
+//!                      <epoch>-fence            it has begun: which checkpoint it goes on from
 //!                      <epoch>-<seq>.checkpoint  position, counts, names of the files below; put if absent
 //!                      <epoch>-<uuid>.segment    rows (Arrow IPC, LZ4), dead ones too; which are dead is in the checkpoint
 //!                      <epoch>-<uuid>.letters    dead letters
@@ -9,9 +10,10 @@
 //!
 //! A checkpoint is written after its files, in one step, and never changed; a segment that was stored for an earlier one is
 //! not stored again. What is read is checked against SHA-256; a checkpoint of which anything is missing or damaged is
-//! passed over for the one before. An owner writes its fence before it reads a message: what owners of lower epochs write
-//! afterwards does not count, for no later owner looks at it, so one that was cut off and comes back can do no harm. An
-//! owner that finds the fence of a higher epoch stops.
+//! passed over for the one before. An owner writes a claim before it looks what there is, and its fence before it reads a
+//! message: what owners of lower epochs write afterwards does not count, for no later owner looks at it, so one that was
+//! cut off and comes back can do no harm. An owner that finds a claim or a fence of a higher epoch after it has stored a
+//! checkpoint takes it for not stored, deletes nothing, and stops.
 
 mod folder;
 mod restore;

@@ -23,6 +23,7 @@ const KNOWN: &[&str] = &[
     "checkpoint.interval",
     "dead_letters.full",
     "dead_letters.max",
+    "dead_letters.topic",
     "event_time",
     "format",
     "memory.max",
@@ -31,6 +32,7 @@ const KNOWN: &[&str] = &[
     "retention.size",
     "retention.time",
     "scan.startup",
+    "schema.evolve",
     "schema.infer",
     "version.tombstones",
     "version_column",
@@ -173,6 +175,8 @@ pub struct StreamOptions {
     pub dead_letters_max: usize,
     /// What happens then.
     pub when_full: WhenFull,
+    /// Topic they are sent to as well.
+    pub dead_letters_topic: Option<String>,
     /// Columns about the message, which come after the table's own.
     pub metadata: Vec<MetadataColumn>,
     /// Where to begin.
@@ -195,6 +199,8 @@ pub struct StreamOptions {
     pub memory_max: Option<u64>,
     /// The columns are those of the first messages.
     pub infers_columns: bool,
+    /// It gets the columns of newer schemas.
+    pub evolves: bool,
     /// Settings of the Kafka client.
     pub client: Vec<(String, String)>,
 }
@@ -233,11 +239,6 @@ impl StreamOptions {
                 return Err(invalid("dead_letters.full", other, "write pause or drop_oldest"));
             }
         };
-        let infers_columns = match value("schema.infer") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => return Err(invalid("schema.infer", other, "write true or false")),
-        };
         let metadata = value("metadata").unwrap_or_default().split(',').map(str::trim);
         let metadata = metadata.filter(|name| !name.is_empty()).map(str::parse);
         let client = settings.iter().filter_map(|(key, value)| {
@@ -248,6 +249,7 @@ impl StreamOptions {
             on_error,
             dead_letters_max,
             when_full,
+            dead_letters_topic: settings.get("dead_letters.topic").cloned(),
             metadata: metadata.collect::<Result<_, _>>()?,
             startup: startup_of(value("scan.startup").unwrap_or("earliest"))?,
             checkpoint_interval: time_of(settings, "checkpoint.interval")?.unwrap_or(CHECKPOINT_INTERVAL),
@@ -258,9 +260,18 @@ impl StreamOptions {
             retention_time: time_of(settings, "retention.time")?,
             retention_bytes: bytes_of(settings, "retention.size")?,
             memory_max: bytes_of(settings, "memory.max")?,
-            infers_columns,
+            infers_columns: flag_of(settings, "schema.infer")?,
+            evolves: flag_of(settings, "schema.evolve")?,
             client: client.collect(),
         })
+    }
+}
+
+fn flag_of(settings: &HashMap<String, String>, key: &str) -> Result<bool, Error> {
+    match settings.get(key).map(String::as_str) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(invalid(key, other, "write true or false")),
     }
 }
 
@@ -327,6 +338,13 @@ pub fn data_columns(schema: &Schema, metadata: &[MetadataColumn]) -> SchemaRef {
     let count = schema.fields().len().saturating_sub(metadata.len());
     let fields: Vec<FieldRef> = schema.fields().iter().take(count).cloned().collect();
     Arc::new(Schema::new(fields))
+}
+
+/// Names of the columns that decide about rows, whose types are as they are: the key, the event time and the version.
+pub fn fixed_columns(columns: &Schema, key: &[usize], options: &StreamOptions) -> Vec<String> {
+    let of_key = key.iter().map(|place| columns.field(*place).name());
+    let of_options = [&options.event_time, &options.version_column].into_iter().flatten();
+    of_key.chain(of_options).cloned().collect()
 }
 
 fn check_name(key: &str) -> Result<(), Error> {

@@ -40,6 +40,7 @@ pub(super) struct Opened {
 pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
     source.decoder()?;
     let topic = open(source)?;
+    source.check_letterbox(&topic.consumer)?;
     look(source, &topic)?;
     Ok(TopicDescription {
         starts: topic.starts,

@@ -238,8 +238,10 @@ impl Follower {
             if partition.course != Course::New || self.paused {
                 continue;
             }
+            // Asked before: what the owner of then has shown may be behind the end that the brokers say.
+            let is_owned = partition.is_owned();
             match self.source.range(&self.consumer, partition.number()) {
-                Ok(range) => partition.adopt(range),
+                Ok(range) => partition.adopt(range, is_owned),
                 Err(error) => {
                     self.trouble = Some((format!("brokers: {}", error.message), true));
                     return;
@@ -333,6 +335,7 @@ impl Follower {
         for (number, partition) in &mut self.partitions {
             partition.measure(seconds);
             partition.heed_fence();
+            partition.post_again();
             if !partition.runs() {
                 partition.retry(over_memory);
                 self.is_stale |= partition.runs();

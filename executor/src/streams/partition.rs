@@ -12,7 +12,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
 use millpond_engine::decode::{Changes, Decoder, Message, Outcome};
 use millpond_engine::error::{Code, Error};
-use millpond_engine::schema::fit;
+use millpond_engine::schema::{encode_schema, fit};
 use millpond_engine::shards::{LiveShard, ShardStore, Stalled};
 use millpond_engine::streams::checkpoints::{Restored, ToSave};
 use millpond_engine::streams::{OnError, Startup, WhenFull};
@@ -22,6 +22,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc::Sender;
 
 use super::lateness::Lateness;
+use super::letterbox::Mail;
 use super::pushed::{Pushed, headers_of};
 use super::replay::{Answer, Replay, Tried};
 use super::shared::{Shared, fenced_by};
@@ -84,9 +85,11 @@ impl Begun {
             source: self.source,
             shard,
             shared: self.shared,
+            mail: Arc::default(),
             checkpoints: self.checkpoints,
             replayed: Vec::new(),
             stored: restored.position,
+            begun_at: position,
             position,
             end: None,
             pushed: Vec::new(),
@@ -111,6 +114,8 @@ pub(super) struct Partition {
     decoder: Decoder,
     shard: LiveShard,
     shared: Arc<Shared>,
+    /// Dead letters on their way to a topic.
+    mail: Arc<Mail>,
     checkpoints: Option<Sender<Handover>>,
     /// Who waits for the next checkpoint, and hears what.
     replayed: Vec<(Answer, LettersReplayed)>,
@@ -118,6 +123,8 @@ pub(super) struct Partition {
     stored: Option<u64>,
     /// It began with what was stored.
     is_restored: bool,
+    /// Where it began to read.
+    begun_at: u64,
     /// Next offset to read.
     position: u64,
     end: Option<u64>,
@@ -161,8 +168,9 @@ impl Partition {
         !self.pushed.is_empty()
     }
 
-    /// Starts to read, if the topic partition has the offset to begin with; `range` are those it has.
-    pub(super) fn adopt(&mut self, range: (u64, u64)) {
+    /// Starts to read, if the topic partition has the offset to begin with; `range` are those it has, and `is_owned` says
+    /// whether this was the owner when the brokers were asked.
+    pub(super) fn adopt(&mut self, range: (u64, u64), is_owned: bool) {
         let (low, high) = range;
         let first_owner = self.shared.epoch == 1 && !self.is_restored;
         if first_owner && self.source.options.startup == Startup::Earliest {
@@ -175,7 +183,7 @@ impl Partition {
         self.course = Course::Runs;
         self.end = Some(high);
         self.caught_up = self.position == high;
-        if !self.shared.is_standby() {
+        if is_owned {
             self.shared.set_readable_from(if first_owner { 0 } else { high });
         }
     }
@@ -218,6 +226,11 @@ impl Partition {
             self.course = Course::New;
         }
         self.stored = None;
+        // Nobody knows which of them the owner before could still send.
+        let since_begun = |letter: &DeadLetter| letter.offset >= self.begun_at;
+        for letter in self.shared.letters().into_iter().filter(since_begun) {
+            self.post(&letter);
+        }
     }
 
     /// Fails if the next offset is none of those there are.
@@ -277,6 +290,12 @@ impl Partition {
     /// Deals with a bad message as the table says; false if it stops here.
     fn put_aside(&mut self, letter: DeadLetter) -> bool {
         let options = &self.source.options;
+        if options.on_error == OnError::DeadLetter
+            && let Some(trouble) = self.mail.trouble()
+        {
+            self.stall(format!("dead_letters_topic: {trouble}"));
+            return false;
+        }
         match (options.on_error, options.when_full) {
             (OnError::Skip, _) => self.counts.skipped += 1,
             (OnError::Fail, _) => {
@@ -311,7 +330,27 @@ impl Partition {
 
     fn bury(&mut self, letter: DeadLetter) {
         self.counts.dead += 1;
+        if self.is_owned() {
+            self.post(&letter);
+        }
         self.shared.keep(letter);
+    }
+
+    /// Sends a letter to the topic of letters, if there is one.
+    fn post(&self, letter: &DeadLetter) {
+        match self.source.letterbox() {
+            Ok(Some(letterbox)) => self.mail.post(letterbox, letter.clone()),
+            Ok(None) => {}
+            // The table was made with these settings.
+            Err(error) => tracing::error!(table = self.source.name, %error, "send a dead letter"),
+        }
+    }
+
+    /// Sends letters again that did not reach their topic.
+    pub(super) fn post_again(&self) {
+        if let Ok(Some(letterbox)) = self.source.letterbox() {
+            self.mail.post_again(letterbox);
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -488,7 +527,7 @@ impl Partition {
             self.apply(over_memory);
         } else if let Err(rejected) = self.decoder.retry() {
             self.course = Course::Stalled(rejected.to_string());
-        } else if self.has_room() {
+        } else if self.has_room() && self.mail.trouble().is_none() {
             self.course = Course::Runs;
         }
         if self.shared.waits_for_adoption() {
@@ -535,7 +574,10 @@ impl Partition {
     pub(super) fn checkpoint(&mut self) {
         let view = self.shard.views().read().clone();
         let is_between = self.has_decoded() || self.waiting.is_some() || view.position() != self.position;
-        let is_now = !is_between && !self.shared.is_standby();
+        if let Some(trouble) = self.mail.trouble() {
+            self.shared.miss_checkpoint(&format!("dead_letters_topic: {trouble}"));
+        }
+        let is_now = !is_between && !self.shared.is_standby() && self.mail.is_delivered();
         let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| is_now) else {
             return;
         };
@@ -574,6 +616,12 @@ impl Partition {
         let read = self.counts.read - self.reported;
         self.messages_per_s = (read as f64 / seconds.max(0.001)).round() as u64;
         self.reported = self.counts.read;
+    }
+
+    /// What the table should get, in IPC form.
+    fn wanted_columns(&self) -> Vec<u8> {
+        let wanted = self.source.wanted_columns().map(|columns| encode_schema(&columns));
+        wanted.transpose().ok().flatten().unwrap_or_default()
     }
 
     /// Tells everybody how it stands. `trouble` is with the brokers and concerns all.
@@ -621,6 +669,7 @@ impl Partition {
             bytes: self.shard.bytes() as u64,
             last_message_ms: self.last_message_ms,
             messages_per_s: self.messages_per_s,
+            wanted_columns: self.wanted_columns(),
             // Kept apart, for they are stored apart.
             ..Default::default()
         });

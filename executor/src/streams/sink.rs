@@ -54,23 +54,10 @@ pub(crate) struct Producers {
 impl TopicWriter for Producers {
     async fn open(&self, sink: &TopicSink) -> Result<Box<dyn OpenTopic>, Error> {
         let options = StreamOptions::parse(&sink.settings)?;
-        let mut config = ClientConfig::new();
-        for (key, value) in DEFAULTS {
-            config.set(*key, *value);
-        }
-        self.access.apply(&sink.brokers, &options.client, &mut config);
-        for (key, value) in FIXED {
-            config.set(*key, *value);
-        }
-        config.set("bootstrap.servers", &sink.brokers);
         let deliveries = Arc::new(Deliveries::default());
-        let producer = config
+        let producer = producer_config(&self.access, &sink.brokers, &options)
             .create_with_context(Context(deliveries.clone()))
-            .map_err(|error| {
-                Error::user(Code::INVALID_SETTING, "the Kafka client refuses its settings")
-                    .with_detail(error.to_string())
-                    .with_hint("options that start with kafka. are settings of librdkafka")
-            })?;
+            .map_err(|error| refuses_settings(&error))?;
         Ok(Box::new(Topic {
             topic: sink.topic.clone(),
             brokers: sink.brokers.clone(),
@@ -79,6 +66,27 @@ impl TopicWriter for Producers {
             sent: 0,
         }))
     }
+}
+
+/// The settings of a client that sends messages.
+pub(super) fn producer_config(access: &Access, brokers: &str, options: &StreamOptions) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (key, value) in DEFAULTS {
+        config.set(*key, *value);
+    }
+    access.apply(brokers, &options.client, &mut config);
+    for (key, value) in FIXED {
+        config.set(*key, *value);
+    }
+    config.set("bootstrap.servers", brokers);
+    config
+}
+
+/// What to say when a client cannot be made.
+pub(super) fn refuses_settings(error: &KafkaError) -> Error {
+    Error::user(Code::INVALID_SETTING, "the Kafka client refuses its settings")
+        .with_detail(error.to_string())
+        .with_hint("options that start with kafka. are settings of librdkafka")
 }
 
 /// What became of the messages of a task.

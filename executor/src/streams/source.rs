@@ -1,6 +1,6 @@
 //! A topic as a table wants it: what both sides of a stream are made from.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -8,7 +8,7 @@ use millpond_engine::decode::{Decoder, Format, Table};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{decode_schema, nullable};
 use millpond_engine::shards::LiveTable;
-use millpond_engine::streams::{EventTime, StreamOptions, data_columns, live_table};
+use millpond_engine::streams::{EventTime, StreamOptions, data_columns, fixed_columns, live_table};
 use millpond_proto::stream::FollowTable;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -16,7 +16,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::access::Access;
+use super::growth::Growth;
+use super::letterbox::Letterbox;
 use super::registry::Registry;
+use super::sink::{producer_config, refuses_settings};
 
 /// Longest wait for an answer of the brokers.
 pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
@@ -60,7 +63,10 @@ pub(super) struct Source {
     pub(super) format: Format,
     /// The schemas of its messages, if a registry has them.
     pub(super) registry: Option<Arc<Registry>>,
+    /// If the table gets the columns of newer schemas.
+    growth: Option<Arc<Growth>>,
     table: Table,
+    letterbox: OnceLock<Letterbox>,
 }
 
 impl Source {
@@ -74,17 +80,24 @@ impl Source {
         let format = Format::parse(&asked.settings).map_err(unfit)?;
         let key: Vec<usize> = asked.key.iter().map(|column| *column as usize).collect();
         let all = nullable(&schema);
+        let registry = format
+            .registry()
+            .map(|url| Arc::new(Registry::new(url, access.account())));
+        let columns = data_columns(&schema, &options.metadata);
+        let growth = registry.as_ref().filter(|_| options.evolves).map(|registry| {
+            let fixed = fixed_columns(&columns, &key, &options);
+            Arc::new(Growth::new(registry.clone(), format.clone(), columns.clone(), fixed))
+        });
         Ok(Self {
             table_id: asked.table_id.clone(),
             name: asked.name.clone(),
             topic: asked.topic.clone(),
             brokers: asked.brokers.clone(),
-            registry: format
-                .registry()
-                .map(|url| Arc::new(Registry::new(url, access.account()))),
+            registry,
+            growth,
             format,
             table: Table {
-                schema: data_columns(&schema, &options.metadata),
+                schema: columns,
                 key: key.clone(),
             },
             live: Arc::new(live_table(&asked.name, &all, &key, &options)?),
@@ -93,7 +106,13 @@ impl Source {
             options,
             partition_count: asked.partition_count as usize,
             access: access.clone(),
+            letterbox: OnceLock::new(),
         })
+    }
+
+    /// The columns that the table should get, because its messages have them.
+    pub(super) fn wanted_columns(&self) -> Option<SchemaRef> {
+        self.growth.as_ref()?.wanted()
     }
 
     /// Columns of the primary key, by their place.
@@ -111,9 +130,10 @@ impl Source {
     /// # Errors
     /// A table that messages of the format cannot fill.
     pub(super) fn decoder(&self) -> Result<Decoder, Error> {
-        let decoder = match &self.registry {
-            Some(registry) => Decoder::with_schemas(&self.format, &self.table, registry.clone()),
-            None => Decoder::new(&self.format, &self.table),
+        let decoder = match (&self.growth, &self.registry) {
+            (Some(growth), _) => Decoder::with_schemas(&self.format, &self.table, growth.clone()),
+            (None, Some(registry)) => Decoder::with_schemas(&self.format, &self.table, registry.clone()),
+            (None, None) => Decoder::new(&self.format, &self.table),
         };
         let decoder = decoder.map_err(unfit)?;
         Ok(match self.partition_count {
@@ -139,11 +159,43 @@ impl Source {
         config
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", format!("millpond.{}", self.name));
-        config.create_with_context(context).map_err(|error| {
-            Error::user(Code::INVALID_SETTING, "the Kafka client refuses its settings")
-                .with_detail(error.to_string())
-                .with_hint("options that start with kafka. are settings of librdkafka")
-        })
+        config
+            .create_with_context(context)
+            .map_err(|error| refuses_settings(&error))
+    }
+
+    /// The topic of dead letters, if the table names one. Its client is made when the first letter comes.
+    ///
+    /// # Errors
+    /// A setting that the Kafka client does not have.
+    pub(super) fn letterbox(&self) -> Result<Option<&Letterbox>, Error> {
+        let Some(topic) = &self.options.dead_letters_topic else {
+            return Ok(None);
+        };
+        if let Some(letterbox) = self.letterbox.get() {
+            return Ok(Some(letterbox));
+        }
+        let config = producer_config(&self.access, &self.brokers, &self.options);
+        let letterbox = Letterbox::new(&self.name, &self.topic, topic, config)?;
+        Ok(Some(self.letterbox.get_or_init(|| letterbox)))
+    }
+
+    /// Looks whether dead letters can go where the table says.
+    ///
+    /// # Errors
+    /// The table's own topic, and one that is not there.
+    pub(super) fn check_letterbox<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+    ) -> Result<(), Error> {
+        let Some(letters) = &self.options.dead_letters_topic else {
+            return Ok(());
+        };
+        if *letters == self.topic {
+            return Err(unfit(format!("'dead_letters.topic' is '{letters}', which the table follows"))
+                .with_hint("name another topic"));
+        }
+        self.partitions_of(letters, consumer).map(drop)
     }
 
     /// The numbers of all topic partitions.
@@ -154,12 +206,20 @@ impl Source {
         &self,
         consumer: &BaseConsumer<C>,
     ) -> Result<Vec<u32>, Error> {
-        let metadata = consumer.fetch_metadata(Some(&self.topic), BROKER_TIMEOUT);
+        self.partitions_of(&self.topic, consumer)
+    }
+
+    fn partitions_of<C: ConsumerContext>(
+        &self,
+        topic_name: &str,
+        consumer: &BaseConsumer<C>,
+    ) -> Result<Vec<u32>, Error> {
+        let metadata = consumer.fetch_metadata(Some(topic_name), BROKER_TIMEOUT);
         let metadata = metadata.map_err(|error| self.silent(&error))?;
         let topic = metadata.topics().first();
         let reason = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
         if let Some(reason) = reason {
-            return Err(self.unknown(&reason.to_string()));
+            return Err(self.unknown_topic(topic_name, &reason.to_string()));
         }
         let partitions = topic.map_or(&[][..], |topic| topic.partitions());
         let mut numbers: Vec<u32> = partitions
@@ -168,7 +228,7 @@ impl Source {
             .collect();
         numbers.sort_unstable();
         match numbers.is_empty() {
-            true => Err(self.unknown("it has no partitions")),
+            true => Err(self.unknown_topic(topic_name, "it has no partitions")),
             false => Ok(numbers),
         }
     }
@@ -201,9 +261,13 @@ impl Source {
     }
 
     pub(super) fn unknown(&self, reason: &str) -> Error {
+        self.unknown_topic(&self.topic, reason)
+    }
+
+    fn unknown_topic(&self, topic: &str, reason: &str) -> Error {
         Error::external(
             Code::TOPIC_UNKNOWN,
-            format!("topic '{}' at {} cannot be read", self.topic, self.brokers),
+            format!("topic '{topic}' at {} cannot be used", self.brokers),
         )
         .with_detail(reason)
         .with_hint("create the topic first, or look at its name and at the rights of the account")

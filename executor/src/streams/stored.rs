@@ -108,7 +108,7 @@ impl Stored {
         let (sender, to_save) = mpsc::channel(1);
         let (restored, saver) = match self.folder()? {
             None => (Restored::default(), None),
-            Some(folder) if self.asked.standby => (self.peek(&folder).await?, None),
+            Some(folder) if self.asked.standby => (folder.peek(&self.source.live).await?, None),
             Some(folder) => {
                 let restored = folder
                     .restore(self.asked.epoch, &self.instance, &self.source.live)
@@ -131,18 +131,6 @@ impl Stored {
         let made = tokio::task::spawn_blocking(move || begun.restore(restored)).await;
         let partition = made.map_err(|error| Failed::Store(Error::bug(error.to_string())))?;
         Ok((partition.map_err(Failed::Store)?, saver, to_save))
-    }
-
-    /// What the owner has stored. It deletes what it does not need while it is read; then the next try finds newer ones.
-    async fn peek(&self, folder: &CheckpointFolder) -> Result<Restored, Failed> {
-        let restored = folder.peek(&self.source.live).await?;
-        match restored.damaged.is_empty() {
-            true => Ok(restored),
-            false => Err(Failed::Store(Error::bug(format!(
-                "checkpoints {} cannot be read",
-                restored.damaged.join(", ")
-            )))),
-        }
     }
 
     fn folder(&self) -> Result<Option<CheckpointFolder>, Failed> {

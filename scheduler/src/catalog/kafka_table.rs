@@ -15,6 +15,8 @@ use super::relation::without_views;
 
 /// The word behind `STORED AS`.
 const KIND: &str = "KAFKA";
+/// Option by which a table gets the columns of newer schemas.
+const EVOLVE: &str = "schema.evolve";
 const SCHEME: &str = "kafka://";
 /// Port of a broker that is named without.
 const PORT: &str = "9092";
@@ -79,6 +81,10 @@ pub(super) fn with_columns(
     };
     let key: Vec<usize> = key.iter().map(place).collect::<Result<_, _>>()?;
     let mut command = command.clone();
+    if settings(&command.options).contains_key("format.registry") {
+        // Nobody has said which columns there are to be, so there are all that messages have.
+        command.options.entry(EVOLVE.to_string()).or_insert_with(|| "true".to_string());
+    }
     let schema = DFSchema::try_from(columns.clone()).map_err(|error| wrong(error.to_string()))?;
     command.schema = std::sync::Arc::new(schema);
     if !key.is_empty() {

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::placement::{Candidate, Placement};
-use super::{Streams, to_follow};
+use super::{Streams, growth, to_follow};
 use crate::cluster::Member;
 use crate::state::{CatalogLog, CatalogState, Error, StateFolder};
 
@@ -74,6 +74,7 @@ impl Controller {
             self.place(&members).await;
         }
         self.tell(&members).await;
+        self.grow().await;
         self.sweep().await;
     }
 
@@ -166,6 +167,31 @@ impl Controller {
         for ((relation, table), partitions) in tables.into_iter().zip(placed) {
             if !partitions.is_empty() {
                 self.commit(relation, table, partitions).await;
+            }
+        }
+    }
+
+    /// Gives tables the columns that their messages have.
+    async fn grow(&self) {
+        let version = self.log.current();
+        for (relation, table) in version.kafka_tables() {
+            let Some(wanted) = self.streams.wanted_columns(table) else {
+                continue;
+            };
+            let changed = match growth::change(relation, table, &wanted) {
+                Ok(Some(kind)) => self.log.commit(vec![Change { kind: Some(kind) }]).await,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(table = relation.name, %error, "give a table the columns of its messages");
+                    continue;
+                }
+            };
+            match changed {
+                Ok(_) => {
+                    tracing::info!(table = relation.name, "a table has the columns of its messages now");
+                    self.streams.look_now();
+                }
+                Err(error) => tracing::warn!(table = relation.name, %error, "give a table columns"),
             }
         }
     }

@@ -110,6 +110,7 @@ impl Streams {
                 ));
             }
         }
+        self.check_owners(name, table)?;
         shards.sort_by_key(|(number, _)| *number);
         let schema = decode_schema(&table.arrow_schema).map_err(Error::from_datafusion)?;
         let rows = MemoryTable {
@@ -124,6 +125,34 @@ impl Streams {
             write: Some(write),
         };
         Ok((rows, read, pin))
+    }
+
+    /// An answer of one who is not the owner any more may be beyond what the owner after it has asked the brokers for, so
+    /// that a later statement could see less.
+    fn check_owners(&self, name: &str, table: &KafkaTable) -> Result<(), Error> {
+        let version = self.inner.log.current();
+        let mut tables = version.kafka_tables();
+        let Some((_, now)) = tables.find(|(_, now)| now.table_id == table.table_id) else {
+            // It was dropped, and is there for this statement.
+            return Ok(());
+        };
+        let ownership = |partition: &TopicPartition| {
+            let owner = partition.owner.as_ref();
+            (partition.number, owner.map(|owner| (owner.address.clone(), owner.epoch)))
+        };
+        let asked: HashMap<_, _> = table.partitions.iter().map(ownership).collect();
+        let changed = now
+            .partitions
+            .iter()
+            .find(|partition| asked.get(&partition.number) != Some(&ownership(partition).1));
+        match changed {
+            Some(partition) => Err(Error::new(
+                Code::SHARD_MOVED,
+                format!("topic partition {} of table {name} has another owner now", partition.number),
+            )
+            .with_hint("run the statement again")),
+            None => Ok(()),
+        }
     }
 
     fn wanted(&self, table: &KafkaTable, partition: &TopicPartition, owner: &PartitionOwner) -> PinPartition {

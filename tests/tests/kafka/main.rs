@@ -2,8 +2,10 @@
 
 mod columns;
 mod insert;
+mod letters;
 mod options;
 mod replay;
+mod secure;
 
 use anyhow::{Result, ensure};
 use cluster_tests::Bench;

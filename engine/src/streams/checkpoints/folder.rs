@@ -18,6 +18,7 @@ use url::Url;
 use super::Failed;
 use crate::shards::{check_local, sync};
 
+const CLAIM: &str = "claim";
 const FENCE: &str = "fence";
 const CHECKPOINT: &str = "checkpoint";
 /// Bytes of a SHA-256.
@@ -49,6 +50,9 @@ impl Name {
 /// A file of a topic partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum File {
+    /// An owner is about to begin.
+    Claim(u64),
+    /// An owner has begun, and with what.
     Fence(u64),
     Checkpoint(Name),
     /// A part of checkpoints: who wrote it, and its name.
@@ -63,6 +67,7 @@ impl File {
         let (epoch, rest) = name.split_once('-')?;
         let epoch = epoch.parse().ok()?;
         Some(match rest {
+            CLAIM => Self::Claim(epoch),
             FENCE => Self::Fence(epoch),
             _ => Self::Part(epoch, name.to_string()),
         })
@@ -70,6 +75,7 @@ impl File {
 
     fn name(&self) -> String {
         match self {
+            Self::Claim(epoch) => format!("{epoch:016}-{CLAIM}"),
             Self::Fence(epoch) => format!("{epoch:016}-{FENCE}"),
             Self::Checkpoint(name) => format!("{name}.{CHECKPOINT}"),
             Self::Part(_, name) => name.clone(),
@@ -78,7 +84,7 @@ impl File {
 
     pub(super) fn epoch(&self) -> u64 {
         match self {
-            Self::Fence(epoch) | Self::Part(epoch, _) => *epoch,
+            Self::Claim(epoch) | Self::Fence(epoch) | Self::Part(epoch, _) => *epoch,
             Self::Checkpoint(name) => name.epoch,
         }
     }
@@ -182,9 +188,19 @@ impl CheckpointFolder {
         Ok(checkpoint.filter(|checkpoint| checkpoint.format <= FORMAT))
     }
 
-    /// Writes a fence; false if there is one already.
-    pub(super) async fn put_fence(&self, epoch: u64, fence: &Fence) -> Result<bool, Failed> {
-        self.put(&File::Fence(epoch), seal(fence), PutMode::Create).await
+    /// Writes a claim or a fence of this process. If there is one already it is by the same process.
+    ///
+    /// # Errors
+    /// [`Failed::Fenced`] if it is by another, and a state store that does not answer.
+    pub(super) async fn put_mark(&self, file: &File, mark: &Fence) -> Result<(), Failed> {
+        if self.put(file, seal(mark), PutMode::Create).await? {
+            return Ok(());
+        }
+        let there: Option<Fence> = self.get(file).await?.and_then(|content| unseal(&content));
+        match there.is_some_and(|there| there.instance == mark.instance) {
+            true => Ok(()),
+            false => Err(Failed::Fenced(file.epoch())),
+        }
     }
 
     /// Reads a fence; `None` if it is missing or damaged.

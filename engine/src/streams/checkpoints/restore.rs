@@ -22,10 +22,10 @@ impl CheckpointFolder {
         instance: &str,
         table: &LiveTable,
     ) -> Result<(Restored, Saver), Failed> {
-        let files = self.list_before(epoch).await?;
+        let files = self.claim(epoch, instance).await?;
         let (found, restored) = self.newest(&files, table).await?;
         let name = found.as_ref().map(|(name, _)| *name);
-        self.put_own_fence(epoch, instance, name).await?;
+        self.put_mark(&File::Fence(epoch), &mark(instance, name)).await?;
         let checkpoint = found.as_ref().map(|(_, checkpoint)| checkpoint);
         let saver = Saver::new(self.clone(), epoch, next_seq(&files, epoch), checkpoint);
         Ok((restored, saver))
@@ -36,8 +36,19 @@ impl CheckpointFolder {
     /// # Errors
     /// A state store that does not answer.
     pub async fn peek(&self, table: &LiveTable) -> Result<Restored, Failed> {
-        let files = self.list().await?;
-        Ok(self.newest(&files, table).await?.1)
+        loop {
+            let files = self.list().await?;
+            let restored = self.newest(&files, table).await?.1;
+            // The owner deletes what it does not need while it is read; then there are newer ones.
+            let files = self.list().await?;
+            let is_there = |name: &String| {
+                let name = Name::parse(name);
+                name.is_some_and(|name| files.contains(&File::Checkpoint(name)))
+            };
+            if restored.damaged.iter().all(is_there) {
+                return Ok(restored);
+            }
+        }
     }
 
     /// One that has read along becomes the owner. What it has is stored anew.
@@ -45,14 +56,16 @@ impl CheckpointFolder {
     /// # Errors
     /// As for [`CheckpointFolder::restore`].
     pub async fn take_over(&self, epoch: u64, instance: &str) -> Result<Saver, Failed> {
-        let files = self.list_before(epoch).await?;
+        let files = self.claim(epoch, instance).await?;
         let newest = self.candidates(&files).await?.first().copied();
-        self.put_own_fence(epoch, instance, newest).await?;
+        self.put_mark(&File::Fence(epoch), &mark(instance, newest)).await?;
         Ok(Saver::new(self.clone(), epoch, next_seq(&files, epoch), None))
     }
 
-    /// All files, if no owner of a higher epoch has begun.
-    async fn list_before(&self, epoch: u64) -> Result<Vec<File>, Failed> {
+    /// Announces an owner and lists all files, if none of a higher epoch has begun. Whoever stores a checkpoint after
+    /// that finds the claim, and takes it for not stored and deletes nothing; whatever was stored before is in the list.
+    async fn claim(&self, epoch: u64, instance: &str) -> Result<Vec<File>, Failed> {
+        self.put_mark(&File::Claim(epoch), &mark(instance, None)).await?;
         let files = self.list().await?;
         match files.iter().map(File::epoch).filter(|other| *other > epoch).max() {
             Some(higher) => Err(Failed::Fenced(higher)),
@@ -82,22 +95,6 @@ impl CheckpointFolder {
         Ok((None, nothing))
     }
 
-    async fn put_own_fence(&self, epoch: u64, instance: &str, restored: Option<Name>) -> Result<(), Failed> {
-        let fence = Fence {
-            format: FORMAT,
-            instance: instance.to_string(),
-            restored: restored.map_or_else(String::new, |name| name.to_string()),
-        };
-        if self.put_fence(epoch, &fence).await? {
-            return Ok(());
-        }
-        let there = self.fence(epoch).await?;
-        match there.is_some_and(|there| there.instance == instance) {
-            true => Ok(()),
-            false => Err(Failed::Fenced(epoch)),
-        }
-    }
-
     /// Checkpoints that count, the one to try first before all others.
     async fn candidates(&self, files: &[File]) -> Result<Vec<Name>, Failed> {
         let mut written: BTreeMap<u64, BTreeSet<Name>> = BTreeMap::new();
@@ -106,7 +103,7 @@ impl CheckpointFolder {
             match file {
                 File::Fence(epoch) => drop(fences.insert(*epoch)),
                 File::Checkpoint(name) => drop(written.entry(name.epoch).or_default().insert(*name)),
-                File::Part(..) => {}
+                File::Claim(_) | File::Part(..) => {}
             }
         }
         let mut candidates = Vec::new();
@@ -172,6 +169,15 @@ impl CheckpointFolder {
             letters,
             damaged: Vec::new(),
         }))
+    }
+}
+
+/// What an owner writes when it begins.
+fn mark(instance: &str, restored: Option<Name>) -> Fence {
+    Fence {
+        format: FORMAT,
+        instance: instance.to_string(),
+        restored: restored.map_or_else(String::new, |name| name.to_string()),
     }
 }
 

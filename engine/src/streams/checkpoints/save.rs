@@ -160,11 +160,16 @@ impl Saver {
             self.last.pop_front();
         }
         let is_needed = |file: &File| match file {
-            File::Fence(epoch) => *epoch == self.epoch,
+            File::Claim(epoch) | File::Fence(epoch) => *epoch == self.epoch,
             File::Checkpoint(name) => self.last.iter().any(|(kept, _)| kept == name),
             File::Part(_, name) => self.last.iter().any(|(_, parts)| parts.contains(name)),
         };
-        for file in files.iter().filter(|file| !is_needed(file)) {
+        // Parts last, so that a checkpoint that is still there has all of its own.
+        let (parts, others): (Vec<_>, Vec<_>) = files
+            .iter()
+            .filter(|file| !is_needed(file))
+            .partition(|file| matches!(file, File::Part(..)));
+        for file in others.into_iter().chain(parts) {
             self.folder.delete(file).await?;
         }
         Ok(())

@@ -1,0 +1,502 @@
+//! From the steps of a pipeline to the chain of its columns.
+//!
+//! Compiling is repeated: with what is known by then, some columns are not known yet, and their questions are open.
+//! Answers make more of them known, until there are no questions.
+
+use std::collections::HashMap;
+
+use crate::chain::{Chain, Id};
+use crate::fitted::{Fitted, Key, Value};
+use crate::kind::{Column, Kind};
+use crate::mistake::Mistake;
+use crate::spec::{Name, Selection, Spec, Step};
+use crate::{sql, steps};
+
+/// What a chain is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To learn from rows, and to transform these.
+    Fit,
+    /// To transform other rows, with what was learned.
+    Serve,
+}
+
+/// What is known by now.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Answers.
+    pub fitted: Fitted,
+    /// Kinds of columns that are SQL expressions, by step and column.
+    pub kinds: HashMap<(usize, String), Kind>,
+    /// Start of the names of tables that rows are stored in between.
+    pub prefix: String,
+    /// How many of these there are.
+    pub stored: usize,
+}
+
+/// A question about a column.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// What the answer is filed under.
+    pub key: Key,
+    /// How it is asked.
+    pub question: Question,
+    /// Cells that it is about.
+    pub refs: Vec<Id>,
+    /// All of them are known, so that it can be asked.
+    pub ready: bool,
+}
+
+/// How a question is asked.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// An aggregate; questions of this form share a query.
+    Aggregate(String),
+    /// The values of a cell and how often each is there.
+    Categories {
+        /// The value, as a text, null where it does not count.
+        value: String,
+    },
+    /// The most frequent value of a cell.
+    Mode {
+        /// The value, null where it does not count.
+        value: String,
+    },
+    /// An aggregate for each group.
+    Groups {
+        /// Groups are rows that are equal in these.
+        by: Vec<String>,
+        /// The aggregate.
+        aggregate: String,
+        /// Which rows count.
+        condition: Option<String>,
+    },
+}
+
+/// Rows to be stored as a table before it can go on.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// The table.
+    pub table: String,
+    /// The query that has its rows.
+    pub query: String,
+    /// All of its columns are known.
+    pub ready: bool,
+}
+
+/// Something that must be 0.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// The answer that must be 0.
+    pub key: Key,
+    /// What it means if it is not.
+    pub what: String,
+    /// It ends the pipeline; else it is only told.
+    pub fatal: bool,
+}
+
+/// A pipeline, as far as it is known.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The columns, at the end or where rows are to be stored first.
+    pub chain: Chain,
+    /// The columns of the source.
+    pub source: Vec<Id>,
+    /// Open questions.
+    pub asks: Vec<Ask>,
+    /// Columns whose kind is not known: step and column, and a query with that column alone.
+    pub kinds: Vec<((usize, String), String)>,
+    /// Rows to be stored.
+    pub store: Option<Store>,
+    /// What must hold.
+    pub verdicts: Vec<Verdict>,
+    /// Cells that say how many equal rows each step has taken away behind a row.
+    pub dropped: Vec<(String, Id)>,
+}
+
+/// Compiles a pipeline over a source with some columns, of which `relation` is what stands behind FROM.
+///
+/// # Errors
+/// Steps that the columns do not allow; for [`Purpose::Serve`] also a question without an answer.
+pub fn compile(
+    spec: &Spec,
+    relation: &str,
+    columns: &[Column],
+    known: &Known,
+    purpose: Purpose,
+) -> Result<Compiled, Mistake> {
+    let chain = Chain::new(relation, columns);
+    let source: Vec<Id> = chain.visible().iter().map(|(_, id)| *id).collect();
+    let mut compiler = Compiler {
+        chain,
+        source,
+        known,
+        purpose,
+        step: 0,
+        word: "source",
+        asks: Vec::new(),
+        kinds: Vec::new(),
+        verdicts: Vec::new(),
+        dropped: Vec::new(),
+        keeps_source: spec.steps.iter().any(|step| step.value.sets_aside()),
+        awaits_columns: false,
+        stores: 0,
+        frontier: None,
+    };
+    let learns = spec.steps.iter().any(|step| step.value.learns());
+    let is_first_store = |step: &Step| matches!(step, Step::DropDuplicates(_));
+    let stores_soon = spec
+        .steps
+        .iter()
+        .take_while(|step| !step.value.learns())
+        .any(|step| is_first_store(&step.value));
+    if purpose == Purpose::Fit && learns && !stores_soon && spec.source.table.is_none() {
+        // It would be read once for each pass otherwise.
+        compiler.store(false);
+    }
+    for (number, step) in spec.steps.iter().enumerate() {
+        compiler.step = number + 1;
+        compiler.word = step.value.word();
+        if compiler.awaits_columns && matches!(step.value, Step::DropDuplicates(_)) {
+            break;
+        }
+        match steps::compile(&step.value, &mut compiler) {
+            Ok(()) => {}
+            // It may be about a column that is to come.
+            Err(_) if compiler.awaits_columns => break,
+            Err(mistake) => {
+                let here = (step.referenced.line(), step.referenced.column());
+                return Err(Mistake {
+                    place: mistake.place.or(Some(here).filter(|(line, _)| *line > 0)),
+                    ..mistake
+                });
+            }
+        }
+    }
+    let (chain, store) = match compiler.frontier {
+        Some((chain, store)) => (chain, Some(store)),
+        None => (compiler.chain, None),
+    };
+    if purpose == Purpose::Serve
+        && let Some(ask) = compiler.asks.first()
+    {
+        return Err(Mistake::new(format!(
+            "step {} has not learned the {} of '{}'",
+            ask.key.step, ask.key.what, ask.key.column
+        ))
+        .hint("run the pipeline first"));
+    }
+    Ok(Compiled {
+        chain,
+        source: compiler.source,
+        asks: compiler.asks,
+        kinds: compiler.kinds,
+        store,
+        verdicts: compiler.verdicts,
+        dropped: compiler.dropped,
+    })
+}
+
+/// A pipeline while it is compiled.
+pub(crate) struct Compiler<'a> {
+    pub(crate) chain: Chain,
+    source: Vec<Id>,
+    known: &'a Known,
+    pub(crate) purpose: Purpose,
+    step: usize,
+    word: &'static str,
+    asks: Vec<Ask>,
+    kinds: Vec<((usize, String), String)>,
+    verdicts: Vec<Verdict>,
+    dropped: Vec<(String, Id)>,
+    /// Rows may be set aside, and are shown as they came.
+    keeps_source: bool,
+    /// The columns are not known, and neither is what is missing.
+    awaits_columns: bool,
+    stores: usize,
+    /// Set where rows are to be stored that are not; what comes after is only looked at.
+    frontier: Option<(Chain, Store)>,
+}
+
+impl Compiler<'_> {
+    /// Number and word of the step.
+    pub(crate) fn step_name(&self) -> String {
+        format!("{} {}", self.step, self.word)
+    }
+
+    /// Places of columns.
+    ///
+    /// # Errors
+    /// A name that is none of them.
+    pub(crate) fn resolve(&self, selection: &Selection) -> Result<Vec<usize>, Mistake> {
+        selection.resolve(&self.chain.columns())
+    }
+
+    /// Places of columns of numbers.
+    ///
+    /// # Errors
+    /// A name that is none of them, and a column of something else.
+    pub(crate) fn numeric(&self, selection: &Selection) -> Result<Vec<usize>, Mistake> {
+        self.of_kind(selection, Kind::is_numeric, "numbers", "cast it first")
+    }
+
+    /// Places of columns that are fit for something.
+    ///
+    /// # Errors
+    /// A name that is none of them, and a column that is not fit.
+    pub(crate) fn of_kind(
+        &self,
+        selection: &Selection,
+        fits: impl Fn(Kind) -> bool,
+        what: &str,
+        hint: &str,
+    ) -> Result<Vec<usize>, Mistake> {
+        let places = self.resolve(selection)?;
+        for place in &places {
+            let (name, kind) = self.column(*place);
+            // Beyond the frontier kinds are not known.
+            if !fits(kind) && !(self.frontier.is_some() && kind == Kind::Other) {
+                return Err(Mistake::new(format!("{} needs {what}, and '{name}' is {kind}", self.word)).hint(hint));
+            }
+        }
+        Ok(places)
+    }
+
+    /// Name and kind of a column.
+    pub(crate) fn column(&self, place: usize) -> (String, Kind) {
+        let (name, id) = &self.chain.visible()[place];
+        (name.clone(), self.chain.kind(*id))
+    }
+
+    /// The cell of a column.
+    pub(crate) fn cell(&self, place: usize) -> Id {
+        self.chain.visible()[place].1
+    }
+
+    /// Gives a column another expression over itself and `refs`.
+    pub(crate) fn change(&mut self, place: usize, kind: Kind, refs: &[Id], expression: String) {
+        let (name, _) = self.column(place);
+        let id = self.chain.add(&name, kind, refs, expression);
+        self.chain.set(place, id);
+    }
+
+    /// Gives a column an expression that is not known yet.
+    pub(crate) fn change_later(&mut self, place: usize, kind: Kind) {
+        let (name, _) = self.column(place);
+        let id = self.chain.add_unknown(&name, kind);
+        self.chain.set(place, id);
+    }
+
+    /// Adds a column at the end.
+    ///
+    /// # Errors
+    /// There is one of that name.
+    pub(crate) fn append(&mut self, name: &str, id: Id) -> Result<(), Mistake> {
+        let mut visible = self.chain.visible().to_vec();
+        if visible.iter().any(|(other, _)| other == name) {
+            return Err(Mistake::new(format!("there is a column '{name}' already"))
+                .hint("rename it, or leave it out with drop"));
+        }
+        visible.push((name.to_owned(), id));
+        self.chain.set_visible(visible);
+        Ok(())
+    }
+
+    /// The answer to a question about some cells, or None: it is asked.
+    pub(crate) fn ask(&mut self, column: &str, what: &str, refs: &[Id], question: Question) -> Option<Value> {
+        let key = self.key(column, what);
+        if let Some(value) = self.known.fitted.get(&key) {
+            return Some(value.clone());
+        }
+        if self.frontier.is_none() {
+            self.asks.push(Ask {
+                key,
+                question,
+                ready: refs.iter().all(|id| self.chain.is_known(*id)),
+                refs: refs.to_vec(),
+            });
+        }
+        None
+    }
+
+    /// As [`Compiler::ask`], of an aggregate of all rows that are still there.
+    pub(crate) fn aggregate(&mut self, column: &str, what: &str, refs: &[Id], sql: String) -> Option<Value> {
+        let mut refs = refs.to_vec();
+        refs.extend(self.chain.fate());
+        self.ask(column, what, &refs, Question::Aggregate(sql))
+    }
+
+    /// Counts rows that are still there and for which a condition holds. It is only asked while the pipeline is fitted.
+    pub(crate) fn count(&mut self, column: &str, what: &str, refs: &[Id], condition: &str) {
+        if self.purpose == Purpose::Fit {
+            let condition = match self.chain.is_live() {
+                Some(live) => format!("{live} AND {condition}"),
+                None => condition.to_owned(),
+            };
+            let sql = format!("count(CASE WHEN {condition} THEN 1 END)");
+            self.aggregate(column, what, refs, sql);
+        }
+    }
+
+    /// As [`Compiler::count`], of what must not be.
+    pub(crate) fn verdict(&mut self, column: &str, refs: &[Id], condition: &str, what: String, fatal: bool) {
+        const VIOLATIONS: &str = "violations";
+        self.count(column, VIOLATIONS, refs, condition);
+        if self.purpose == Purpose::Fit {
+            self.verdicts.push(Verdict {
+                key: self.key(column, VIOLATIONS),
+                what,
+                fatal,
+            });
+        }
+    }
+
+    fn key(&self, column: &str, what: &str) -> Key {
+        Key {
+            step: self.step_name(),
+            column: column.to_owned(),
+            what: what.to_owned(),
+        }
+    }
+
+    /// A cell where it counts: null in rows that are gone.
+    pub(crate) fn live(&self, value: &str) -> String {
+        match self.chain.is_live() {
+            Some(live) => format!("CASE WHEN {live} THEN {value} END"),
+            None => value.to_owned(),
+        }
+    }
+
+    /// A cell as a finite number, null in rows that are gone and where it is none.
+    pub(crate) fn finite(&self, id: Id) -> String {
+        let cell = self.chain.sql(id);
+        let mut conditions: Vec<String> = self.chain.is_live().into_iter().collect();
+        if self.chain.kind(id) == Kind::Number {
+            conditions.push(is_finite(&cell));
+        }
+        let value = format!("CAST({cell} AS DOUBLE)");
+        match conditions.is_empty() {
+            true => value,
+            false => format!("CASE WHEN {} THEN {value} END", conditions.join(" AND ")),
+        }
+    }
+
+    /// A condition that holds where a cell has no value; NaN is none.
+    pub(crate) fn is_missing(&self, id: Id) -> String {
+        let cell = self.chain.sql(id);
+        match self.chain.kind(id) {
+            Kind::Number => format!("({cell} IS NULL OR isnan(CAST({cell} AS DOUBLE)))"),
+            _ => format!("({cell} IS NULL)"),
+        }
+    }
+
+    /// The kind of an expression, or None: it is to be found out.
+    pub(crate) fn kind_of(&mut self, column: &str, refs: &[Id], expression: &str) -> Option<Kind> {
+        let key = (self.step, column.to_owned());
+        if let Some(kind) = self.known.kinds.get(&key) {
+            return Some(*kind);
+        }
+        if self.frontier.is_none() {
+            let head = format!("{expression} AS {}", sql::ident(column));
+            self.kinds.push((key, self.chain.query(&head, refs, "")));
+        }
+        None
+    }
+
+    /// Takes rows out for which a condition holds: `dropped`, `rejected` or `quarantined`.
+    pub(crate) fn doom(&mut self, how: &str, reason: &str, condition: &str, refs: &[Id]) {
+        let fate = format!("{}|{how}|{reason}", self.step_name());
+        self.chain.doom(&fate, condition, refs);
+    }
+
+    /// As [`Compiler::verdict`], of an aggregate that is 0 if all is well.
+    pub(crate) fn verdict_of_all(&mut self, what: &str, aggregate: String, said: String, fatal: bool) {
+        if self.purpose == Purpose::Fit {
+            self.aggregate("*", what, &[], aggregate);
+            self.verdicts.push(Verdict {
+                key: self.key("*", what),
+                what: said,
+                fatal,
+            });
+        }
+    }
+
+    /// Columns are still to come that have no names yet.
+    pub(crate) fn await_columns(&mut self) {
+        self.awaits_columns = true;
+    }
+
+    /// A mistake about a name of the step.
+    pub(crate) fn place_of(&self, name: &Name) -> Result<usize, Mistake> {
+        crate::spec::place_of(name, &self.chain.columns())
+    }
+
+    /// Stores rows as a table, of which the next steps read. If they are `distinct`, rows that are equal become one, and
+    /// a cell counts how many that took away.
+    pub(crate) fn store(&mut self, distinct: bool) {
+        let table = format!("{}_{}", self.known.prefix, self.stores);
+        self.stores += 1;
+        let mut keys: Vec<Id> = self.chain.visible().iter().map(|(_, id)| *id).collect();
+        keys.extend(self.chain.fate());
+        keys.sort_unstable();
+        keys.dedup();
+        let live = self.chain.is_live().unwrap_or_else(|| "true".to_owned());
+        let before = self.chain.weight();
+        let mut stored: Vec<(Id, String)> = keys.iter().map(|id| (*id, self.chain.sql(*id))).collect();
+        let mut refs = keys.clone();
+        let group = stored.iter().map(|(_, sql)| sql.clone()).collect::<Vec<_>>().join(", ");
+        let mut hand_on = |chain: &Chain, id: Id, aggregate: &str| {
+            let sql = match distinct {
+                true => format!("{aggregate}({})", chain.sql(id)),
+                false => chain.sql(id),
+            };
+            refs.push(id);
+            stored.push((id, sql));
+        };
+        for (_, dropped) in &self.dropped {
+            hand_on(&self.chain, *dropped, "sum");
+        }
+        let kept = self.source.iter().filter(|id| self.keeps_source && !keys.contains(id));
+        for id in kept {
+            hand_on(&self.chain, *id, "first_value");
+        }
+        match (distinct, before) {
+            (false, Some(weight)) => hand_on(&self.chain, weight, "sum"),
+            (false, None) => {}
+            (true, before) => {
+                refs.extend(before);
+                let rows = before.map_or("count(*)".to_owned(), |id| format!("sum({})", self.chain.sql(id)));
+                let weight = self.chain.add("weight", Kind::Integer, &[], String::new());
+                stored.push((weight, format!("CASE WHEN {live} THEN 1 ELSE {rows} END")));
+                let dropped = self.chain.add("dropped", Kind::Integer, &[], String::new());
+                stored.push((dropped, format!("CASE WHEN {live} THEN count(*) - 1 ELSE 0 END")));
+                self.dropped.push((self.step_name(), dropped));
+                self.chain.set_weight(weight);
+            }
+        }
+        let is_there = self.stores <= self.known.stored;
+        if !is_there && self.frontier.is_none() {
+            let head: Vec<String> = stored
+                .iter()
+                .map(|(id, sql)| format!("{sql} AS {}", self.chain.sql(*id)))
+                .collect();
+            let tail = match distinct {
+                true => format!("GROUP BY {group}"),
+                false => String::new(),
+            };
+            let store = Store {
+                query: self.chain.query(&head.join(", "), &refs, &tail),
+                ready: refs.iter().all(|id| self.chain.is_known(*id)),
+                table: table.clone(),
+            };
+            self.frontier = Some((self.chain.clone(), store));
+        }
+        let ids: Vec<Id> = stored.into_iter().map(|(id, _)| id).collect();
+        self.chain.rebase(&sql::table(&table), &ids, is_there);
+    }
+}
+
+/// A condition that holds for numbers that are neither NaN nor infinite.
+pub(crate) fn is_finite(cell: &str) -> String {
+    format!("({cell} - {cell} = 0)")
+}

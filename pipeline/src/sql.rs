@@ -1,0 +1,61 @@
+//! Pieces of SQL.
+
+use std::fmt::Write as _;
+
+/// A name between quotes.
+pub fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The name of a table, which may have the name of its schema in front.
+pub fn table(name: &str) -> String {
+    name.split('.').map(ident).collect::<Vec<_>>().join(".")
+}
+
+/// A text between quotes.
+pub fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+/// A number; what is none is null.
+pub fn number(value: f64) -> String {
+    match value.is_finite() {
+        true if value < 0.0 => format!("({value:?})"),
+        true => format!("{value:?}"),
+        false => "CAST(NULL AS DOUBLE)".to_owned(),
+    }
+}
+
+/// `CASE WHEN ... THEN ... ELSE ... END` of pairs; no pairs: what else there is.
+pub fn case(branches: &[(String, String)], otherwise: &str) -> String {
+    if branches.is_empty() {
+        return otherwise.to_owned();
+    }
+    let mut sql = String::from("CASE");
+    for (condition, value) in branches {
+        // Writing to a text cannot fail.
+        let _ = write!(sql, " WHEN {condition} THEN {value}");
+    }
+    let _ = write!(sql, " ELSE {otherwise} END");
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_ends_a_quote_early() {
+        assert_eq!(ident(r#"a"b"#), r#""a""b""#);
+        assert_eq!(table("public.t"), r#""public"."t""#);
+        assert_eq!(text("it's"), "'it''s'");
+    }
+
+    #[test]
+    fn numbers_keep_all_digits_and_are_never_whole() {
+        assert_eq!(number(1.0), "1.0");
+        assert_eq!(number(-0.1), "(-0.1)");
+        assert_eq!(number(1e300), "1e300");
+        assert_eq!(number(f64::NAN), "CAST(NULL AS DOUBLE)");
+    }
+}

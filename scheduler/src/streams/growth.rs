@@ -1,0 +1,40 @@
+//! Tables that get the columns of newer schemas of their messages (`schema.evolve`).
+//!
+//! The executor that meets such a schema stands in front of the message and says which columns the table should have.
+//! They are put into the catalog as `ALTER TABLE` would, and executors go on when they are told of it.
+
+use datafusion::arrow::datatypes::{FieldRef, Schema};
+use millpond_engine::error::Error;
+use millpond_engine::schema::{decode_schema, encode_schema, grown};
+use millpond_engine::streams::{StreamOptions, data_columns, fixed_columns};
+use millpond_proto::catalog::{AlterTopic, ChangeKind, KafkaTable, Relation};
+
+/// The change that gives a table all of the columns in `wanted`; `None` if it has them.
+///
+/// # Errors
+/// What is in the catalog, or came from an executor, cannot be read.
+pub(super) fn change(
+    relation: &Relation,
+    table: &KafkaTable,
+    wanted: &[u8],
+) -> Result<Option<ChangeKind>, Error> {
+    let options = StreamOptions::parse(&table.settings)?;
+    let all = decode_schema(&table.arrow_schema).map_err(Error::from_datafusion)?;
+    let wanted = decode_schema(wanted).map_err(Error::from_datafusion)?;
+    let own = data_columns(&all, &options.metadata);
+    let key: Vec<usize> = table.key.iter().map(|place| *place as usize).collect();
+    let fixed = fixed_columns(&own, &key, &options);
+    let Some(columns) = grown(&own, &wanted, |name| fixed.iter().any(|fixed| fixed == name)) else {
+        return Ok(None);
+    };
+    let about_messages = all.fields().iter().skip(own.fields().len());
+    let fields: Vec<FieldRef> = columns.fields().iter().chain(about_messages).cloned().collect();
+    Ok(Some(ChangeKind::AlterTopic(AlterTopic {
+        schema: relation.schema.clone(),
+        name: relation.name.clone(),
+        table_id: table.table_id.clone(),
+        settings: table.settings.clone(),
+        restart: None,
+        arrow_schema: encode_schema(&Schema::new(fields)).map_err(Error::from_datafusion)?,
+    })))
+}

@@ -1,0 +1,57 @@
+//! Dead letters that go to a topic too.
+
+use anyhow::{Context, Result, ensure};
+use cluster_tests::Bench;
+
+const COLUMNS: &str = "id BIGINT, PRIMARY KEY (id)";
+/// Where each letter is from and what is wrong, by its headers.
+const HEADERS: &str = "SELECT CAST(value AS TEXT), array_to_string(array_sort(array_agg(DISTINCT concat(h['key'], '=', CAST(h['value'] AS TEXT)))), ' ')
+    FROM (SELECT value, unnest(kafka_headers) AS h FROM letters) WHERE h['key'] NOT IN ('millpond.detail', 'millpond.topic') GROUP BY 1 ORDER BY 1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_in_their_topic_before_they_are_stored() -> Result<()> {
+    let mut bench = Bench::start(1).await?;
+    let topic = bench.broker.topic("spoiled", 2).await?;
+    let letters = bench.broker.topic("letters", 1).await?;
+    bench.broker.say(&topic, 0, r#"{"op":"insert","id":1,"data":{}}"#)?;
+    bench.broker.say_with(&topic, "noise", &[("trace", "7")])?;
+    let options = format!("'format' 'op-json', 'checkpoint.interval' '100ms', 'dead_letters.topic' '{letters}'");
+    bench.create("t", COLUMNS, &topic, &options).await?;
+    bench.wait("t", &topic).await?;
+    bench.broker.say(&topic, 0, r#"{"op":"insert","id":"x","data":{}}"#)?;
+    bench.wait("t", &topic).await?;
+    let stored = "SELECT count(*) = 1 FROM system.stream_partitions WHERE table_name = 't' AND position > 0 AND checkpoint_offset = position";
+    bench.until(stored, "no checkpoint").await?;
+    let raw = "'format' 'raw', 'metadata' 'headers'";
+    bench.create("letters", "value BYTEA", &letters, raw).await?;
+    bench.patiently("WAIT FOR TABLE letters").await?;
+    let expected = [
+        "noise millpond.offset=1 millpond.partition=0 millpond.reason=not_object millpond.table=public.t trace=7",
+        r#"{"op":"insert","id":"x","data":{}} millpond.offset=2 millpond.partition=0 millpond.reason=wrong_type millpond.table=public.t"#,
+    ];
+    let found = bench.rows(HEADERS).await?;
+    ensure!(found == expected, "{found:?}");
+    // What is stored is not sent again.
+    bench.kill_all()?;
+    bench.start_again().await?;
+    bench.broker.say(&topic, 0, "more noise")?;
+    bench.wait("t", &topic).await?;
+    bench.until(stored, "no checkpoint").await?;
+    bench.patiently("WAIT FOR TABLE letters").await?;
+    let all = bench.client.number("SELECT count(*) FROM letters").await?;
+    ensure!(all == 3, "{all} letters");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_for_letters_must_be_there_and_another() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    let topic = bench.broker.topic("spoiled", 1).await?;
+    for (letters, said) in [("nowhere", "nowhere"), (topic.as_str(), "follows")] {
+        let options = format!("'format' 'op-json', 'dead_letters.topic' '{letters}'");
+        let refused = bench.create("t", COLUMNS, &topic, &options).await;
+        let error = refused.err().context("the table was made")?;
+        ensure!(format!("{error:#}").contains(said), "{error:#}");
+    }
+    Ok(())
+}
