@@ -198,11 +198,7 @@ impl State {
         if let Some(task) = executor.task.take() {
             match wanted {
                 Some((owner, standby)) if owner.epoch == task.epoch => {
-                    let is_promoted = task.standby && !standby;
-                    let stored = task.stored.filter(|_| !is_promoted);
-                    let promoted = task.promoted || is_promoted;
-                    let standby = task.standby && standby;
-                    executor.task = Some(Task { standby, promoted, stored, ..task });
+                    executor.task = Some(task.promoted_if(!standby));
                 }
                 _ => executor.old = Some(task).filter(Task::is_pending).or_else(|| executor.old.take()),
             }

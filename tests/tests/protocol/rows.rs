@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 
 /// Keys of the messages. The last one changes a row of the first.
 const KEYS: [u8; 4] = [7, 8, 7, 8];
-/// Longest log.
-pub(crate) const LOG_MAX: u8 = KEYS.len() as u8;
 /// Set in a segment that was made of others.
 const MERGED: u8 = 1 << 7;
 

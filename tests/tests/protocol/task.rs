@@ -142,6 +142,16 @@ impl Task {
         }
     }
 
+    /// One that has read along is the owner from now on, if it `is_owner`.
+    pub(crate) fn promoted_if(mut self, is_owner: bool) -> Self {
+        if self.standby && is_owner {
+            self.standby = false;
+            self.promoted = true;
+            self.stored = None;
+        }
+        self
+    }
+
     /// True if something is under way that does not end when somebody else is the owner.
     pub(crate) fn is_pending(&self) -> bool {
         let begins = matches!(self.phase, Phase::Claimed | Phase::Listed(_) | Phase::Read(_)) && !self.standby;
@@ -222,6 +232,10 @@ impl Task {
                 self.phase = Phase::New;
                 self.promoted = false;
                 self.end = Some((place.end, self.standby));
+                if place.scenario.left.statements == 0 {
+                    // Nobody can see it.
+                    self.adopt(place.rules);
+                }
             }
             Work::Adopt => self.adopt(place.rules),
             Work::Apply => self.rows.apply_next(),
