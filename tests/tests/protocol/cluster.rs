@@ -382,10 +382,10 @@ impl Cluster {
         let now = state.executors[process.0 as usize].task.as_ref();
         let now = now.map_or(position, |task| task.rows.position);
         if !self.rules.scans_read_pin && now != position {
-            state.wrong = Some(Wrong::SeveralPositions);
+            state.wrong.get_or_insert(Wrong::SeveralPositions);
         }
         if position < state.shown {
-            state.wrong = Some(Wrong::ReadWentBack);
+            state.wrong.get_or_insert(Wrong::ReadWentBack);
         }
         state.shown = state.shown.max(position);
     }
@@ -415,9 +415,6 @@ impl Model for Cluster {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if state.wrong.is_some() {
-            return;
-        }
         self.work(state, actions);
         self.place(state, actions);
         self.read(state, actions);
@@ -483,7 +480,7 @@ impl Model for Cluster {
             Property::always("in the end the table has caught up", |model: &Self, state: &State| {
                 let mut actions = Vec::new();
                 model.actions(state, &mut actions);
-                !actions.is_empty() || state.wrong.is_some() || state.has_caught_up(&model.scenario)
+                !actions.is_empty() || state.has_caught_up(&model.scenario)
             }),
             Property::sometimes("an old owner is fenced", |_, state: &State| {
                 let mut owners = state.executors.iter().flat_map(|executor| &executor.task);

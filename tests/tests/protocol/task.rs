@@ -78,6 +78,8 @@ type End = (u8, bool);
 pub(crate) struct Task {
     pub(crate) epoch: u8,
     pub(crate) standby: bool,
+    /// It began as a standby, and needs a fence when it becomes the owner.
+    reads_along: bool,
     /// It has become the owner and must ask for the end of the topic again.
     pub(crate) promoted: bool,
     pub(crate) phase: Phase,
@@ -130,6 +132,7 @@ impl Task {
         Self {
             epoch,
             standby,
+            reads_along: standby,
             promoted: false,
             phase: Phase::Asked,
             rows: Rows::default(),
@@ -154,7 +157,7 @@ impl Task {
 
     /// True if something is under way that does not end when somebody else is the owner.
     pub(crate) fn is_pending(&self) -> bool {
-        let begins = matches!(self.phase, Phase::Claimed | Phase::Listed(_) | Phase::Read(_)) && !self.standby;
+        let begins = matches!(self.phase, Phase::Claimed | Phase::Listed(_) | Phase::Read(_)) && !self.reads_along;
         let saves = self
             .saver
             .as_ref()
@@ -174,9 +177,13 @@ impl Task {
             Phase::Listed(listed) if self.may_read(listed, place) => add(Work::Read),
             Phase::Read(_) => add(Work::PutFence),
             Phase::New if !is_old => add(if self.end.is_some() { Work::Adopt } else { Work::AskForEnd }),
-            Phase::Runs if !is_old && self.promoted => add(Work::AskForEnd),
-            Phase::Runs if !is_old && self.rows.position < place.end => add(Work::Apply),
             _ => {}
+        }
+        if runs && !is_old && self.promoted {
+            add(Work::AskForEnd);
+        }
+        if runs && !is_old && self.rows.position < place.end {
+            add(Work::Apply);
         }
         if runs && !is_old && merges && self.rows.segments.len() > 1 {
             add(Work::Merge);
@@ -209,7 +216,7 @@ impl Task {
 
     /// A standby looks again, until it can read what is newest.
     fn may_read(&self, listed: &[Name], place: &Place<'_>) -> bool {
-        !self.standby || self.found(listed, place).is_some() || listed != place.folder.candidates(true)
+        !self.reads_along || self.found(listed, place).is_some() || listed != place.folder.candidates(true)
     }
 
     /// The checkpoint to go on from, if there is one; `None` for a standby that must look again.
@@ -219,7 +226,7 @@ impl Task {
         let passed = &listed[..found.unwrap_or(listed.len())];
         let is_there = |name: &Name| folder.checkpoints.contains_key(name);
         let passes = passed.is_empty() || place.rules.standby_passes_over && passed.iter().all(is_there);
-        (!self.standby || passes).then(|| found.map(|at| listed[at]))
+        (!self.reads_along || passes).then(|| found.map(|at| listed[at]))
     }
 
     /// Takes a step.
@@ -262,8 +269,8 @@ impl Task {
 
     fn list(&mut self, place: &mut Place<'_>) {
         let folder = &mut *place.folder;
-        let is_fenced = !self.standby && folder.higher(self.epoch).is_some();
-        let claims = place.rules.claims_first && !self.standby && self.phase == Phase::Asked;
+        let is_fenced = !self.reads_along && folder.higher(self.epoch).is_some();
+        let claims = place.rules.claims_first && !self.reads_along && self.phase == Phase::Asked;
         self.phase = if is_fenced {
             Phase::Fenced
         } else if claims {
@@ -287,12 +294,12 @@ impl Task {
         if let Some((_, checkpoint)) = checkpoint {
             self.rows = checkpoint.rows();
             if checkpoint.late {
-                *place.wrong = Some(Wrong::LateCheckpointCounts);
+                place.wrong.get_or_insert(Wrong::LateCheckpointCounts);
             }
         }
         self.is_restored = checkpoint.is_some();
         self.stored = checkpoint.map(|_| self.rows.position);
-        self.phase = match self.standby {
+        self.phase = match self.reads_along {
             true => Phase::New,
             false => Phase::Read(checkpoint.map(|(name, checkpoint)| (name, checkpoint.parts.clone()))),
         };
@@ -309,7 +316,7 @@ impl Task {
             return;
         }
         if self.rows.position < folder.saved && !folder.was_damaged && folder.higher(self.epoch).is_none() {
-            *place.wrong = Some(Wrong::CheckpointLost);
+            place.wrong.get_or_insert(Wrong::CheckpointLost);
         }
         let parts = from.map(|(_, parts)| parts);
         self.saver = Some(Saver::new(parts.unwrap_or_default()));
