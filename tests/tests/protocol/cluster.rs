@@ -9,7 +9,7 @@ use stateright::{Model, Property};
 
 use crate::folder::{Folder, Name, Process};
 use crate::rules::{Left, Rules, Scenario};
-use crate::task::{Phase, Place, Saving, Task, Work, Wrong};
+use crate::task::{Phase, Place, Saving, Sight, Task, Work, Wrong};
 
 /// Somebody who follows the topic partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,13 +66,7 @@ pub(crate) struct State {
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} of {} in {:?}",
-            self.wrong,
-            self.end,
-            self.catalog.last()
-        )
+        write!(f, "{:?} of {} in {:?}", self.wrong, self.end, self.catalog.last())
     }
 }
 
@@ -145,7 +139,8 @@ impl State {
     }
 
     fn is_fenced(&self, owner: Owner) -> bool {
-        self.task_of(owner).is_some_and(|task| task.phase == Phase::Fenced)
+        self.task_of(owner)
+            .is_some_and(|task| task.phase == Phase::Fenced)
     }
 
     fn process(&self, executor: u8) -> Process {
@@ -164,24 +159,38 @@ impl State {
             return false;
         };
         let is_stored = || {
-            let rests = task.saver.as_ref().is_some_and(|saver| saver.saving == Saving::Idle);
+            let rests = task
+                .saver
+                .as_ref()
+                .is_some_and(|saver| saver.saving == Saving::Idle);
             rests && (!scenario.stores || task.stored == Some(self.end))
         };
         let is_readable = task.readable_from.is_some_and(|from| from <= self.end);
         let runs = task.phase == Phase::Runs && task.rows.position == self.end && is_readable;
-        runs && is_stored() && self.statement.is_none() && self.current().is_some_and(|placed| placed.standby.is_none())
+        runs && is_stored()
+            && self.statement.is_none()
+            && self.current().is_some_and(|placed| placed.standby.is_none())
     }
 
     fn all_rows_are_folds(&self) -> bool {
         let tasks = self.executors.iter().flat_map(|executor| &executor.task);
         let mut stored = self.folder.checkpoints.keys();
-        let is_fold = |name: &Name| self.folder.whole(*name).is_none_or(|checkpoint| checkpoint.rows().is_fold());
+        let is_fold = |name: &Name| {
+            self.folder
+                .whole(*name)
+                .is_none_or(|checkpoint| checkpoint.is_fold())
+        };
         stored.all(is_fold) && tasks.into_iter().all(|task| task.rows.is_fold())
     }
 
     /// True if the newest checkpoint that counts and that nobody has damaged has everything that it names.
     fn newest_is_whole(&self) -> bool {
-        let is_damaged = |name: &Name| self.folder.checkpoints.get(name).is_some_and(|found| found.damaged);
+        let is_damaged = |name: &Name| {
+            self.folder
+                .checkpoints
+                .get(name)
+                .is_some_and(|found| found.damaged)
+        };
         let candidates = self.folder.candidates(true);
         let newest = candidates.iter().find(|name| !is_damaged(name));
         newest.is_none_or(|name| self.folder.whole(*name).is_some())
@@ -191,7 +200,9 @@ impl State {
         let placed = self.catalog[version - 1];
         let process = self.process(at);
         let owners = [(Some(placed.owner), false), (placed.standby, true)];
-        let mine = |(owner, standby): (Option<Owner>, bool)| Some((owner.filter(|owner| owner.process == process)?, standby));
+        let mine = |(owner, standby): (Option<Owner>, bool)| {
+            Some((owner.filter(|owner| owner.process == process)?, standby))
+        };
         let wanted = owners.into_iter().find_map(mine);
         let executor = &mut self.executors[at as usize];
         executor.known = version;
@@ -200,7 +211,11 @@ impl State {
                 Some((owner, standby)) if owner.epoch == task.epoch => {
                     executor.task = Some(task.promoted_if(!standby));
                 }
-                _ => executor.old = Some(task).filter(Task::is_pending).or_else(|| executor.old.take()),
+                _ => {
+                    executor.old = Some(task)
+                        .filter(Task::is_pending)
+                        .or_else(|| executor.old.take())
+                }
             }
         }
         if let (Some((owner, standby)), None) = (wanted, &executor.task) {
@@ -220,23 +235,29 @@ impl State {
 
 impl Cluster {
     fn work(&self, state: &State, actions: &mut Vec<Action>) {
-        let mut folder = state.folder.clone();
+        let sight = Sight {
+            rules: &self.rules,
+            scenario: &self.scenario,
+            folder: &state.folder,
+            end: state.end,
+        };
         for (at, executor) in (0..).zip(&state.executors) {
             for (old, task) in [(false, &executor.task), (true, &executor.old)] {
                 let Some(task) = task else { continue };
-                let place = Place {
-                    rules: &self.rules,
-                    scenario: &self.scenario,
-                    folder: &mut folder,
-                    end: state.end,
-                    process: (at, executor.process),
-                    wrong: &mut None,
+                let mut add = |work| {
+                    actions.push(Action::Work {
+                        executor: at,
+                        old,
+                        work,
+                    })
                 };
-                let mut add = |work| actions.push(Action::Work { executor: at, old, work });
-                task.work(old, &place, state.left.merges > 0, &mut add);
+                task.work(old, sight, state.left.merges > 0, &mut add);
             }
             let newer = executor.known + 1..=state.catalog.len();
-            actions.extend(newer.map(|version| Action::Hear { executor: at, version }));
+            actions.extend(newer.map(|version| Action::Hear {
+                executor: at,
+                version,
+            }));
         }
     }
 
@@ -250,7 +271,9 @@ impl Cluster {
         let is_gone = !state.is_there(owner.process);
         let others = executors.filter(|at| is_gone || *at != owner.process.0);
         if let Some(standby) = placed.standby {
-            let is_ready = state.task_of(standby).is_some_and(|task| task.phase == Phase::Runs);
+            let is_ready = state
+                .task_of(standby)
+                .is_some_and(|task| task.phase == Phase::Runs);
             match state.is_there(standby.process) {
                 true if is_gone || is_ready => actions.push(Action::Promote { free: true }),
                 true if left.suspicions > 0 => actions.push(Action::Promote { free: false }),
@@ -287,7 +310,11 @@ impl Cluster {
             None => {
                 let is_owner = state.current().is_some_and(|placed| placed.owner == owner);
                 let counts = is_owner || !self.rules.pin_checks_owner;
-                if counts && state.task_of(owner).is_some_and(|task| is_far_enough(task, state.remembered)) {
+                if counts
+                    && state
+                        .task_of(owner)
+                        .is_some_and(|task| is_far_enough(task, state.remembered))
+                {
                     actions.push(Action::Pin);
                 }
                 if !is_current {
@@ -299,7 +326,9 @@ impl Cluster {
 
     fn faults(&self, state: &State, actions: &mut Vec<Action>) {
         if state.left.crashes > 0 {
-            let running = (0..).zip(&state.executors).filter(|(_, executor)| executor.known > 0);
+            let running = (0..)
+                .zip(&state.executors)
+                .filter(|(_, executor)| executor.known > 0);
             actions.extend(running.map(|(executor, _)| Action::Crash { executor }));
         }
         if state.left.restarts > 0 && (state.remembered > 0 || state.statement.is_some()) {
@@ -318,14 +347,21 @@ impl Cluster {
 
     fn replace(&self, state: &mut State, to: u8, free: bool) {
         let process = state.process(to);
-        let raised = self.rules.epoch_raised || state.current().is_none_or(|placed| state.is_fenced(placed.owner));
-        let epoch = if raised { state.next_epoch() } else { state.next_epoch() - 1 };
+        let raised =
+            self.rules.epoch_raised || state.current().is_none_or(|placed| state.is_fenced(placed.owner));
+        let epoch = if raised {
+            state.next_epoch()
+        } else {
+            state.next_epoch() - 1
+        };
         state.left.suspicions -= u8::from(!free);
         self.commit(state, Owner { process, epoch }, None);
     }
 
     fn begin_move(&self, state: &mut State, to: u8) {
-        let Some(placed) = state.current().copied() else { return };
+        let Some(placed) = state.current().copied() else {
+            return;
+        };
         let process = state.process(to);
         let epoch = state.next_epoch() - u8::from(!self.rules.epoch_raised);
         state.left.moves -= 1;
@@ -333,7 +369,11 @@ impl Cluster {
     }
 
     fn end_move(&self, state: &mut State, promotes: bool, free: bool) {
-        let Some(Placed { owner, standby: Some(standby) }) = state.current().copied() else {
+        let Some(Placed {
+            owner,
+            standby: Some(standby),
+        }) = state.current().copied()
+        else {
             return;
         };
         state.left.suspicions -= u8::from(!free);
@@ -343,7 +383,11 @@ impl Cluster {
     fn step(&self, state: &mut State, at: u8, old: bool, work: Work) {
         let executor = &mut state.executors[at as usize];
         let process = (at, executor.process);
-        let slot = if old { &mut executor.old } else { &mut executor.task };
+        let slot = if old {
+            &mut executor.old
+        } else {
+            &mut executor.task
+        };
         let Some(task) = slot else { return };
         let mut place = Place {
             rules: &self.rules,
@@ -376,7 +420,11 @@ impl Cluster {
     }
 
     fn end(&self, state: &mut State) {
-        let Some(Statement { pinned: Some((process, position)), .. }) = state.statement.take() else {
+        let Some(Statement {
+            pinned: Some((process, position)),
+            ..
+        }) = state.statement.take()
+        else {
             return;
         };
         let now = state.executors[process.0 as usize].task.as_ref();
@@ -444,17 +492,26 @@ impl Model for Cluster {
             Action::Crash { executor } => {
                 next.left.crashes -= 1;
                 let process = next.executors[executor as usize].process + 1;
-                next.executors[executor as usize] = Executor { process, ..Executor::default() };
+                next.executors[executor as usize] = Executor {
+                    process,
+                    ..Executor::default()
+                };
             }
             Action::Damage { name } => {
                 next.left.damages -= 1;
                 next.folder.was_damaged = true;
-                next.folder.checkpoints.entry(name).and_modify(|found| found.damaged = true);
+                next.folder
+                    .checkpoints
+                    .entry(name)
+                    .and_modify(|found| found.damaged = true);
             }
             Action::Start => {
                 next.left.statements -= 1;
                 let version = next.catalog.len();
-                next.statement = Some(Statement { version, pinned: None });
+                next.statement = Some(Statement {
+                    version,
+                    pinned: None,
+                });
             }
             Action::Pin => self.pin(&mut next),
             Action::End => self.end(&mut next),
@@ -465,28 +522,39 @@ impl Model for Cluster {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("rows are those of their position", |_, state: &State| state.all_rows_are_folds()),
-            Property::always("the newest checkpoint is whole", |_, state: &State| state.newest_is_whole()),
+            Property::always("rows are those of their position", |_, state: &State| {
+                state.all_rows_are_folds()
+            }),
+            Property::always("the newest checkpoint is whole", |_, state: &State| {
+                state.newest_is_whole()
+            }),
             Property::always("late checkpoints do not count", |_, state: &State| {
                 state.wrong != Some(Wrong::LateCheckpointCounts)
             }),
             Property::always("checkpoints are not lost", |_, state: &State| {
                 state.wrong != Some(Wrong::CheckpointLost)
             }),
-            Property::always("reads never go back", |_, state: &State| state.wrong != Some(Wrong::ReadWentBack)),
+            Property::always("reads never go back", |_, state: &State| {
+                state.wrong != Some(Wrong::ReadWentBack)
+            }),
             Property::always("a statement sees one position", |_, state: &State| {
                 state.wrong != Some(Wrong::SeveralPositions)
             }),
-            Property::always("in the end the table has caught up", |model: &Self, state: &State| {
-                let mut actions = Vec::new();
-                model.actions(state, &mut actions);
-                !actions.is_empty() || state.has_caught_up(&model.scenario)
-            }),
+            Property::always(
+                "in the end the table has caught up",
+                |model: &Self, state: &State| {
+                    let mut actions = Vec::new();
+                    model.actions(state, &mut actions);
+                    !actions.is_empty() || state.has_caught_up(&model.scenario)
+                },
+            ),
             Property::sometimes("an old owner is fenced", |_, state: &State| {
                 let mut owners = state.executors.iter().flat_map(|executor| &executor.task);
                 owners.any(|task| task.phase == Phase::Fenced)
             }),
-            Property::sometimes("everything is read", |_, state: &State| state.shown == state.end && state.end > 0),
+            Property::sometimes("everything is read", |_, state: &State| {
+                state.shown == state.end && state.end > 0
+            }),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::rows::Rows;
+use crate::rows::{Rows, is_fold};
 
 /// Who wrote it, and a segment.
 pub(crate) type Part = (u8, u8);
@@ -36,6 +36,12 @@ impl Checkpoint {
             segments: self.parts.iter().map(|(_, segment)| *segment).collect(),
             dead: self.dead,
         }
+    }
+
+    /// True if its rows are those of its position.
+    pub(crate) fn is_fold(&self) -> bool {
+        let present = self.parts.iter().fold(0, |all, (_, segment)| all | segment);
+        is_fold(self.position, self.applied, present, self.dead)
     }
 }
 
@@ -117,7 +123,10 @@ impl Folder {
 
     /// What the last checkpoints of the owner of an epoch do not need.
     pub(crate) fn needless(&self, epoch: u8, last: &[Name]) -> Vec<File> {
-        let kept: Vec<&Checkpoint> = last.iter().filter_map(|name| self.checkpoints.get(name)).collect();
+        let kept: Vec<&Checkpoint> = last
+            .iter()
+            .filter_map(|name| self.checkpoints.get(name))
+            .collect();
         let fences = self.fences.keys().filter(|other| **other != epoch);
         let checkpoints = self.checkpoints.keys().filter(|name| !last.contains(name));
         let is_kept = |part: &&Part| kept.iter().any(|checkpoint| checkpoint.parts.contains(part));

@@ -64,10 +64,11 @@ const DAMAGE: Scenario = Scenario {
     ..LOSS
 };
 
-/// An old owner that deletes what it does not need, while a new one begins.
+/// An old owner that deletes what it does not need, while a new one begins. How many are kept says only how much it must
+/// store until then.
 const DELETION: Scenario = Scenario {
     name: "deletion",
-    messages: 3,
+    kept: 1,
     left: Left {
         suspicions: 1,
         merges: 1,
@@ -134,7 +135,9 @@ fn explore(scenario: Scenario, rules: Rules, until: HasDiscoveries) -> Result<BT
     );
     for name in &wrong {
         let path = found.get(name).context("a property has no path")?.clone();
-        path.into_actions().iter().for_each(|action| eprintln!("    {action:?}"));
+        path.into_actions()
+            .iter()
+            .for_each(|action| eprintln!("    {action:?}"));
     }
     ensure!(start.elapsed() < PATIENCE, "{} takes too long", scenario.name);
     Ok(wrong)
@@ -153,7 +156,11 @@ fn breaks(property: &'static str, scenario: Scenario, leave_out: impl FnOnce(&mu
     leave_out(&mut rules);
     let until = HasDiscoveries::AnyOf(BTreeSet::from([property]));
     let wrong = explore(scenario, rules, until)?;
-    ensure!(wrong.contains(property), "{} and not '{property}': {wrong:?}", scenario.name);
+    ensure!(
+        wrong.contains(property),
+        "{} and not '{property}': {wrong:?}",
+        scenario.name
+    );
     Ok(())
 }
 
@@ -184,25 +191,54 @@ fn moving() -> Result<()> {
 
 #[test]
 fn each_rule_is_needed() -> Result<()> {
-    breaks("late checkpoints do not count", LOSS, |rules| rules.reader_heeds_fence = false)?;
-    breaks("the newest checkpoint is whole", DELETION, |rules| rules.saver_heeds_fence = false)?;
-    breaks("the newest checkpoint is whole", LOSS, |rules| rules.parts_first = false)?;
-    breaks("rows are those of their position", LOSS, |rules| rules.position_of_rows = false)?;
+    breaks("late checkpoints do not count", LOSS, |rules| {
+        rules.reader_heeds_fence = false
+    })?;
+    breaks("the newest checkpoint is whole", DELETION, |rules| {
+        rules.saver_heeds_fence = false
+    })?;
+    breaks("the newest checkpoint is whole", LOSS, |rules| {
+        rules.parts_first = false
+    })?;
+    breaks("rows are those of their position", LOSS, |rules| {
+        rules.position_of_rows = false
+    })?;
     breaks("reads never go back", MOVING, |rules| rules.epoch_raised = false)?;
-    breaks("reads never go back", READING, |rules| rules.waits_for_end = false)?;
+    breaks("reads never go back", READING, |rules| {
+        rules.waits_for_end = false
+    })?;
     breaks("reads never go back", READING, |rules| {
         rules.remembers_pins = false;
         rules.pin_checks_owner = false;
     })?;
-    breaks("a statement sees one position", READING, |rules| rules.scans_read_pin = false)
+    breaks("a statement sees one position", READING, |rules| {
+        rules.scans_read_pin = false
+    })
 }
 
-/// FIXME: rules that the code does not heed yet.
+/// FIXME: four rules that the code does not heed yet. Whoever mends one moves its line up.
+///
+/// - `checkpoints::restore` and `take_over` list before they put their fence: what an old owner stores and deletes in
+///   between is lost, and a checkpoint of the new owner can name parts that are deleted.
+/// - `streams::pins` takes the answer of whoever was the owner when the statement began: what that one shows later is
+///   forgotten with the scheduler, and the new owner need not be as far.
+/// - `partition::adopt` asks for the end of the topic as a standby and may use the answer as the owner.
+/// - `stored::peek` tries a damaged checkpoint for ever, also when the old owner is gone and nobody stores another.
 #[test]
 fn what_is_still_open() -> Result<()> {
-    breaks("checkpoints are not lost", LOSS, |rules| rules.claims_first = false)?;
-    breaks("the newest checkpoint is whole", DELETION, |rules| rules.claims_first = false)?;
-    breaks("reads never go back", READING, |rules| rules.pin_checks_owner = false)?;
-    breaks("reads never go back", MOVING_AT_ONCE, |rules| rules.asks_end_as_owner = false)?;
-    breaks("in the end the table has caught up", DAMAGE, |rules| rules.standby_passes_over = false)
+    breaks("checkpoints are not lost", LOSS, |rules| {
+        rules.claims_first = false
+    })?;
+    breaks("the newest checkpoint is whole", DELETION, |rules| {
+        rules.claims_first = false
+    })?;
+    breaks("reads never go back", READING, |rules| {
+        rules.pin_checks_owner = false
+    })?;
+    breaks("reads never go back", MOVING_AT_ONCE, |rules| {
+        rules.asks_end_as_owner = false
+    })?;
+    breaks("in the end the table has caught up", DAMAGE, |rules| {
+        rules.standby_passes_over = false
+    })
 }

@@ -45,10 +45,18 @@ impl Rows {
         self.present() & !self.dead
     }
 
-    /// True if every message before the position was applied once, and no other.
+    /// See [`is_fold`].
     pub(crate) fn is_fold(&self) -> bool {
-        let mut all = Self::default();
-        (0..self.position).for_each(|_| all.apply_next());
-        self.applied == self.position && self.live() == all.live()
+        is_fold(self.position, self.applied, self.present(), self.dead)
     }
+}
+
+/// True if every message before a position was applied once and no other, so that each key has its last row.
+pub(crate) fn is_fold(position: u8, applied: u8, present: u8, dead: u8) -> bool {
+    let is_last =
+        |offset: &u8| (offset + 1..position).all(|later| KEYS[later as usize] != KEYS[*offset as usize]);
+    let expected = (0..position)
+        .filter(is_last)
+        .fold(0, |bits, offset| bits | 1 << offset);
+    applied == position && present & !MERGED & !dead == expected
 }

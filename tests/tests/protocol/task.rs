@@ -116,7 +116,17 @@ pub(crate) enum Work {
     PutFenceToTakeOver,
 }
 
-/// Where a task is, and what it works with.
+/// What a task can see.
+#[derive(Clone, Copy)]
+pub(crate) struct Sight<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) folder: &'a Folder,
+    /// Where the topic ends.
+    pub(crate) end: u8,
+}
+
+/// What a task works with.
 pub(crate) struct Place<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) scenario: &'a Scenario,
@@ -125,6 +135,17 @@ pub(crate) struct Place<'a> {
     pub(crate) end: u8,
     pub(crate) process: Process,
     pub(crate) wrong: &'a mut Option<Wrong>,
+}
+
+impl Place<'_> {
+    fn sight(&self) -> Sight<'_> {
+        Sight {
+            rules: self.rules,
+            scenario: self.scenario,
+            folder: self.folder,
+            end: self.end,
+        }
+    }
 }
 
 impl Task {
@@ -157,7 +178,8 @@ impl Task {
 
     /// True if something is under way that does not end when somebody else is the owner.
     pub(crate) fn is_pending(&self) -> bool {
-        let begins = matches!(self.phase, Phase::Claimed | Phase::Listed(_) | Phase::Read(_)) && !self.reads_along;
+        let begins =
+            matches!(self.phase, Phase::Claimed | Phase::Listed(_) | Phase::Read(_)) && !self.reads_along;
         let saves = self
             .saver
             .as_ref()
@@ -166,7 +188,7 @@ impl Task {
     }
 
     /// Steps that can be taken now; only those that are under way if it `is_old`.
-    pub(crate) fn work(&self, is_old: bool, place: &Place<'_>, merges: bool, add: &mut dyn FnMut(Work)) {
+    pub(crate) fn work(&self, is_old: bool, place: Sight<'_>, merges: bool, add: &mut dyn FnMut(Work)) {
         if self.phase == Phase::Fenced {
             return;
         }
@@ -176,7 +198,11 @@ impl Task {
             Phase::Claimed => add(Work::List),
             Phase::Listed(listed) if self.may_read(listed, place) => add(Work::Read),
             Phase::Read(_) => add(Work::PutFence),
-            Phase::New if !is_old => add(if self.end.is_some() { Work::Adopt } else { Work::AskForEnd }),
+            Phase::New if !is_old => add(if self.end.is_some() {
+                Work::Adopt
+            } else {
+                Work::AskForEnd
+            }),
             _ => {}
         }
         if runs && !is_old && self.promoted {
@@ -191,7 +217,7 @@ impl Task {
         self.work_of_owner(is_old, place, add);
     }
 
-    fn work_of_owner(&self, is_old: bool, place: &Place<'_>, add: &mut dyn FnMut(Work)) {
+    fn work_of_owner(&self, is_old: bool, place: Sight<'_>, add: &mut dyn FnMut(Work)) {
         let has_rows = matches!(self.phase, Phase::New | Phase::Runs);
         match (&self.saver, &self.take_over) {
             (None, None) if has_rows && !self.standby && !is_old => add(Work::ListToTakeOver),
@@ -215,13 +241,13 @@ impl Task {
     }
 
     /// A standby looks again, until it can read what is newest.
-    fn may_read(&self, listed: &[Name], place: &Place<'_>) -> bool {
+    fn may_read(&self, listed: &[Name], place: Sight<'_>) -> bool {
         !self.reads_along || self.found(listed, place).is_some() || listed != place.folder.candidates(true)
     }
 
     /// The checkpoint to go on from, if there is one; `None` for a standby that must look again.
-    fn found(&self, listed: &[Name], place: &Place<'_>) -> Option<Option<Name>> {
-        let folder = &place.folder;
+    fn found(&self, listed: &[Name], place: Sight<'_>) -> Option<Option<Name>> {
+        let folder = place.folder;
         let found = listed.iter().position(|name| folder.whole(*name).is_some());
         let passed = &listed[..found.unwrap_or(listed.len())];
         let is_there = |name: &Name| folder.checkpoints.contains_key(name);
@@ -287,7 +313,7 @@ impl Task {
         let Phase::Listed(listed) = std::mem::replace(&mut self.phase, Phase::Asked) else {
             return;
         };
-        let Some(found) = self.found(&listed, place) else {
+        let Some(found) = self.found(&listed, place.sight()) else {
             return;
         };
         let checkpoint = found.and_then(|name| Some((name, place.folder.checkpoints.get(&name)?)));
@@ -323,13 +349,19 @@ impl Task {
     }
 
     fn adopt(&mut self, rules: &Rules) {
-        let Some((end, was_standby)) = self.end.take() else { return };
+        let Some((end, was_standby)) = self.end.take() else {
+            return;
+        };
         self.phase = Phase::Runs;
         if self.standby || rules.asks_end_as_owner && was_standby {
             return;
         }
         let first_owner = self.epoch == 1 && !self.is_restored;
-        self.readable_from = Some(if first_owner || !rules.waits_for_end { 0 } else { end });
+        self.readable_from = Some(if first_owner || !rules.waits_for_end {
+            0
+        } else {
+            end
+        });
     }
 
     fn list_to_take_over(&mut self, place: &mut Place<'_>) {
