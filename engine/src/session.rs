@@ -20,6 +20,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
+use crate::functions;
 use crate::planner::MillpondPlanner;
 
 /// The only catalog of a cluster.
@@ -184,7 +185,7 @@ pub fn session_state(
     runtime: Arc<RuntimeEnv>,
 ) -> Result<SessionState> {
     // Ballista's builder brings its optimizer rules (NOT IN) and functions; a state built from nothing loses them.
-    let base = ballista_core::utils::default_session_builder(config)?;
+    let base = with_functions(config)?;
     let session_id = base.session_id().to_string();
     Ok(SessionStateBuilder::new_from_existing(base)
         .with_session_id(session_id)
@@ -194,9 +195,18 @@ pub fn session_state(
         .build())
 }
 
+/// Ballista's session with our functions.
+fn with_functions(config: SessionConfig) -> Result<SessionState> {
+    let mut state = ballista_core::utils::default_session_builder(config)?;
+    for function in functions::all() {
+        state.register_udf(function)?;
+    }
+    Ok(state)
+}
+
 /// Every function that a plan may name, for an executor.
 pub fn function_registry() -> Result<BallistaFunctionRegistry> {
-    let state = ballista_core::utils::default_session_builder(session_config())?;
+    let state = with_functions(session_config())?;
     Ok(BallistaFunctionRegistry::from(&state))
 }
 
@@ -270,6 +280,7 @@ mod tests {
     fn executors_know_the_functions_of_the_planner() {
         let registry = function_registry().unwrap();
         assert!(registry.scalar_functions.contains_key("upper"));
+        assert!(registry.scalar_functions.contains_key("try_to_date"));
         assert!(registry.aggregate_functions.contains_key("median"));
         assert!(registry.window_functions.contains_key("row_number"));
     }

@@ -19,6 +19,8 @@ pub enum Purpose {
     Fit,
     /// To transform other rows, with what was learned.
     Serve,
+    /// Only to see whether it can be.
+    Look,
 }
 
 /// What is known by now.
@@ -101,7 +103,7 @@ pub struct Compiled {
     /// The columns, at the end or where rows are to be stored first.
     pub chain: Chain,
     /// The columns of the source.
-    pub source: Vec<Id>,
+    pub source: Vec<(String, Id)>,
     /// Open questions.
     pub asks: Vec<Ask>,
     /// Columns whose kind is not known: step and column, and a query with that column alone.
@@ -110,6 +112,8 @@ pub struct Compiled {
     pub store: Option<Store>,
     /// What must hold.
     pub verdicts: Vec<Verdict>,
+    /// Rows may be set aside.
+    pub sets_aside: bool,
     /// Cells that say how many equal rows each step has taken away behind a row.
     pub dropped: Vec<(String, Id)>,
 }
@@ -143,15 +147,13 @@ pub fn compile(
         stores: 0,
         frontier: None,
     };
-    let learns = spec.steps.iter().any(|step| step.value.learns());
-    let is_first_store = |step: &Step| matches!(step, Step::DropDuplicates(_));
+    // A source is read once: it may be a file, and it may change.
     let stores_soon = spec
         .steps
         .iter()
-        .take_while(|step| !step.value.learns())
-        .any(|step| is_first_store(&step.value));
-    if purpose == Purpose::Fit && learns && !stores_soon && spec.source.table.is_none() {
-        // It would be read once for each pass otherwise.
+        .take_while(|step| !step.value.asks())
+        .any(|step| matches!(&step.value, Step::DropDuplicates(options) if options.key.is_none()));
+    if purpose == Purpose::Fit && !stores_soon {
         compiler.store(false);
     }
     for (number, step) in spec.steps.iter().enumerate() {
@@ -188,11 +190,12 @@ pub fn compile(
     }
     Ok(Compiled {
         chain,
-        source: compiler.source,
+        source: columns.iter().map(|column| column.name.clone()).zip(compiler.source).collect(),
         asks: compiler.asks,
         kinds: compiler.kinds,
         store,
         verdicts: compiler.verdicts,
+        sets_aside: compiler.keeps_source,
         dropped: compiler.dropped,
     })
 }
@@ -493,6 +496,29 @@ impl Compiler<'_> {
         }
         let ids: Vec<Id> = stored.into_iter().map(|(id, _)| id).collect();
         self.chain.rebase(&sql::table(&table), &ids, is_there);
+        if self.stores == 1 {
+            self.count_source();
+        }
+    }
+
+    /// Asks how many rows the source has, of those that were stored first.
+    fn count_source(&mut self) {
+        let mut refs: Vec<Id> = self.dropped.iter().map(|(_, id)| *id).collect();
+        refs.extend(self.chain.weight());
+        let parts: Vec<String> = refs.iter().map(|id| self.chain.sql(*id)).collect();
+        let count = match parts.is_empty() {
+            true => "count(*)".to_owned(),
+            false => format!("coalesce(sum({}), 0)", parts.join(" + ")),
+        };
+        let key = Key::rows_of_source();
+        if self.known.fitted.get(&key).is_none() && self.frontier.is_none() {
+            self.asks.push(Ask {
+                key,
+                question: Question::Aggregate(count),
+                ready: true,
+                refs,
+            });
+        }
     }
 }
 

@@ -52,11 +52,7 @@ pub async fn fit<E: Engine + Send>(
     for _ in 0..ROUNDS_MAX {
         let compiled = compile(spec, relation, columns, &known, Purpose::Fit)?;
         if !compiled.kinds.is_empty() {
-            for ((step, column), query) in &compiled.kinds {
-                let found = engine.columns(query).await?;
-                let kind = found.first().map_or(Kind::Other, |column| column.kind);
-                known.kinds.insert((*step, column.clone()), kind);
-            }
+            find_kinds(&compiled, &mut known, engine).await?;
             continue;
         }
         let ready: Vec<&Ask> = compiled.asks.iter().filter(|ask| ask.ready).collect();
@@ -76,6 +72,66 @@ pub async fn fit<E: Engine + Send>(
         }
     }
     Err(Mistake::new("the steps wait for each other").into())
+}
+
+/// Looks whether a pipeline fits a relation, without reading a row.
+///
+/// # Errors
+/// Steps that the columns do not allow, and whatever the engine says.
+pub async fn check<E: Engine + Send>(
+    spec: &Spec,
+    relation: &str,
+    columns: &[Column],
+    prefix: &str,
+    engine: &mut E,
+) -> Result<Compiled, E::Error> {
+    let mut known = Known {
+        prefix: prefix.to_owned(),
+        ..Known::default()
+    };
+    // Kinds are found out as if nothing were stored in between, which is all the same for them.
+    for _ in 0..ROUNDS_MAX {
+        let compiled = compile(spec, relation, columns, &known, Purpose::Look)?;
+        if compiled.kinds.is_empty() {
+            return Ok(compiled);
+        }
+        find_kinds(&compiled, &mut known, engine).await?;
+    }
+    Err(Mistake::new("the steps wait for each other").into())
+}
+
+/// The chain of a pipeline over another relation, with what was learned before.
+///
+/// # Errors
+/// Columns that the relation has not, and whatever the engine says.
+pub async fn serve<E: Engine + Send>(
+    spec: &Spec,
+    relation: &str,
+    columns: &[Column],
+    fitted: Fitted,
+    engine: &mut E,
+) -> Result<Compiled, E::Error> {
+    let mut known = Known {
+        fitted,
+        ..Known::default()
+    };
+    for _ in 0..ROUNDS_MAX {
+        let compiled = compile(spec, relation, columns, &known, Purpose::Serve)?;
+        if compiled.kinds.is_empty() {
+            return Ok(compiled);
+        }
+        find_kinds(&compiled, &mut known, engine).await?;
+    }
+    Err(Mistake::new("the steps wait for each other").into())
+}
+
+async fn find_kinds<E: Engine + Send>(compiled: &Compiled, known: &mut Known, engine: &mut E) -> Result<(), E::Error> {
+    for ((step, column), query) in &compiled.kinds {
+        let found = engine.columns(query).await?;
+        let kind = found.first().map_or(Kind::Other, |column| column.kind);
+        known.kinds.insert((*step, column.clone()), kind);
+    }
+    Ok(())
 }
 
 /// `steps 3 impute, 5 standardize`.

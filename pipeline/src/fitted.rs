@@ -51,6 +51,17 @@ pub struct Key {
     pub what: String,
 }
 
+impl Key {
+    /// How many rows the source had.
+    pub fn rows_of_source() -> Self {
+        Self {
+            step: "0 source".to_owned(),
+            column: "*".to_owned(),
+            what: "rows".to_owned(),
+        }
+    }
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -89,6 +89,74 @@ pub enum ChangeKind {
     /// A table follows its topic in another way from now on.
     #[prost(message, tag = "14")]
     AlterTopic(AlterTopic),
+    /// A pipeline was run, and what it has learned is its newest version.
+    #[prost(message, tag = "15")]
+    AddPipeline(AddPipeline),
+    /// A pipeline goes, with all versions.
+    #[prost(message, tag = "16")]
+    DropPipeline(DropPipeline),
+}
+
+/// What a pipeline has learned in one run. Names of pipelines are apart from those of tables.
+#[derive(Clone, PartialEq, Message)]
+pub struct PipelineVersion {
+    /// From 1.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// The pipeline as it was written: YAML.
+    #[prost(string, tag = "2")]
+    pub spec: String,
+    /// What was learned, as JSON.
+    #[prost(string, tag = "3")]
+    pub fitted: String,
+    /// What it was learned from: a table, a query or a file.
+    #[prost(string, tag = "4")]
+    pub source: String,
+    /// Rows of the source.
+    #[prost(uint64, tag = "5")]
+    pub rows_in: u64,
+    /// Rows that came out.
+    #[prost(uint64, tag = "6")]
+    pub rows_out: u64,
+    /// Milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "7")]
+    pub created_at_ms: u64,
+    /// Milliseconds that the run took.
+    #[prost(uint64, tag = "8")]
+    pub elapsed_ms: u64,
+}
+
+/// A pipeline with its versions, the newest last.
+#[derive(Clone, PartialEq, Message)]
+pub struct Pipeline {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its versions.
+    #[prost(message, repeated, tag = "2")]
+    pub versions: Vec<PipelineVersion>,
+}
+
+/// Adds a version. Its number is given when it is added.
+#[derive(Clone, PartialEq, Message)]
+pub struct AddPipeline {
+    /// Name of the pipeline, which need not be there.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// What is added.
+    #[prost(message, optional, tag = "2")]
+    pub version: Option<PipelineVersion>,
+    /// Versions that are kept at most.
+    #[prost(uint32, tag = "3")]
+    pub keep: u32,
+}
+
+/// Names a pipeline that goes.
+#[derive(Clone, PartialEq, Message)]
+pub struct DropPipeline {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
 }
 
 /// Names a schema of the cluster's one catalog.
@@ -536,6 +604,9 @@ pub struct Snapshot {
     /// Version of Millpond that wrote the snapshot.
     #[prost(string, tag = "5")]
     pub written_by: String,
+    /// Pipelines, in order of name.
+    #[prost(message, repeated, tag = "6")]
+    pub pipelines: Vec<Pipeline>,
 }
 
 /// A backup: every object of a state store, in one file.

@@ -41,6 +41,9 @@ pub struct StatementStatus {
     /// What it has read of tables that follow topics.
     #[prost(message, repeated, tag = "12")]
     pub live_reads: Vec<LiveRead>,
+    /// What a statement of several parts is doing; empty: it has one.
+    #[prost(string, tag = "13")]
+    pub phase: String,
 }
 
 /// What a statement has read of a table that follows a topic.

@@ -287,6 +287,11 @@ pages! {
         why: "The address in `format.registry` is wrong, the registry is down, or it asks for a user and password.",
         remedy: "Try the address from an executor's machine: `GET /subjects` must answer a list. User and password are `kafka.registry.url`, `kafka.registry.user` and `kafka.registry.password` of the executors.",
     }
+    PIPELINE = 87, User, Never, "a pipeline cannot be run as it is written" {
+        happened: "A pipeline has a word, a column or a value that cannot be, or what it expects of its rows does not hold.",
+        why: "The message says the line and column of the YAML, or the step. Expectations with `otherwise: fail` end the pipeline before anything is written.",
+        remedy: "Mend the place that is named. `millpond pipeline check FILE` looks at a pipeline without running it.",
+    }
     INTERNAL = 90, Bug, Never, "a mistake in Millpond" {
         happened: "Millpond came into a state that should be impossible.",
         why: "This is a bug in Millpond or in a library it is built on, not in your statement.",

@@ -77,6 +77,11 @@ impl Step {
         }
     }
 
+    /// True if it asks something about rows when it is fitted, be it only how many values did not fit.
+    pub fn asks(&self) -> bool {
+        self.learns() || matches!(self, Self::Cast(_) | Self::Impute(_) | Self::Expect(_))
+    }
+
     /// True if it may put rows among the rejected ones.
     pub fn sets_aside(&self) -> bool {
         match self {

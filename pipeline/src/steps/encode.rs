@@ -243,7 +243,7 @@ pub(super) fn target(options: &TargetEncode, on: &mut Compiler<'_>) -> Result<()
                 otherwise = sql::number(everything.mean());
                 on.change(place, Kind::Number, &[cell], sql::case(&branches, &otherwise));
             }
-            Purpose::Fit => {
+            Purpose::Fit | Purpose::Look => {
                 let fold_sql = on.chain.sql(fold);
                 let mut priors = Vec::new();
                 for (number, here) in &by_fold {

@@ -171,6 +171,39 @@ const SESSIONS: Columns = &[
     ("read_age_ms", Kind::Number),
 ];
 
+const PIPELINES: Columns = &[
+    ("name", Kind::Text),
+    ("version", Kind::Number),
+    ("created_at", Kind::Time),
+    ("source", Kind::Text),
+    ("rows_in", Kind::Number),
+    ("rows_out", Kind::Number),
+    ("elapsed_ms", Kind::Number),
+    ("fitted", Kind::Text),
+    ("spec", Kind::Text),
+];
+
+/// A row for each version of each pipeline.
+fn pipelines(version: &CatalogState) -> Vec<Vec<Cell>> {
+    let mut rows = Vec::new();
+    for pipeline in version.pipelines.values() {
+        for version in &pipeline.versions {
+            rows.push(vec![
+                pipeline.name.clone().into(),
+                version.version.into(),
+                Cell::Time(Some(version.created_at_ms)),
+                version.source.clone().into(),
+                version.rows_in.into(),
+                version.rows_out.into(),
+                version.elapsed_ms.into(),
+                version.fitted.clone().into(),
+                version.spec.clone().into(),
+            ]);
+        }
+    }
+    rows
+}
+
 impl SystemTables {
     /// Names of all system tables.
     pub(crate) fn names() -> Vec<String> {
@@ -178,6 +211,7 @@ impl SystemTables {
             "dead_letters",
             "executors",
             "jobs",
+            "pipelines",
             "sessions",
             "settings",
             "shards",
@@ -199,6 +233,7 @@ impl SystemTables {
         let columns = match name {
             "executors" => EXECUTORS,
             "jobs" => JOBS,
+            "pipelines" => PIPELINES,
             "sessions" => SESSIONS,
             "settings" => SETTINGS,
             "shards" => SHARDS,
@@ -217,6 +252,7 @@ impl SystemTables {
                 let rows = match name.as_str() {
                     "executors" => this.executors().await,
                     "jobs" => this.jobs(),
+                    "pipelines" => pipelines(&version),
                     "sessions" => this.sessions(),
                     "settings" => this.settings(settings),
                     "shards" => this.shards(&version).await,

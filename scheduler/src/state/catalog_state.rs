@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use millpond_engine::session::DEFAULT_SCHEMA;
 use millpond_proto::catalog::{
-    AlterColumns, Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, PlaceShards, Relation,
-    RelationKind, RenameRelation, SchemaRef, SetCache, Snapshot,
+    AlterColumns, Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, Pipeline, PlaceShards,
+    Relation, RelationKind, RenameRelation, SchemaRef, SetCache, Snapshot,
 };
 
 use super::Error;
@@ -20,6 +20,8 @@ pub struct CatalogState {
     pub schemas: BTreeMap<String, SchemaRef>,
     /// Tables and views by schema and name. The schema is always one of `schemas`.
     pub relations: BTreeMap<(String, String), Arc<Relation>>,
+    /// Pipelines by name. Each has a version.
+    pub pipelines: BTreeMap<String, Arc<Pipeline>>,
 }
 
 impl Default for CatalogState {
@@ -32,6 +34,7 @@ impl Default for CatalogState {
             version: 0,
             schemas: BTreeMap::from([(schema.schema.clone(), schema)]),
             relations: BTreeMap::new(),
+            pipelines: BTreeMap::new(),
         }
     }
 }
@@ -58,6 +61,8 @@ impl CatalogState {
             Some(ChangeKind::PlacePartitions(placed)) => self.place_partitions(placed),
             Some(ChangeKind::PauseTable(pause)) => self.pause_table(pause),
             Some(ChangeKind::AlterTopic(altered)) => self.alter_topic(altered),
+            Some(ChangeKind::AddPipeline(added)) => self.add_pipeline(added),
+            Some(ChangeKind::DropPipeline(dropped)) => self.drop_pipeline(&dropped.name),
             None => Err(self.unknown_change()),
         }
     }
@@ -276,7 +281,7 @@ impl CatalogState {
         }
     }
 
-    fn unknown_change(&self) -> Error {
+    pub(super) fn unknown_change(&self) -> Error {
         Error::UnknownChange {
             version: self.version + 1,
         }
@@ -294,6 +299,11 @@ impl CatalogState {
                 .map(|relation| relation.as_ref().clone())
                 .collect(),
             written_by: env!("CARGO_PKG_VERSION").to_string(),
+            pipelines: self
+                .pipelines
+                .values()
+                .map(|pipeline| pipeline.as_ref().clone())
+                .collect(),
         }
     }
 
@@ -307,6 +317,7 @@ impl CatalogState {
             version: 0,
             schemas: BTreeMap::new(),
             relations: BTreeMap::new(),
+            pipelines: BTreeMap::new(),
         };
         let damaged = |error: Error| match error {
             Error::UnknownChange { .. } => Error::UnknownChange {
@@ -327,6 +338,10 @@ impl CatalogState {
             .iter()
             .try_for_each(|relation| state.create_relation(relation))
             .map_err(damaged)?;
+        let pipelines = snapshot.pipelines.iter();
+        state.pipelines = pipelines
+            .map(|pipeline| (pipeline.name.clone(), Arc::new(pipeline.clone())))
+            .collect();
         Ok(Self {
             version: snapshot.version,
             ..state

@@ -132,6 +132,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// No pipeline of that name exists.
+    #[error("there is no pipeline '{name}'")]
+    UnknownPipeline {
+        /// The name.
+        name: String,
+    },
     /// Somebody else has changed rows that this write wanted to replace.
     #[error("table '{schema}.{name}' was changed by another statement")]
     WriteConflict {
@@ -168,7 +174,9 @@ impl Error {
             Self::TooNew { .. } | Self::UnknownChange { .. } => Code::STATE_TOO_NEW,
             Self::LeaseLost { .. } => Code::LEASE_LOST,
             Self::SchemaExists { .. } | Self::RelationExists { .. } => Code::RELATION_EXISTS,
-            Self::UnknownSchema { .. } | Self::UnknownRelation { .. } => Code::UNKNOWN_RELATION,
+            Self::UnknownSchema { .. } | Self::UnknownRelation { .. } | Self::UnknownPipeline { .. } => {
+                Code::UNKNOWN_RELATION
+            }
             Self::SchemaNotEmpty { .. } => Code::INVALID_STATEMENT,
             Self::WriteConflict { .. } => Code::STATE_CONFLICT,
             Self::NotEmpty { .. } | Self::Empty => Code::STATE_CONFLICT,
@@ -195,6 +203,7 @@ impl Error {
             | Self::SchemaNotEmpty { .. }
             | Self::RelationExists { .. }
             | Self::UnknownRelation { .. }
+            | Self::UnknownPipeline { .. }
             | Self::WriteConflict { .. }
             | Self::NotEmpty { .. }
             | Self::Empty => Class::User,

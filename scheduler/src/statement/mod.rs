@@ -25,6 +25,7 @@ mod job;
 mod limits;
 mod masked;
 mod memory;
+mod pipeline;
 mod registry;
 mod result;
 mod run;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{DFSchema, ParamValues};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -22,7 +22,9 @@ use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::syntax::OwnStatement;
-use super::{alter, cache, direct, explain, job, limits, memory, stream, syntax, upkeep, write};
+use super::{
+    alter, cache, direct, explain, job, limits, memory, pipeline, stream, syntax, upkeep, write,
+};
 use crate::catalog::{Reads, SessionFactory, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 use crate::streams::LiveReads;
@@ -89,6 +91,10 @@ pub(super) async fn run(
             }
             OwnStatement::Cache(command) => {
                 Box::pin(cache::run(services, statement, &catalog, command)).await
+            }
+            OwnStatement::Pipeline(command) => {
+                drop(catalog);
+                Box::pin(pipeline::run(services, statement, command)).await
             }
         };
     }
@@ -237,12 +243,15 @@ pub(super) async fn partitions_of_cluster(services: &Services) -> usize {
 pub(crate) async fn plan_only(catalog: &StatementCatalog, sql: &str) -> Result<LogicalPlan, Error> {
     limits::check_text(sql)?;
     if let Some(own) = syntax::parse(sql).map_err(|error| error.with_sql(sql))? {
-        return empty_plan(own.answers_count());
+        return empty_plan(match &own {
+            syntax::OwnStatement::Pipeline(command) => pipeline::answer_of(command),
+            other => other.answers_count().then(|| Arc::new(write::count_schema())),
+        });
     }
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let (parsed, _) = parse_with_options(&state, sql)?;
     if alter::command(&parsed).is_some() {
-        return empty_plan(false);
+        return empty_plan(None);
     }
     state
         .statement_to_plan(parsed)
@@ -250,12 +259,8 @@ pub(crate) async fn plan_only(catalog: &StatementCatalog, sql: &str) -> Result<L
         .map_err(Error::from_datafusion)
 }
 
-fn empty_plan(with_count: bool) -> Result<LogicalPlan, Error> {
-    let columns = if with_count {
-        write::count_schema()
-    } else {
-        Schema::empty()
-    };
+fn empty_plan(columns: Option<SchemaRef>) -> Result<LogicalPlan, Error> {
+    let columns = columns.unwrap_or_else(|| Arc::new(Schema::empty()));
     let schema = DFSchema::try_from(columns).map_err(Error::from_datafusion)?;
     Ok(LogicalPlan::EmptyRelation(EmptyRelation {
         produce_one_row: false,

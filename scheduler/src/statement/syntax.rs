@@ -1,10 +1,12 @@
-//! Statements that are ours and not DataFusion's: about caches, and about tables that follow topics.
+//! Statements that are ours and not DataFusion's: about caches, tables that follow topics, and pipelines.
 //!
 //! ```text
 //! CACHE [LAZY] TABLE name [OPTIONS ('key' 'value', ...)] [[AS] query]
 //! UNCACHE TABLE [IF EXISTS] name      CLEAR CACHE      REFRESH [TABLE] name
 //! PAUSE TABLE name      RESUME TABLE name      WAIT FOR TABLE name [OFFSETS '0:123,1:77'] [TIMEOUT '5s']
 //! ALTER TABLE name SET OPTIONS ('key' 'value', ...)      REPLAY DEAD LETTERS FROM name [WHERE condition]
+//! RUN PIPELINE 'yaml' | name      CHECK PIPELINE 'yaml'      DROP PIPELINE [IF EXISTS] name
+//! APPLY PIPELINE name [VERSION n] TO table AS view
 //! ```
 
 use datafusion::common::TableReference;
@@ -22,6 +24,41 @@ pub(super) enum OwnStatement {
     Cache(CacheStatement),
     /// Something about a table that follows a topic.
     Stream(StreamStatement),
+    /// Something about a pipeline.
+    Pipeline(PipelineStatement),
+}
+
+/// A statement about a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PipelineStatement {
+    /// Learn, transform, write.
+    Run(PipelineText),
+    /// Look whether it can be run. The YAML.
+    Check(String),
+    /// Make a view of another table, with what was learned.
+    Apply {
+        name: String,
+        /// The newest, if none is given.
+        version: Option<u64>,
+        /// The table.
+        to: TableReference,
+        view: TableReference,
+    },
+    /// Forget it.
+    Drop {
+        name: String,
+        /// It need not exist.
+        if_exists: bool,
+    },
+}
+
+/// Which pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PipelineText {
+    /// This one.
+    Yaml(String),
+    /// The newest version of one that was run.
+    Stored(String),
 }
 
 /// A statement about caches.
@@ -94,6 +131,10 @@ impl OwnStatement {
             Self::Stream(StreamStatement::SetOptions(..)) => "ALTER TABLE",
             Self::Stream(StreamStatement::Replay { .. }) => "REPLAY DEAD LETTERS",
             Self::Stream(StreamStatement::Wait { .. }) => "WAIT FOR TABLE",
+            Self::Pipeline(PipelineStatement::Run(_)) => "RUN PIPELINE",
+            Self::Pipeline(PipelineStatement::Check(_)) => "CHECK PIPELINE",
+            Self::Pipeline(PipelineStatement::Apply { .. }) => "APPLY PIPELINE",
+            Self::Pipeline(PipelineStatement::Drop { .. }) => "DROP PIPELINE",
         }
     }
 
@@ -136,6 +177,17 @@ pub(super) fn parse(sql: &str) -> Result<Option<OwnStatement>, Error> {
         words.replay().map(stream)
     } else if words.take("WAIT") {
         words.wait().map(stream)
+    } else if words.take("RUN") {
+        words.run_pipeline().map(OwnStatement::Pipeline)
+    } else if words.take("CHECK") {
+        words.check_pipeline().map(OwnStatement::Pipeline)
+    } else if words.take("APPLY") {
+        words.apply_pipeline().map(OwnStatement::Pipeline)
+    } else if words.take("DROP") {
+        if !words.take("PIPELINE") {
+            return Ok(None);
+        }
+        words.drop_pipeline().map(OwnStatement::Pipeline)
     } else if words.take("ALTER") {
         // All other forms of it are DataFusion's.
         let Some(name) = words.table_to_set_options() else {
@@ -289,6 +341,53 @@ impl Words<'_> {
             true => self.word_or_text().map(Some),
             false => Ok(None),
         }
+    }
+
+    fn run_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
+        self.expect("PIPELINE")?;
+        let is_text = !matches!(&self.parser.peek_token().token, Token::Word(_));
+        Ok(PipelineStatement::Run(match is_text {
+            true => PipelineText::Yaml(self.parser.parse_literal_string()?),
+            false => PipelineText::Stored(self.pipeline_name()?),
+        }))
+    }
+
+    fn check_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
+        self.expect("PIPELINE")?;
+        Ok(PipelineStatement::Check(self.parser.parse_literal_string()?))
+    }
+
+    fn apply_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
+        self.expect("PIPELINE")?;
+        let name = self.pipeline_name()?;
+        let version = match self.take("VERSION") {
+            true => Some(self.parser.parse_literal_uint()?),
+            false => None,
+        };
+        self.expect("TO")?;
+        let to = self.name()?;
+        self.expect("AS")?;
+        Ok(PipelineStatement::Apply {
+            name,
+            version,
+            to,
+            view: self.name()?,
+        })
+    }
+
+    fn drop_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
+        let if_exists = self.take("IF");
+        if if_exists {
+            self.expect("EXISTS")?;
+        }
+        Ok(PipelineStatement::Drop {
+            name: self.pipeline_name()?,
+            if_exists,
+        })
+    }
+
+    fn pipeline_name(&mut self) -> Result<String, ParserError> {
+        Ok(self.parser.parse_identifier()?.value)
     }
 
     fn end(&mut self) -> Result<(), ParserError> {

@@ -1,0 +1,255 @@
+//! `RUN PIPELINE`, `CHECK PIPELINE`, `APPLY PIPELINE` and `DROP PIPELINE`.
+//!
+//! ```text
+//! RUN:   source ─► fit (queries, rows into memory) ─► what must hold? ─► account ─► outputs ─► new version in the catalog
+//! APPLY: version of the catalog ─► SQL over another table ─► CREATE VIEW
+//! ```
+//!
+//! [`millpond_pipeline`] says which queries; each runs here as a statement of its own would. Nothing is written before all is
+//! known to be well; tables in between are dropped at the end, whatever it is.
+
+mod account;
+mod report;
+mod runner;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::TableReference;
+use millpond_engine::clock::now_ms;
+use millpond_engine::error::{Code, Error};
+use millpond_pipeline::fit::{self, name_of};
+use millpond_pipeline::{Compiled, Fitted, Mistake, Spec, sql};
+use millpond_proto::catalog::{AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion};
+
+use self::account::Account;
+pub(super) use self::report::schema;
+use self::report::Report;
+use self::runner::Runner;
+use super::frontend::Services;
+use super::registry::Statement;
+use super::result::ResultSet;
+use super::syntax::{PipelineStatement, PipelineText};
+
+/// Versions of a pipeline that are kept.
+const VERSIONS_KEPT: u32 = 10;
+
+/// Carries out a statement.
+pub(super) async fn run(
+    services: &Services,
+    statement: &Arc<Statement>,
+    command: PipelineStatement,
+) -> Result<ResultSet, Error> {
+    match command {
+        PipelineStatement::Run(text) => {
+            let yaml = yaml_of(services, text)?;
+            let spec = Spec::parse(&yaml).map_err(refused)?;
+            let mut runner = Runner::new(services, statement, &spec.name);
+            let report = run_spec(&spec, &yaml, &mut runner).await;
+            runner.clean_up().await;
+            report?.result()
+        }
+        PipelineStatement::Check(yaml) => {
+            let spec = Spec::parse(&yaml).map_err(refused)?;
+            let mut runner = Runner::new(services, statement, &spec.name);
+            let checked = check(&spec, &mut runner).await;
+            runner.clean_up().await;
+            checked?.result()
+        }
+        PipelineStatement::Apply {
+            name,
+            version,
+            to,
+            view,
+        } => apply(services, statement, &name, version, &to, &view).await,
+        PipelineStatement::Drop { name, if_exists } => {
+            if if_exists && !services.catalog.current().pipelines.contains_key(&name) {
+                return Ok(ResultSet::nothing());
+            }
+            commit(services, ChangeKind::DropPipeline(DropPipeline { name })).await?;
+            Ok(ResultSet::nothing())
+        }
+    }
+}
+
+/// Columns of the answer.
+pub(super) fn answer_of(command: &PipelineStatement) -> Option<SchemaRef> {
+    match command {
+        PipelineStatement::Run(_) | PipelineStatement::Check(_) => Some(schema()),
+        PipelineStatement::Apply { .. } | PipelineStatement::Drop { .. } => None,
+    }
+}
+
+async fn run_spec(spec: &Spec, yaml: &str, runner: &mut Runner<'_>) -> Result<Report, Error> {
+    let start = Instant::now();
+    let source = runner.open(&spec.source).await?;
+    let prefix = runner.prefix().to_string();
+    let (compiled, fitted) = fit::fit(spec, &source.relation, &source.columns, &prefix, runner)
+        .await
+        .map_err(Error::from)?;
+    let warnings = verdicts(&compiled, &fitted)?;
+    let account = Account::of(&compiled, &fitted, runner).await?;
+    if account.rows_out == 0 && account.rows_in > 0 {
+        return Err(Error::user(Code::PIPELINE, "no row is left at the end")
+            .with_detail(account.to_string())
+            .with_hint("look at the steps that take rows out"));
+    }
+    let written = runner.write(spec, &compiled, &account).await?;
+    let version = PipelineVersion {
+        version: 0,
+        spec: yaml.to_string(),
+        fitted: serde_json::to_string(&fitted).map_err(|error| Error::bug(error.to_string()))?,
+        source: source.name,
+        rows_in: account.rows_in,
+        rows_out: account.rows_out,
+        created_at_ms: now_ms(),
+        elapsed_ms: start.elapsed().as_millis() as u64,
+    };
+    let added = ChangeKind::AddPipeline(AddPipeline {
+        name: spec.name.to_string(),
+        version: Some(version),
+        keep: VERSIONS_KEPT,
+    });
+    commit(runner.services, added).await?;
+    Ok(Report::new(spec, &compiled, &fitted, &account, &warnings, &written, start.elapsed()))
+}
+
+/// Looks whether a pipeline fits its source, as far as that can be said without reading rows.
+async fn check(spec: &Spec, runner: &mut Runner<'_>) -> Result<Report, Error> {
+    let source = runner.open(&spec.source).await?;
+    let prefix = runner.prefix().to_string();
+    let compiled = fit::check(spec, &source.relation, &source.columns, &prefix, runner)
+        .await
+        .map_err(Error::from)?;
+    Ok(Report::of_check(spec, &compiled))
+}
+
+/// What must hold and does not: an error, or warnings.
+fn verdicts(compiled: &Compiled, fitted: &Fitted) -> Result<Vec<(String, String)>, Error> {
+    let mut warnings = Vec::new();
+    let mut failures = Vec::new();
+    for verdict in &compiled.verdicts {
+        let count = fitted.get(&verdict.key).and_then(millpond_pipeline::Value::number);
+        let count = count.unwrap_or(0.0);
+        if count <= 0.0 {
+            continue;
+        }
+        let said = format!("step {}: expected that {}; {count} times it is not so", verdict.key.step, verdict.what);
+        match verdict.fatal {
+            true => failures.push(said),
+            false => warnings.push((verdict.key.step.clone(), said)),
+        }
+    }
+    match failures.is_empty() {
+        true => Ok(warnings),
+        false => Err(Error::user(Code::PIPELINE, failures.join("; "))
+            .with_hint("nothing was written; mend the source, or write otherwise: warn, drop or quarantine")),
+    }
+}
+
+async fn apply(
+    services: &Services,
+    statement: &Arc<Statement>,
+    name: &str,
+    version: Option<u64>,
+    to: &TableReference,
+    view: &TableReference,
+) -> Result<ResultSet, Error> {
+    let pipeline = find(services, name)?;
+    let version = version_of(&pipeline, version)?;
+    let spec = Spec::parse(&version.spec).map_err(refused)?;
+    let fitted: Fitted = serde_json::from_str(&version.fitted).map_err(|error| Error::bug(error.to_string()))?;
+    let mut runner = Runner::new(services, statement, name);
+    let relation = sql::table(&to.to_string());
+    let columns = runner.columns_of(&relation).await?;
+    let compiled = fit::serve(&spec, &relation, &columns, fitted, &mut runner)
+        .await
+        .map_err(Error::from)?;
+    let query = transform(&compiled);
+    let view = sql::table(&view.to_string());
+    runner
+        .execute(&format!("CREATE OR REPLACE VIEW {view} AS {query}"))
+        .await?;
+    Ok(ResultSet::nothing())
+}
+
+/// The query that has the rows of a pipeline.
+pub(super) fn transform(compiled: &Compiled) -> String {
+    let chain = &compiled.chain;
+    let head: Vec<String> = chain
+        .visible()
+        .iter()
+        .map(|(name, id)| format!("{} AS {}", chain.sql(*id), sql::ident(name)))
+        .collect();
+    let mut refs: Vec<_> = chain.visible().iter().map(|(_, id)| *id).collect();
+    refs.extend(chain.fate());
+    let tail = chain.is_live().map_or(String::new(), |live| format!("WHERE {live}"));
+    chain.query(&head.join(", "), &refs, &tail)
+}
+
+fn yaml_of(services: &Services, text: PipelineText) -> Result<String, Error> {
+    match text {
+        PipelineText::Yaml(yaml) => Ok(yaml),
+        PipelineText::Stored(name) => {
+            let pipeline = find(services, &name)?;
+            version_of(&pipeline, None).map(|version| version.spec.clone())
+        }
+    }
+}
+
+fn find(services: &Services, name: &str) -> Result<Arc<Pipeline>, Error> {
+    let version = services.catalog.current();
+    let found = version.pipelines.get(name).cloned();
+    found.ok_or_else(|| {
+        let known = version.pipelines.keys().map(String::as_str);
+        let hint = match millpond_pipeline::mistake::nearest(name, known) {
+            Some(nearest) => format!("did you mean '{nearest}'?"),
+            None => "SELECT name FROM system.pipelines shows those there are".to_string(),
+        };
+        Error::user(Code::UNKNOWN_RELATION, format!("there is no pipeline '{name}'")).with_hint(hint)
+    })
+}
+
+fn version_of(pipeline: &Pipeline, number: Option<u64>) -> Result<&PipelineVersion, Error> {
+    let found = match number {
+        None => pipeline.versions.last(),
+        Some(number) => pipeline.versions.iter().find(|version| version.version == number),
+    };
+    found.ok_or_else(|| {
+        let kept: Vec<String> = pipeline
+            .versions
+            .iter()
+            .map(|version| version.version.to_string())
+            .collect();
+        Error::user(
+            Code::UNKNOWN_RELATION,
+            format!("pipeline '{}' has no version {}", pipeline.name, number.unwrap_or(0)),
+        )
+        .with_hint(format!("it has {}", kept.join(", ")))
+    })
+}
+
+async fn commit(services: &Services, change: ChangeKind) -> Result<(), Error> {
+    services.catalog.commit(vec![Change { kind: Some(change) }]).await?;
+    Ok(())
+}
+
+/// A mistake in a pipeline, as an error with a code.
+pub(super) fn refused(mistake: Mistake) -> Error {
+    let hint = mistake.hint.clone();
+    let text = Mistake {
+        hint: String::new(),
+        ..mistake
+    };
+    let error = Error::user(Code::PIPELINE, text.to_string());
+    match hint.is_empty() {
+        true => error,
+        false => error.with_hint(hint),
+    }
+}
+
+/// Says of what a value is, in reports.
+fn label(key: &millpond_pipeline::fitted::Key) -> String {
+    name_of(key)
+}

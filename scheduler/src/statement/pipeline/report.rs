@@ -1,0 +1,109 @@
+//! What a pipeline did, as rows: by step, what was learned, what was mended, where rows went.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millpond_engine::error::Error;
+use millpond_pipeline::{Compiled, Fitted, Spec, Value};
+
+use super::account::Account;
+use crate::statement::result::ResultSet;
+
+/// Categories of a column that are shown.
+const SHOWN: usize = 8;
+
+/// See the module.
+pub(super) struct Report {
+    lines: Vec<[String; 4]>,
+}
+
+/// Columns of a report.
+pub(in crate::statement) fn schema() -> SchemaRef {
+    let column = |name| Field::new(name, DataType::Utf8, false);
+    Arc::new(Schema::new(["step", "column", "what", "value"].map(column).to_vec()))
+}
+
+impl Report {
+    /// Of a run.
+    pub(super) fn new(
+        spec: &Spec,
+        compiled: &Compiled,
+        fitted: &Fitted,
+        account: &Account,
+        warnings: &[(String, String)],
+        written: &[(String, String)],
+        elapsed: Duration,
+    ) -> Self {
+        let mut report = Self { lines: Vec::new() };
+        report.line("source", "", "rows in", account.rows_in);
+        for (number, step) in spec.steps.iter().enumerate() {
+            let name = format!("{} {}", number + 1, step.value.word());
+            let of_step = fitted.iter().filter(|(key, _)| key.step == name);
+            for (key, value) in of_step {
+                report.line(&name, &key.column, &key.what, shown(value));
+            }
+            for fate in account.fates.iter().filter(|fate| fate.step == name && fate.rows > 0) {
+                report.line(&name, "", &format!("{}: {}", fate.how, fate.reason), fate.rows);
+            }
+            for (_, warning) in warnings.iter().filter(|(step, _)| *step == name) {
+                report.line(&name, "", "warning", warning);
+            }
+        }
+        report.line("output", "", "rows out", account.rows_out);
+        report.line("output", "", "columns", compiled.chain.visible().len());
+        for (what, place) in written {
+            report.line("output", "", what, place);
+        }
+        report.line("output", "", "seconds", format!("{:.3}", elapsed.as_secs_f64()));
+        report
+    }
+
+    /// Of a check.
+    pub(super) fn of_check(spec: &Spec, compiled: &Compiled) -> Self {
+        let mut report = Self { lines: Vec::new() };
+        report.line("source", "", "columns", compiled.source.len());
+        report.line("steps", "", "count", spec.steps.len());
+        for column in compiled.chain.columns() {
+            report.line("output", &column.name, "kind", column.kind);
+        }
+        report
+    }
+
+    fn line(&mut self, step: &str, column: &str, what: &str, value: impl ToString) {
+        self.lines.push([step.to_string(), column.to_string(), what.to_string(), value.to_string()]);
+    }
+
+    /// As the answer of a statement.
+    pub(super) fn result(self) -> Result<ResultSet, Error> {
+        let column = |at: usize| -> ArrayRef {
+            let cells = self.lines.iter().map(|line| line[at].as_str());
+            Arc::new(StringArray::from_iter_values(cells))
+        };
+        let batch = RecordBatch::try_new(schema(), (0..4).map(column).collect());
+        let batch = batch.map_err(|error| Error::from_datafusion(error.into()))?;
+        Ok(ResultSet::batches(schema(), vec![batch]))
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_string(),
+        Value::Boolean(value) => value.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Categories(categories) => {
+            let mut names: Vec<String> = categories
+                .iter()
+                .take(SHOWN)
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect();
+            if categories.len() > SHOWN {
+                names.push(format!("{} more", categories.len() - SHOWN));
+            }
+            names.join(", ")
+        }
+        Value::Groups(groups) => format!("{} groups", groups.len()),
+    }
+}

@@ -1,0 +1,306 @@
+//! Runs the SQL of a pipeline, each query as a statement of its own would run.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Float64Type};
+use futures::TryStreamExt;
+use millpond_engine::error::{Code, Error};
+use millpond_pipeline::fit::Engine;
+use millpond_pipeline::spec::{Scalar, Source};
+use millpond_pipeline::{Column, Compiled, Kind, Mistake, Spec, Value, sql};
+
+use super::account::Account;
+use super::{refused, transform};
+use crate::statement::frontend::{Request, Services};
+use crate::statement::registry::Statement;
+use crate::statement::result::ResultSet;
+use crate::statement::run;
+
+/// Start of the names of tables that go when the pipeline has ended.
+const TEMPORARY: &str = "__pipeline";
+/// How these are kept: beside the memory on disk, and nowhere else.
+const STORAGE: &str = "WITH (durable = 'off', storage_level = 'memory_and_disk')";
+
+/// See the module.
+pub(super) struct Runner<'a> {
+    pub(super) services: &'a Services,
+    statement: &'a Arc<Statement>,
+    prefix: String,
+    /// Tables to be dropped.
+    tables: Vec<String>,
+}
+
+/// Where rows come from.
+pub(super) struct Opened {
+    /// What stands behind FROM.
+    pub(super) relation: String,
+    pub(super) columns: Vec<Column>,
+    /// For people.
+    pub(super) name: String,
+}
+
+/// An error of either side.
+pub(super) struct Failure(Error);
+
+impl From<Mistake> for Failure {
+    fn from(mistake: Mistake) -> Self {
+        Self(refused(mistake))
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.0
+    }
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(services: &'a Services, statement: &'a Arc<Statement>, pipeline: &str) -> Self {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        Self {
+            services,
+            statement,
+            prefix: format!("{TEMPORARY}_{pipeline}_{}", &id[..8]),
+            tables: Vec::new(),
+        }
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Opens the source of a pipeline.
+    pub(super) async fn open(&mut self, source: &Source) -> Result<Opened, Error> {
+        let (relation, name) = match (&source.table, &source.query, &source.file) {
+            (Some(table), ..) => (sql::table(table), table.to_string()),
+            (_, Some(query), _) => (format!("({}) AS source", **query), query.to_string()),
+            (_, _, Some(file)) => (self.open_file(source, file).await?, file.to_string()),
+            _ => return Err(Error::bug("a source without a place")),
+        };
+        let columns = self.columns_of(&relation).await?;
+        Ok(Opened {
+            relation,
+            columns,
+            name,
+        })
+    }
+
+    async fn open_file(&mut self, source: &Source, file: &str) -> Result<String, Error> {
+        let format = match &source.format {
+            Some(format) => format.to_uppercase(),
+            None => format_of(file)?,
+        };
+        let mut options: Vec<(String, String)> = source
+            .options
+            .iter()
+            .map(|(name, value)| (format!("format.{}", **name), text_of(value)))
+            .collect();
+        let header = "format.has_header";
+        if format == "CSV" && !options.iter().any(|(name, _)| name == header) {
+            options.push((header.to_string(), "true".to_string()));
+        }
+        let options: Vec<String> = options
+            .iter()
+            .map(|(name, value)| format!("{} {}", sql::text(name), sql::text(value)))
+            .collect();
+        let options = match options.is_empty() {
+            true => String::new(),
+            false => format!(" OPTIONS ({})", options.join(", ")),
+        };
+        let table = format!("{}_source", self.prefix);
+        self.execute(&format!(
+            "CREATE EXTERNAL TABLE {} STORED AS {format} LOCATION {}{options}",
+            sql::ident(&table),
+            sql::text(file)
+        ))
+        .await?;
+        self.tables.push(table.clone());
+        Ok(sql::ident(&table))
+    }
+
+    /// The columns of what can stand behind FROM.
+    pub(super) async fn columns_of(&self, relation: &str) -> Result<Vec<Column>, Error> {
+        self.plan_columns(&format!("SELECT * FROM {relation}")).await
+    }
+
+    async fn plan_columns(&self, query: &str) -> Result<Vec<Column>, Error> {
+        let catalog = run::statement_catalog(self.services, self.statement).await;
+        let plan = run::plan_only(&catalog, query).await?;
+        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| Column {
+            name: field.name().clone(),
+            kind: Kind::of_arrow(&field.data_type().to_string()),
+        };
+        Ok(plan.schema().fields().iter().map(column).collect())
+    }
+
+    /// Runs a statement to its end.
+    pub(super) async fn execute(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+        let request = Request {
+            sql: sql.to_string(),
+            name: String::new(),
+            parameters: None,
+            detached: false,
+            upkeep: None,
+        };
+        tracing::debug!(sql, "a query of a pipeline");
+        let ended: ResultSet = Box::pin(run::run(self.services, self.statement, &request)).await?;
+        let mut batches = Vec::new();
+        for partition in 0..ended.partitions() {
+            let rows = ended.read(self.services, self.statement, partition).await?;
+            batches.extend(rows.try_collect::<Vec<_>>().await.map_err(Error::from_datafusion)?);
+        }
+        Ok(batches)
+    }
+
+    /// Writes the rows of a pipeline where it says, and says what was written.
+    pub(super) async fn write(
+        &mut self,
+        spec: &Spec,
+        compiled: &Compiled,
+        account: &Account,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let mut written = Vec::new();
+        if account.set_aside > 0 {
+            let table = match &spec.rejects {
+                Some(table) => table.to_string(),
+                None => format!("{}_rejected", *spec.name),
+            };
+            self.say(&format!("write {table}"));
+            let query = account.set_aside_query(compiled);
+            self.execute(&format!("CREATE OR REPLACE TABLE {} AS {query}", sql::table(&table)))
+                .await?;
+            written.push(("rejected rows".to_string(), table));
+        }
+        let query = transform(compiled);
+        for sink in &spec.output {
+            let (what, place, sql) = match (&sink.table, &sink.file, &sink.insert) {
+                (Some(table), ..) => (
+                    "table",
+                    table.to_string(),
+                    format!("CREATE OR REPLACE TABLE {} AS {query}", sql::table(table)),
+                ),
+                (_, Some(file), _) => ("file", file.to_string(), copy(file, &sink.partition_by, &query)?),
+                (_, _, Some(table)) => {
+                    let columns = compiled.chain.columns();
+                    let names: Vec<String> = columns.iter().map(|column| sql::ident(&column.name)).collect();
+                    let names = names.join(", ");
+                    let sql = format!("INSERT INTO {} ({names}) {query}", sql::table(table));
+                    ("rows into", table.to_string(), sql)
+                }
+                _ => continue,
+            };
+            self.say(&format!("write {place}"));
+            self.execute(&sql).await?;
+            written.push((what.to_string(), place));
+        }
+        Ok(written)
+    }
+
+    /// Drops what was there in between.
+    pub(super) async fn clean_up(&mut self) {
+        for table in std::mem::take(&mut self.tables) {
+            if let Err(error) = self.execute(&format!("DROP TABLE {}", sql::ident(&table))).await {
+                tracing::warn!(table, %error, "drop a table of a pipeline");
+            }
+        }
+    }
+
+    fn say(&self, what: &str) {
+        self.statement.update(|status| status.phase = what.to_string());
+    }
+}
+
+impl Engine for Runner<'_> {
+    type Error = Failure;
+
+    async fn columns(&mut self, query: &str) -> Result<Vec<Column>, Failure> {
+        self.plan_columns(query).await.map_err(Failure)
+    }
+
+    async fn rows(&mut self, query: &str) -> Result<Vec<Vec<Value>>, Failure> {
+        let batches = self.execute(query).await.map_err(Failure)?;
+        values_of(&batches).map_err(Failure)
+    }
+
+    async fn store(&mut self, table: &str, query: &str) -> Result<(), Failure> {
+        let create = format!("CREATE TABLE {} {STORAGE} AS {query}", sql::ident(table));
+        self.execute(&create).await.map_err(Failure)?;
+        self.tables.push(table.to_string());
+        Ok(())
+    }
+
+    fn tell(&mut self, what: &str) {
+        self.say(what);
+    }
+}
+
+fn copy(file: &str, partition_by: &[millpond_pipeline::spec::Name], query: &str) -> Result<String, Error> {
+    let format = format_of(file)?;
+    let by: Vec<String> = partition_by.iter().map(|name| sql::ident(name)).collect();
+    let by = match by.is_empty() {
+        true => String::new(),
+        false => format!(" PARTITIONED BY ({})", by.join(", ")),
+    };
+    Ok(format!("COPY ({query}) TO {} STORED AS {format}{by}", sql::text(file)))
+}
+
+/// The format of a file, by the end of its name.
+fn format_of(file: &str) -> Result<String, Error> {
+    let ending = file.trim_end_matches('/').rsplit('.').next().unwrap_or_default();
+    let format = match ending.to_ascii_lowercase().as_str() {
+        "csv" | "tsv" => "CSV",
+        "parquet" => "PARQUET",
+        "json" | "ndjson" | "jsonl" => "JSON",
+        "avro" => "AVRO",
+        "arrow" => "ARROW",
+        _ => {
+            return Err(Error::user(Code::PIPELINE, format!("the name of '{file}' does not say its format"))
+                .with_hint("add format: csv, parquet, json, avro or arrow; or let the name end with it"));
+        }
+    };
+    Ok(format.to_string())
+}
+
+fn text_of(value: &Scalar) -> String {
+    value.to_string()
+}
+
+/// Cells as numbers, texts and truth values.
+fn values_of(batches: &[RecordBatch]) -> Result<Vec<Vec<Value>>, Error> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let columns: Vec<Vec<Value>> = batch.columns().iter().map(|column| cells(column)).collect::<Result<_, _>>()?;
+        rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column[row].clone()).collect()));
+    }
+    Ok(rows)
+}
+
+fn cells(column: &dyn Array) -> Result<Vec<Value>, Error> {
+    let broken = |error: datafusion::arrow::error::ArrowError| Error::from_datafusion(error.into());
+    let value = |row: usize, value: Value| if column.is_null(row) { Value::Null } else { value };
+    let rows = 0..column.len();
+    Ok(match column.data_type() {
+        DataType::Boolean => {
+            let values = column.as_boolean();
+            rows.map(|row| value(row, Value::Boolean(values.value(row)))).collect()
+        }
+        kind if kind.is_numeric() => {
+            let numbers = cast(column, &DataType::Float64).map_err(broken)?;
+            let numbers = numbers.as_primitive::<Float64Type>();
+            rows.map(|row| {
+                let number = numbers.value(row);
+                // Of an aggregate over nothing.
+                let number = if number.is_nan() { Value::Null } else { Value::Number(number) };
+                value(row, number)
+            })
+            .collect()
+        }
+        _ => {
+            let texts = cast(column, &DataType::Utf8).map_err(broken)?;
+            let texts = texts.as_string::<i32>();
+            rows.map(|row| value(row, Value::Text(texts.value(row).to_string()))).collect()
+        }
+    })
+}
