@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::look::{self, Subject};
-use crate::commands::{cancel, completion, drain, sql, submit};
+use crate::commands::{cancel, completion, drain, pipeline, sql, submit};
 #[cfg(feature = "server")]
 use crate::commands::{config, executor, scheduler, state, topic, up};
 use crate::datagen;
@@ -39,6 +39,8 @@ enum Command {
     Sql(Box<sql::Args>),
     /// Run a file of SQL as a job, with progress and a summary
     Submit(Box<submit::Args>),
+    /// Preprocessing pipelines: check, run, show and apply them
+    Pipeline(Box<pipeline::Args>),
     /// Show jobs
     Jobs(look::Args),
     /// Show executors
@@ -80,6 +82,7 @@ pub async fn run(cli: Cli, interrupts: Interrupts) -> Result<(), Error> {
         Command::Executor(args) => Box::pin(executor::run(*args, interrupts)).await,
         Command::Sql(args) => Box::pin(sql::run(*args, interrupts)).await,
         Command::Submit(args) => Box::pin(submit::run(*args, interrupts)).await,
+        Command::Pipeline(args) => Box::pin(pipeline::run(*args, interrupts)).await,
         Command::Jobs(args) => Box::pin(look::run(Subject::Jobs, args, interrupts)).await,
         Command::Executors(args) => Box::pin(look::run(Subject::Executors, args, interrupts)).await,
         Command::Streams(args) => Box::pin(look::run(Subject::Streams, args, interrupts)).await,

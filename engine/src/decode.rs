@@ -43,6 +43,7 @@ mod target;
 mod time;
 mod typed;
 mod unavailable;
+mod units;
 mod upsert;
 mod wanted;
 mod written;

@@ -5,7 +5,7 @@
 //! be read again and again, and where equal rows become one.
 
 use crate::compile::{Ask, Compiled, Known, Purpose, Question, compile};
-use crate::fitted::{Fitted, Key, Value};
+use crate::fitted::{Fitted, Value};
 use crate::kind::{Column, Kind};
 use crate::mistake::Mistake;
 use crate::spec::Spec;
@@ -44,7 +44,7 @@ pub async fn fit<E: Engine + Send>(
     columns: &[Column],
     prefix: &str,
     engine: &mut E,
-) -> Result<(Compiled, Fitted), E::Error> {
+) -> Result<(Compiled, Known), E::Error> {
     let mut known = Known {
         prefix: prefix.to_owned(),
         ..Known::default()
@@ -67,7 +67,7 @@ pub async fn fit<E: Engine + Send>(
                 engine.store(&store.table, &store.query).await?;
                 known.stored += 1;
             }
-            None if compiled.asks.is_empty() => return Ok((compiled, known.fitted)),
+            None if compiled.asks.is_empty() => return Ok((compiled, known)),
             _ => break,
         }
     }
@@ -236,9 +236,4 @@ fn group_of(mut row: Vec<Value>) -> Option<(Vec<Option<String>>, Value)> {
         _ => None,
     };
     Some((row.into_iter().map(text).collect(), value))
-}
-
-/// What a row of a key says, for messages.
-pub fn name_of(key: &Key) -> String {
-    format!("step {}: {} of {}", key.step, key.what, key.column)
 }

@@ -44,8 +44,8 @@ impl Kind {
         matches!(self, Self::Integer | Self::Number)
     }
 
-    /// The SQL type of an expression that stands for values that are not known yet.
-    pub(crate) fn sql_type(self) -> &'static str {
+    /// The SQL type that its values have a place in.
+    pub fn sql_type(self) -> &'static str {
         match self {
             Self::Integer => "BIGINT",
             Self::Number => "DOUBLE",

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-pub(crate) use self::shapes::{find, place_of};
+pub(crate) use self::shapes::find;
+pub use self::shapes::place_of;
 pub use self::shapes::{Name, Pairs, Scalar, Selection};
 pub use self::step::{
     Bin, Cast, Clip, DateParts, DatePart, DropDuplicates, Expect, Impute, Keep, Norm, NormalizeRows, OnError, OneHot,
@@ -49,6 +50,9 @@ pub struct Source {
     /// Options of the format, such as `delimiter` and `has_header`.
     #[serde(default)]
     pub options: Pairs<Scalar>,
+    /// Of a file of texts: types of columns that are not those that its first rows seem to have. `text` takes anything.
+    #[serde(default)]
+    pub types: Pairs<Type>,
 }
 
 /// Where rows go: one of `table`, `file` and `insert`.

@@ -124,6 +124,9 @@ pub struct PipelineVersion {
     /// Milliseconds that the run took.
     #[prost(uint64, tag = "8")]
     pub elapsed_ms: u64,
+    /// The transform as a query over a relation `source` that has the columns of the source.
+    #[prost(string, tag = "9")]
+    pub transform: String,
 }
 
 /// A pipeline with its versions, the newest last.

@@ -8,6 +8,7 @@ pub mod drain;
 #[cfg(feature = "server")]
 pub mod executor;
 pub mod look;
+pub mod pipeline;
 #[cfg(feature = "server")]
 pub mod scheduler;
 pub mod sql;

@@ -94,6 +94,18 @@ pub(super) struct Writing {
     pub(super) unit: Option<TimeUnit>,
 }
 
+impl Writing {
+    /// The unit of whole numbers in a column of times. Without another word it is that of the column; but a column that is
+    /// declared without a unit has nanoseconds, and hardly anything is written in these: they are microseconds then.
+    fn unit_for(self, of_column: TimeUnit) -> TimeUnit {
+        match (self.unit, of_column) {
+            (Some(unit), _) => unit,
+            (None, TimeUnit::Nanosecond) => TimeUnit::Microsecond,
+            (None, unit) => unit,
+        }
+    }
+}
+
 /// What a column takes.
 #[derive(Debug, Clone)]
 pub(super) enum Shape {
@@ -160,6 +172,9 @@ impl Shape {
                 return Ok(Cell::Bytes(start as usize, end as usize));
             }
             (Slot::Bool(_) | Slot::Nested(_) | Slot::Bytes(..), _) => return Err(Misfit::Type),
+            (Slot::Int(value), Self::Time(of) | Self::Timestamp(of, _)) => {
+                return self.of_int(value, Some(writing.unit_for(*of)));
+            }
             (Slot::Int(value), _) => return self.of_int(value, writing.unit),
             (Slot::Float(value), _) => return self.of_float(value),
             (Slot::Moment(value, unit), _) => return self.of_moment(value, unit),
@@ -177,6 +192,7 @@ impl Shape {
             Self::Unsigned { max } => unsigned(text)
                 .and_then(|value| within(value, 0, *max))
                 .map(Cell::Unsigned),
+            Self::Float { .. } if is_text && let Some(value) = not_finite(text) => Ok(Cell::Float(value)),
             Self::Float { is_single } => float(text, *is_single).map(Cell::Float),
             Self::Decimal { precision, scale } if is_text && writing.decimals_in_base64 => {
                 let coded = text
@@ -210,13 +226,13 @@ impl Shape {
                 let value = if is_text {
                     time::time_of_day(text, *unit)
                 } else {
-                    moment(text, writing.unit.unwrap_or(*unit), *unit)
+                    moment(text, writing.unit_for(*unit), *unit)
                 };
                 let day = 86_400 * time::per_second(*unit);
                 value.and_then(|value| within(value, 0, day - 1)).map(Cell::Int)
             }
             Self::Timestamp(unit, _) if !is_text || is_whole(text) => {
-                moment(text, writing.unit.unwrap_or(*unit), *unit).map(Cell::Int)
+                moment(text, writing.unit_for(*unit), *unit).map(Cell::Int)
             }
             Self::Timestamp(unit, zone) => time::timestamp(text, *unit, zone.as_ref()).map(Cell::Int),
         }
@@ -248,6 +264,16 @@ fn unsigned(text: &str) -> Result<u64, Misfit> {
 fn whole(text: &str) -> Result<i128, Misfit> {
     let number = decimal::parse(text, 0)?;
     number.is_exact.then_some(number.value).ok_or(Misfit::Type)
+}
+
+/// Words for what JSON has no number for, as Java writes them.
+fn not_finite(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        _ => None,
+    }
 }
 
 fn float(text: &str, is_single: bool) -> Result<f64, Misfit> {

@@ -25,6 +25,8 @@ pub(super) struct Debezium {
 pub(super) struct Said {
     pub(super) op: Slot,
     pub(super) status: Slot,
+    /// The schema beside the payload.
+    schema: Slot,
     pub(super) has_ddl: bool,
     /// True if there is a time.
     pub(super) has_time: bool,
@@ -136,6 +138,7 @@ impl Debezium {
                     said.has_time = true;
                     scanner.skip()?;
                 }
+                Member::Schema if !in_payload => said.schema = scanner.slot()?,
                 Member::Schema => scanner.skip()?,
                 Member::Payload | Member::Other => {
                     said.has_other = true;
@@ -155,6 +158,7 @@ impl Reader for Debezium {
         let mut scanner = Scanner::new(text, &mut rows.scratch);
         self.walk(&mut scanner, &mut rows.names, &mut said, false)?;
         scanner.finish()?;
+        rows.heed_schema(said.schema, text);
         self.decide(&said, (message, text), rows)
     }
 }

@@ -17,6 +17,7 @@ use super::scanner::Scratch;
 use super::slot::{Piece, Texts};
 use super::target::Target;
 use super::unavailable::Unavailable;
+use super::units::Units;
 
 /// Most cells of the rows of one message.
 const CELLS_MAX: usize = 1 << 21;
@@ -31,6 +32,7 @@ pub(super) struct Rows {
     pub(super) key: Vec<usize>,
     targets: Vec<Target>,
     writing: Writing,
+    units: Units,
     unavailable: Option<Unavailable>,
     key_only: bool,
     /// Reads keys of a binary format.
@@ -106,6 +108,7 @@ impl Rows {
             of_key: Image::new(targets.len()),
             targets,
             writing,
+            units: Units::default(),
             unavailable: None,
             key_only: options.key_only,
             binary_key: None,
@@ -113,6 +116,19 @@ impl Rows {
             bytes: Vec::new(),
             kinds: Vec::new(),
         }
+    }
+
+    /// Reads times as the schema of a message says, if it has one.
+    pub(super) fn heed_schema(&mut self, schema: Slot, text: &str) {
+        let texts = Texts {
+            message: text,
+            scratch: &self.scratch.text,
+        };
+        let schema = match schema {
+            Slot::Nested(piece) => Some(texts.get(piece)),
+            _ => None,
+        };
+        self.units.heed(schema, self.targets.iter().map(|target| target.name.as_str()));
     }
 
     /// From now on columns with this value keep what they have.

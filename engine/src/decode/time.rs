@@ -24,11 +24,12 @@ pub(super) fn per_second(unit: TimeUnit) -> i64 {
     }
 }
 
-/// Reads a date. A time may follow if it is midnight.
+/// Reads a date. A zone may follow, or a time if it is midnight.
 pub(super) fn date(text: &str) -> Result<i32, Misfit> {
     let bytes = text.as_bytes();
     let days = days(bytes).ok_or(Misfit::Type)?;
-    if bytes.len() > 10 {
+    // Debezium writes the day and a zone, which moves nothing.
+    if bytes.len() > 10 && zone(&bytes[10..]).is_none() {
         let (seconds, nanos, rest) = clock(after_day(bytes).ok_or(Misfit::Type)?).ok_or(Misfit::Type)?;
         if (seconds, nanos) != (0, 0) || zone(rest).is_none() {
             return Err(Misfit::Type);
@@ -259,6 +260,8 @@ mod tests {
     fn dates_and_times_of_day() {
         assert_eq!(date("1970-01-01"), Ok(0));
         assert_eq!(date("2026-01-02 00:00:00"), Ok(20_455));
+        assert_eq!(date("2026-01-02Z"), Ok(20_455));
+        assert_eq!(date("2026-01-02x"), Err(Misfit::Type));
         assert_eq!(date("2026-01-02 00:00:01"), Err(Misfit::Type));
         assert_eq!(date("0000-03-01"), Ok(-719_468));
         assert_eq!(time_of_day("01:02:03.5", Millisecond), Ok(3_723_500));

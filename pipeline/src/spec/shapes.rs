@@ -198,7 +198,7 @@ fn by_name(name: &Name, columns: &[Column]) -> Result<Vec<usize>, Mistake> {
 ///
 /// # Errors
 /// There is none, or several.
-pub(crate) fn place_of(name: &Name, columns: &[Column]) -> Result<usize, Mistake> {
+pub fn place_of(name: &Name, columns: &[Column]) -> Result<usize, Mistake> {
     find(name, columns).map_err(|(what, hint)| name.mistake(what).hint(hint))
 }
 

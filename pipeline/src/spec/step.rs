@@ -163,6 +163,20 @@ pub enum Type {
     Timestamp,
 }
 
+impl Type {
+    /// As SQL writes it.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::Integer => "BIGINT",
+            Self::Number => "DOUBLE",
+            Self::Text => "TEXT",
+            Self::Boolean => "BOOLEAN",
+            Self::Date => "DATE",
+            Self::Timestamp => "TIMESTAMP",
+        }
+    }
+}
+
 /// What becomes of a value that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -179,6 +179,7 @@ const PIPELINES: Columns = &[
     ("rows_in", Kind::Number),
     ("rows_out", Kind::Number),
     ("elapsed_ms", Kind::Number),
+    ("transform", Kind::Text),
     ("fitted", Kind::Text),
     ("spec", Kind::Text),
 ];
@@ -196,6 +197,7 @@ fn pipelines(version: &CatalogState) -> Vec<Vec<Cell>> {
                 version.rows_in.into(),
                 version.rows_out.into(),
                 version.elapsed_ms.into(),
+                version.transform.clone().into(),
                 version.fitted.clone().into(),
                 version.spec.clone().into(),
             ]);

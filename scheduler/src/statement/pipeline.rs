@@ -19,8 +19,8 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
-use millpond_pipeline::fit::{self, name_of};
-use millpond_pipeline::{Compiled, Fitted, Mistake, Spec, sql};
+use millpond_pipeline::fit;
+use millpond_pipeline::{Compiled, Fitted, Mistake, Purpose, Spec, compile, sql};
 use millpond_proto::catalog::{AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion};
 
 use self::account::Account;
@@ -85,26 +85,29 @@ async fn run_spec(spec: &Spec, yaml: &str, runner: &mut Runner<'_>) -> Result<Re
     let start = Instant::now();
     let source = runner.open(&spec.source).await?;
     let prefix = runner.prefix().to_string();
-    let (compiled, fitted) = fit::fit(spec, &source.relation, &source.columns, &prefix, runner)
+    let (compiled, known) = fit::fit(spec, &source.relation, &source.columns, &prefix, runner)
         .await
         .map_err(Error::from)?;
-    let warnings = verdicts(&compiled, &fitted)?;
-    let account = Account::of(&compiled, &fitted, runner).await?;
+    let fitted = &known.fitted;
+    let warnings = verdicts(&compiled, fitted)?;
+    let account = Account::of(&compiled, fitted, runner).await?;
     if account.rows_out == 0 && account.rows_in > 0 {
         return Err(Error::user(Code::PIPELINE, "no row is left at the end")
             .with_detail(account.to_string())
             .with_hint("look at the steps that take rows out"));
     }
     let written = runner.write(spec, &compiled, &account).await?;
+    let serving = compile(spec, "source", &source.columns, &known, Purpose::Serve).map_err(refused)?;
     let version = PipelineVersion {
         version: 0,
         spec: yaml.to_string(),
-        fitted: serde_json::to_string(&fitted).map_err(|error| Error::bug(error.to_string()))?,
+        fitted: serde_json::to_string(fitted).map_err(|error| Error::bug(error.to_string()))?,
         source: source.name,
         rows_in: account.rows_in,
         rows_out: account.rows_out,
         created_at_ms: now_ms(),
         elapsed_ms: start.elapsed().as_millis() as u64,
+        transform: transform(&serving),
     };
     let added = ChangeKind::AddPipeline(AddPipeline {
         name: spec.name.to_string(),
@@ -112,7 +115,7 @@ async fn run_spec(spec: &Spec, yaml: &str, runner: &mut Runner<'_>) -> Result<Re
         keep: VERSIONS_KEPT,
     });
     commit(runner.services, added).await?;
-    Ok(Report::new(spec, &compiled, &fitted, &account, &warnings, &written, start.elapsed()))
+    Ok(Report::new(spec, &compiled, fitted, &account, &warnings, &written, start.elapsed()))
 }
 
 /// Looks whether a pipeline fits its source, as far as that can be said without reading rows.
@@ -247,9 +250,4 @@ pub(super) fn refused(mistake: Mistake) -> Error {
         true => error,
         false => error.with_hint(hint),
     }
-}
-
-/// Says of what a value is, in reports.
-fn label(key: &millpond_pipeline::fitted::Key) -> String {
-    name_of(key)
 }

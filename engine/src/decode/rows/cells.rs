@@ -1,6 +1,6 @@
 //! Images of rows become cells.
 
-use super::super::cell::Cell;
+use super::super::cell::{Cell, Writing};
 use super::super::change::Kind;
 use super::super::image::Image;
 use super::super::rejected::Rejected;
@@ -103,7 +103,11 @@ impl Rows {
             message: text,
             scratch: &self.scratch.text,
         };
-        self.targets[column].cell(slot, texts, self.writing, &mut self.bytes)
+        let writing = Writing {
+            unit: self.units.of(column).or(self.writing.unit),
+            ..self.writing
+        };
+        self.targets[column].cell(slot, texts, writing, &mut self.bytes)
     }
 
     fn is_unavailable(&self, slot: Slot, text: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use millpond_engine::error::{Code, Error};
+use millpond_engine::error::Error;
 use millpond_pipeline::fit::Engine;
 use millpond_pipeline::fitted::Key;
 use millpond_pipeline::{Compiled, Fitted, Value, sql};
@@ -130,6 +130,3 @@ impl fmt::Display for Account {
         Ok(())
     }
 }
-
-/// What is said when rows do not add up.
-pub(super) const CODE: Code = Code::INTERNAL;

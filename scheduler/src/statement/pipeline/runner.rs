@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Float64Type};
 use futures::TryStreamExt;
 use millpond_engine::error::{Code, Error};
 use millpond_pipeline::fit::Engine;
-use millpond_pipeline::spec::{Scalar, Source};
+use millpond_pipeline::spec::{Scalar, Source, place_of};
 use millpond_pipeline::{Column, Compiled, Kind, Mistake, Spec, Value, sql};
 
 use super::account::Account;
@@ -110,14 +110,26 @@ impl<'a> Runner<'a> {
             false => format!(" OPTIONS ({})", options.join(", ")),
         };
         let table = format!("{}_source", self.prefix);
-        self.execute(&format!(
-            "CREATE EXTERNAL TABLE {} STORED AS {format} LOCATION {}{options}",
-            sql::ident(&table),
-            sql::text(file)
-        ))
-        .await?;
-        self.tables.push(table.clone());
-        Ok(sql::ident(&table))
+        let relation = sql::ident(&table);
+        let rest = format!("STORED AS {format} LOCATION {}{options}", sql::text(file));
+        self.execute(&format!("CREATE EXTERNAL TABLE {relation} {rest}")).await?;
+        self.tables.push(table);
+        if !source.types.is_empty() {
+            let columns = self.columns_of(&relation).await?;
+            let mut types: Vec<&str> = columns.iter().map(|column| column.kind.sql_type()).collect();
+            for (name, kind) in source.types.iter() {
+                types[place_of(name, &columns).map_err(refused)?] = kind.sql();
+            }
+            let columns: Vec<String> = columns
+                .iter()
+                .zip(types)
+                .map(|(column, kind)| format!("{} {kind}", sql::ident(&column.name)))
+                .collect();
+            let columns = columns.join(", ");
+            self.execute(&format!("CREATE OR REPLACE EXTERNAL TABLE {relation} ({columns}) {rest}"))
+                .await?;
+        }
+        Ok(relation)
     }
 
     /// The columns of what can stand behind FROM.
