@@ -35,6 +35,10 @@ faults:
 kafka: binary
     tests/kafka/with-broker cargo test --workspace --test kafka --test ingest --test moves --test schemas
 
+# Tables that follow a real PostgreSQL over Debezium and Apache Kafka, from Maven Central; MILLPOND_SEED repeats a history.
+debezium: binary venv
+    tests/kafka/with-broker tests/debezium/with-postgres python -m pytest -q tests/debezium
+
 # The binary that the Python tests start.
 binary:
     cargo build --workspace --bins
