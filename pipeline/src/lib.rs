@@ -21,6 +21,8 @@ pub mod fit;
 pub mod fitted;
 pub mod kind;
 pub mod mistake;
+pub mod profile;
+pub mod propose;
 pub mod spec;
 pub mod sql;
 mod steps;

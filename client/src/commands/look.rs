@@ -142,7 +142,7 @@ pub async fn run(subject: Subject, args: Args, mut interrupts: Interrupts) -> Re
     show(&batches, args.output, expanded)
 }
 
-async fn look(
+pub(super) async fn look(
     connection: &Connection,
     sql: &str,
     interrupts: &mut Interrupts,

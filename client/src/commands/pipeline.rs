@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use arrow::array::AsArray;
 use clap::{Args as ClapArgs, Subcommand};
 use millpond_pipeline::Spec;
 
+use super::look::look;
 use crate::access::{Access, AccessArgs};
 use crate::error::Error;
 use crate::interrupt::Interrupts;
@@ -22,6 +24,17 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a pipeline for a table or file, from what is in it
+    Init {
+        /// A table, or a file
+        #[arg(value_name = "TABLE|FILE")]
+        source: String,
+        /// Its name; that of the table or file if it is not given
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        #[command(flatten)]
+        access: AccessArgs,
+    },
     /// Learn from the source, transform its rows, and write them
     Run {
         /// File of a pipeline, or the name of one that was run before
@@ -90,6 +103,12 @@ pub async fn run(args: Args, interrupts: Interrupts) -> Result<(), Error> {
             };
             statement(&sql, access, interrupts).await
         }
+        Command::Init { source, name, access } => {
+            let name = name.unwrap_or_else(|| name_of(&source));
+            let lines = source_of(&source)?;
+            let sql = format!("PROPOSE PIPELINE {} FROM {}", identifier(&name), literal(&lines));
+            show(&sql, true, access, interrupts).await
+        }
         Command::Check { file, access } => {
             let sql = format!("CHECK PIPELINE {}", literal(&read(&file)?));
             statement(&sql, access, interrupts).await
@@ -102,8 +121,7 @@ pub async fn run(args: Args, interrupts: Interrupts) -> Result<(), Error> {
             access,
         } => {
             let query = shown(name.as_deref(), version, sql, json);
-            let format = if sql || json { Some(Format::Csv) } else { None };
-            show(&query, format, access, interrupts).await
+            show(&query, sql || json, access, interrupts).await
         }
         Command::Apply {
             name,
@@ -164,22 +182,94 @@ fn shown(name: Option<&str>, version: Option<u64>, sql: bool, json: bool) -> Str
 }
 
 async fn statement(sql: &str, access: AccessArgs, interrupts: Interrupts) -> Result<(), Error> {
-    show(sql, None, access, interrupts).await
+    show(sql, false, access, interrupts).await
 }
 
-/// Runs a statement and prints its rows; those of one column and no other form as they are.
-async fn show(sql: &str, bare: Option<Format>, access: AccessArgs, mut interrupts: Interrupts) -> Result<(), Error> {
+/// Runs a statement and prints its rows; a `bare` one has a single text, which is printed as it is.
+async fn show(sql: &str, bare: bool, access: AccessArgs, mut interrupts: Interrupts) -> Result<(), Error> {
     let (access_args, configured) = access.resolve()?;
     let access = Access::open(&access_args, 1, &mut interrupts).await?;
-    let settings = Settings {
-        format: bare.or(configured).unwrap_or(Format::Table),
-        expanded: false,
-        timing: false,
-        notes: bare.is_none(),
+    let outcome = if bare {
+        print_text(&access, sql, &mut interrupts).await
+    } else {
+        let settings = Settings {
+            format: configured.unwrap_or(Format::Table),
+            expanded: false,
+            timing: false,
+            notes: true,
+        };
+        let mut session = Session::new(access.connection.clone(), interrupts, settings, Sink::stdout());
+        session.run_statement(sql).await.map(drop)
     };
-    let mut session = Session::new(access.connection.clone(), interrupts, settings, Sink::stdout());
-    let outcome = session.run_statement(sql).await;
-    drop(session);
     access.close().await;
-    outcome.map(drop)
+    outcome
+}
+
+async fn print_text(access: &Access, sql: &str, interrupts: &mut Interrupts) -> Result<(), Error> {
+    let batches = look(&access.connection, sql, interrupts).await?;
+    let texts = batches.iter().flat_map(|batch| batch.columns());
+    let mut found = false;
+    for texts in texts.filter_map(|column| column.as_string_opt::<i32>()) {
+        for text in texts.iter().flatten() {
+            found = true;
+            writeln!(std::io::stdout(), "{}", text.trim_end()).map_err(|source| Error::Output {
+                target: "standard output".to_owned(),
+                source,
+            })?;
+        }
+    }
+    match found {
+        true => Ok(()),
+        false => Err(Error::Statement("there is no such pipeline".to_owned())),
+    }
+}
+
+/// A name for a pipeline: that of a table or file, in letters, digits and underscores.
+fn name_of(source: &str) -> String {
+    let last = source.rsplit(['/', '\\']).next().unwrap_or(source);
+    let stem = match last.rsplit_once('.') {
+        Some((stem, ending)) if is_file_like(source) && !ending.is_empty() => stem,
+        _ => last,
+    };
+    let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    stem.chars().map(word).collect()
+}
+
+fn is_file_like(source: &str) -> bool {
+    Path::new(source).exists() || source.contains("://") || source.contains('/')
+}
+
+/// The part of a pipeline about its source. What stands between the values of a file on this machine is found out.
+fn source_of(source: &str) -> Result<String, Error> {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    if !is_file_like(source) {
+        return Ok(format!("table: {}", quoted(source)));
+    }
+    let lines = format!("file: {}", quoted(source));
+    let ending = source.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    if !Path::new(source).is_file() || !matches!(ending.as_str(), "csv" | "tsv" | "txt") {
+        return Ok(lines);
+    }
+    let delimiter = delimiter_of(Path::new(source))?;
+    let format = if ending == "txt" { "\nformat: csv" } else { "" };
+    Ok(match delimiter {
+        ',' => format!("{lines}{format}"),
+        other => format!("{lines}{format}\noptions: {{delimiter: {}}}", quoted(&other.to_string())),
+    })
+}
+
+/// Of the usual ones, that which the first line has most often.
+fn delimiter_of(file: &Path) -> Result<char, Error> {
+    let wrong = |source| Error::Input {
+        path: file.display().to_string(),
+        source,
+    };
+    let mut first = Vec::new();
+    let mut reader = std::io::BufReader::new(std::fs::File::open(file).map_err(wrong)?);
+    std::io::BufRead::read_until(&mut reader, b'\n', &mut first).map_err(wrong)?;
+    let first = String::from_utf8_lossy(&first);
+    let count = |delimiter: &char| first.matches(*delimiter).count();
+    // Of several, the first that is named here.
+    let best = [',', '\t', ';', '|'].into_iter().rev().max_by_key(count);
+    Ok(best.filter(|best| count(best) > 0).unwrap_or(','))
 }

@@ -1,4 +1,4 @@
-//! `RUN PIPELINE`, `CHECK PIPELINE`, `APPLY PIPELINE` and `DROP PIPELINE`.
+//! `RUN PIPELINE`, `CHECK PIPELINE`, `APPLY PIPELINE`, `DROP PIPELINE`, and what leads to them: `SUMMARIZE` and `PROPOSE PIPELINE`.
 //!
 //! ```text
 //! RUN:   source ─► fit (queries, rows into memory) ─► what must hold? ─► account ─► outputs ─► new version in the catalog
@@ -11,6 +11,7 @@
 mod account;
 mod report;
 mod runner;
+mod summary;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,12 +20,12 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
-use millpond_pipeline::fit;
+use millpond_pipeline::profile::{Profile, profile};
+use millpond_pipeline::{fit, propose};
 use millpond_pipeline::{Compiled, Fitted, Mistake, Purpose, Spec, compile, sql};
 use millpond_proto::catalog::{AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion};
 
 use self::account::Account;
-pub(super) use self::report::schema;
 use self::report::Report;
 use self::runner::Runner;
 use super::frontend::Services;
@@ -57,6 +58,18 @@ pub(super) async fn run(
             runner.clean_up().await;
             checked?.result()
         }
+        PipelineStatement::Summarize(relation) => {
+            let mut runner = Runner::new(services, statement, "summary");
+            let summary = summarize(&relation, &mut runner).await;
+            runner.clean_up().await;
+            summary::result(&summary?)
+        }
+        PipelineStatement::Propose { name, source } => {
+            let mut runner = Runner::new(services, statement, &name);
+            let proposed = propose(&name, &source, &mut runner).await;
+            runner.clean_up().await;
+            report::text("pipeline", proposed?)
+        }
         PipelineStatement::Apply {
             name,
             version,
@@ -76,7 +89,9 @@ pub(super) async fn run(
 /// Columns of the answer.
 pub(super) fn answer_of(command: &PipelineStatement) -> Option<SchemaRef> {
     match command {
-        PipelineStatement::Run(_) | PipelineStatement::Check(_) => Some(schema()),
+        PipelineStatement::Run(_) | PipelineStatement::Check(_) => Some(report::schema()),
+        PipelineStatement::Summarize(_) => Some(summary::schema()),
+        PipelineStatement::Propose { .. } => Some(report::text_schema("pipeline")),
         PipelineStatement::Apply { .. } | PipelineStatement::Drop { .. } => None,
     }
 }
@@ -126,6 +141,43 @@ async fn check(spec: &Spec, runner: &mut Runner<'_>) -> Result<Report, Error> {
         .await
         .map_err(Error::from)?;
     Ok(Report::of_check(spec, &compiled))
+}
+
+/// Looks at all columns of a table, or of a query in parentheses.
+async fn summarize(relation: &str, runner: &mut Runner<'_>) -> Result<Profile, Error> {
+    let columns = runner.columns_of(relation).await?;
+    let prefix = runner.prefix().to_string();
+    profile(relation, &columns, &prefix, runner).await.map_err(Error::from)
+}
+
+/// Writes a pipeline for a source, which is the part of a pipeline with that name. The rows of a file are read as texts,
+/// which they always can be.
+async fn propose(name: &str, source: &str, runner: &mut Runner<'_>) -> Result<String, Error> {
+    let yaml = format!("name: {name}\nsource:\n{}", indented(source));
+    let mut spec = Spec::parse(&yaml).map_err(refused)?;
+    let mut lines = source.trim_end().to_string();
+    if runner.is_of_texts(&spec.source)? && spec.source.types.is_empty() {
+        lines.push_str("\ntypes: {\"*\": text}");
+        let yaml = format!("name: {name}\nsource:\n{}", indented(&lines));
+        spec = Spec::parse(&yaml).map_err(refused)?;
+    }
+    let opened = runner.open(&spec.source).await?;
+    let prefix = format!("{}_texts", runner.prefix());
+    let texts = profile(&opened.relation, &opened.columns, &prefix, runner)
+        .await
+        .map_err(Error::from)?;
+    if texts.rows == 0 {
+        return Err(Error::user(Code::PIPELINE, "the source has no rows to look at"));
+    }
+    let casts = propose::casts(&texts);
+    let relation = propose::cast_query(&opened.relation, &opened.columns, &casts);
+    let typed = summarize(&relation, runner).await?;
+    Ok(propose::pipeline(name, &lines, &texts, &casts, &typed))
+}
+
+fn indented(lines: &str) -> String {
+    let lines: Vec<String> = lines.lines().map(|line| format!("  {line}\n")).collect();
+    lines.concat()
 }
 
 /// What must hold and does not: an error, or warnings.

@@ -7,6 +7,7 @@
 //! ALTER TABLE name SET OPTIONS ('key' 'value', ...)      REPLAY DEAD LETTERS FROM name [WHERE condition]
 //! RUN PIPELINE 'yaml' | name      CHECK PIPELINE 'yaml'      DROP PIPELINE [IF EXISTS] name
 //! APPLY PIPELINE name [VERSION n] TO table AS view
+//! SUMMARIZE name | query      PROPOSE PIPELINE name FROM 'source of a pipeline'
 //! ```
 
 use datafusion::common::TableReference;
@@ -35,6 +36,14 @@ pub(super) enum PipelineStatement {
     Run(PipelineText),
     /// Look whether it can be run. The YAML.
     Check(String),
+    /// Look at the columns of what can stand behind FROM.
+    Summarize(String),
+    /// Write one for a source.
+    Propose {
+        name: String,
+        /// Its part of a pipeline.
+        source: String,
+    },
     /// Make a view of another table, with what was learned.
     Apply {
         name: String,
@@ -133,6 +142,8 @@ impl OwnStatement {
             Self::Stream(StreamStatement::Wait { .. }) => "WAIT FOR TABLE",
             Self::Pipeline(PipelineStatement::Run(_)) => "RUN PIPELINE",
             Self::Pipeline(PipelineStatement::Check(_)) => "CHECK PIPELINE",
+            Self::Pipeline(PipelineStatement::Summarize(_)) => "SUMMARIZE",
+            Self::Pipeline(PipelineStatement::Propose { .. }) => "PROPOSE PIPELINE",
             Self::Pipeline(PipelineStatement::Apply { .. }) => "APPLY PIPELINE",
             Self::Pipeline(PipelineStatement::Drop { .. }) => "DROP PIPELINE",
         }
@@ -179,6 +190,10 @@ pub(super) fn parse(sql: &str) -> Result<Option<OwnStatement>, Error> {
         words.wait().map(stream)
     } else if words.take("RUN") {
         words.run_pipeline().map(OwnStatement::Pipeline)
+    } else if words.take("SUMMARIZE") {
+        words.summarize().map(OwnStatement::Pipeline)
+    } else if words.take("PROPOSE") {
+        words.propose_pipeline().map(OwnStatement::Pipeline)
     } else if words.take("CHECK") {
         words.check_pipeline().map(OwnStatement::Pipeline)
     } else if words.take("APPLY") {
@@ -357,6 +372,32 @@ impl Words<'_> {
         Ok(PipelineStatement::Check(self.parser.parse_literal_string()?))
     }
 
+    /// A name or a query, as it stands behind FROM.
+    fn summarize(&mut self) -> Result<PipelineStatement, ParserError> {
+        let is_query = match &self.parser.peek_token().token {
+            Token::LParen => true,
+            Token::Word(word) => {
+                let starts = ["SELECT", "WITH", "VALUES"];
+                word.quote_style.is_none() && starts.iter().any(|start| word.value.eq_ignore_ascii_case(start))
+            }
+            _ => false,
+        };
+        Ok(PipelineStatement::Summarize(match is_query {
+            true => format!("({}) AS query", self.parser.parse_query()?),
+            false => millpond_pipeline::sql::table(&self.name()?.to_string()),
+        }))
+    }
+
+    fn propose_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
+        self.expect("PIPELINE")?;
+        let name = self.pipeline_name()?;
+        self.expect("FROM")?;
+        Ok(PipelineStatement::Propose {
+            name,
+            source: self.parser.parse_literal_string()?,
+        })
+    }
+
     fn apply_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
         self.expect("PIPELINE")?;
         let name = self.pipeline_name()?;
@@ -405,6 +446,35 @@ mod tests {
 
     fn read(sql: &str) -> OwnStatement {
         parse(sql).unwrap().unwrap()
+    }
+
+    #[test]
+    fn pipelines() {
+        let of = OwnStatement::Pipeline;
+        let run = |text: PipelineText| of(PipelineStatement::Run(text));
+        assert_eq!(read("RUN PIPELINE 'name: it''s'"), run(PipelineText::Yaml("name: it's".into())));
+        assert_eq!(read("run pipeline p;"), run(PipelineText::Stored("p".into())));
+        assert_eq!(
+            read("APPLY PIPELINE p VERSION 3 TO s.t AS v"),
+            of(PipelineStatement::Apply {
+                name: "p".into(),
+                version: Some(3),
+                to: "s.t".into(),
+                view: "v".into(),
+            })
+        );
+        let drop = |if_exists| {
+            of(PipelineStatement::Drop {
+                name: "p".into(),
+                if_exists,
+            })
+        };
+        assert_eq!(read("DROP PIPELINE IF EXISTS p"), drop(true));
+        assert_eq!(read("DROP PIPELINE p"), drop(false));
+        assert_eq!(parse("DROP TABLE p").unwrap(), None);
+        let summarize = |relation: &str| of(PipelineStatement::Summarize(relation.into()));
+        assert_eq!(read("SUMMARIZE s.t"), summarize("\"s\".\"t\""));
+        assert_eq!(read("SUMMARIZE SELECT 1 AS a"), summarize("(SELECT 1 AS a) AS query"));
     }
 
     #[test]

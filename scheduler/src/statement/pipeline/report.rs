@@ -20,9 +20,22 @@ pub(super) struct Report {
 }
 
 /// Columns of a report.
-pub(in crate::statement) fn schema() -> SchemaRef {
+pub(super) fn schema() -> SchemaRef {
     let column = |name| Field::new(name, DataType::Utf8, false);
     Arc::new(Schema::new(["step", "column", "what", "value"].map(column).to_vec()))
+}
+
+/// An answer of one text.
+pub(super) fn text(column: &str, text: String) -> Result<ResultSet, Error> {
+    let schema = text_schema(column);
+    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(StringArray::from(vec![text]))]);
+    let batch = batch.map_err(|error| Error::from_datafusion(error.into()))?;
+    Ok(ResultSet::batches(schema, vec![batch]))
+}
+
+/// Its schema.
+pub(super) fn text_schema(column: &str) -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new(column, DataType::Utf8, false)]))
 }
 
 impl Report {

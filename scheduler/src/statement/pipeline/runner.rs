@@ -23,6 +23,9 @@ const TEMPORARY: &str = "__pipeline";
 /// How these are kept: beside the memory on disk, and nowhere else.
 const STORAGE: &str = "WITH (durable = 'off', storage_level = 'memory_and_disk')";
 
+/// The name in `types` that stands for all columns.
+const EVERY: &str = "*";
+
 /// See the module.
 pub(super) struct Runner<'a> {
     pub(super) services: &'a Services,
@@ -88,10 +91,7 @@ impl<'a> Runner<'a> {
     }
 
     async fn open_file(&mut self, source: &Source, file: &str) -> Result<String, Error> {
-        let format = match &source.format {
-            Some(format) => format.to_uppercase(),
-            None => format_of(file)?,
-        };
+        let format = format_of_source(source, file)?;
         let mut options: Vec<(String, String)> = source
             .options
             .iter()
@@ -118,7 +118,10 @@ impl<'a> Runner<'a> {
             let columns = self.columns_of(&relation).await?;
             let mut types: Vec<&str> = columns.iter().map(|column| column.kind.sql_type()).collect();
             for (name, kind) in source.types.iter() {
-                types[place_of(name, &columns).map_err(refused)?] = kind.sql();
+                match name.as_str() {
+                    EVERY => types.fill(kind.sql()),
+                    _ => types[place_of(name, &columns).map_err(refused)?] = kind.sql(),
+                }
             }
             let columns: Vec<String> = columns
                 .iter()
@@ -130,6 +133,14 @@ impl<'a> Runner<'a> {
                 .await?;
         }
         Ok(relation)
+    }
+
+    /// True if a source has texts whose types are only guessed.
+    pub(super) fn is_of_texts(&self, source: &Source) -> Result<bool, Error> {
+        match &source.file {
+            Some(file) => Ok(format_of_source(source, file)? == "CSV"),
+            None => Ok(false),
+        }
     }
 
     /// The columns of what can stand behind FROM.
@@ -256,6 +267,13 @@ fn copy(file: &str, partition_by: &[millpond_pipeline::spec::Name], query: &str)
         false => format!(" PARTITIONED BY ({})", by.join(", ")),
     };
     Ok(format!("COPY ({query}) TO {} STORED AS {format}{by}", sql::text(file)))
+}
+
+fn format_of_source(source: &Source, file: &str) -> Result<String, Error> {
+    match &source.format {
+        Some(format) => Ok(format.to_uppercase()),
+        None => format_of(file),
+    }
 }
 
 /// The format of a file, by the end of its name.
