@@ -204,11 +204,11 @@ impl Chain {
         for layer in 0..=last {
             let from = match layer {
                 0 => self.relation.clone(),
-                _ => format!("l{}", layer - 1),
+                _ => format!("_l{}", layer - 1),
             };
             let separator = if layer == 0 { "" } else { ", " };
             // Writing to a text cannot fail.
-            let _ = write!(with, "{separator}l{layer} AS (SELECT ");
+            let _ = write!(with, "{separator}_l{layer} AS (SELECT ");
             let mut is_first = true;
             for id in &needed {
                 let cell = &self.cells[id.0];
@@ -230,7 +230,7 @@ impl Chain {
             let _ = write!(with, " FROM {from})");
         }
         with.push(' ');
-        (with, format!("l{last}"))
+        (with, format!("_l{last}"))
     }
 
     fn closure(&self, outputs: &[Id]) -> BTreeSet<Id> {
@@ -266,13 +266,13 @@ mod tests {
         let sum = format!("sum({})", chain.sql(d));
         assert_eq!(
             chain.query(&sum, &[d], ""),
-            "WITH l0 AS (SELECT \"a\" AS \"a__0\" FROM t), \
-             l1 AS (SELECT \"a__0\", \"a__0\" + 1 AS \"c__2\" FROM l0), \
-             l2 AS (SELECT \"a__0\" * \"c__2\" AS \"d__3\" FROM l1) SELECT sum(\"d__3\") FROM l2"
+            "WITH _l0 AS (SELECT \"a\" AS \"a__0\" FROM t), \
+             _l1 AS (SELECT \"a__0\", \"a__0\" + 1 AS \"c__2\" FROM _l0), \
+             _l2 AS (SELECT \"a__0\" * \"c__2\" AS \"d__3\" FROM _l1) SELECT sum(\"d__3\") FROM _l2"
         );
         assert_eq!(
             chain.query("count(*)", &[], ""),
-            "WITH l0 AS (SELECT 1 AS nothing FROM t) SELECT count(*) FROM l0"
+            "WITH _l0 AS (SELECT 1 AS nothing FROM t) SELECT count(*) FROM _l0"
         );
     }
 

@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::session::Sessions;
 use crate::shards::Shards;
 use crate::state::{CatalogLog, StateFolder, Store};
-use crate::statement::{Admission, Frontend, Registry, Services};
+use crate::statement::{Admission, Frontend, drop_leftovers, Registry, Services};
 use crate::streams::Streams;
 use crate::tls::Certificate;
 use crate::upkeep::Queue;
@@ -101,6 +101,7 @@ impl Scheduler {
         };
         let writer = uuid::Uuid::new_v4().to_string();
         let catalog = Arc::new(CatalogLog::open(store.clone(), &writer).await?);
+        drop_leftovers(&catalog).await?;
         let cluster = Cluster::start(&options).await?;
         let folder = |name| {
             let state = options.state_url.as_ref()?;

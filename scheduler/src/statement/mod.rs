@@ -38,6 +38,7 @@ mod write;
 pub(crate) use admission::Admission;
 pub(crate) use frontend::{Frontend, Request, Services};
 pub(crate) use ingest::{Existing, Ingest, Missing};
+pub(crate) use pipeline::drop_leftovers;
 pub(crate) use registry::{Phase, Registry, Statement};
 pub(crate) use result::{ResultSet, Rows};
 pub(crate) use run::plan_only;

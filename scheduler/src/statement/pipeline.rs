@@ -23,15 +23,18 @@ use millpond_engine::error::{Code, Error};
 use millpond_pipeline::profile::{Profile, profile};
 use millpond_pipeline::{fit, propose};
 use millpond_pipeline::{Compiled, Fitted, Mistake, Purpose, Spec, compile, sql};
-use millpond_proto::catalog::{AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion};
+use millpond_proto::catalog::{
+    AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion, RelationRef,
+};
 
 use self::account::Account;
 use self::report::Report;
-use self::runner::Runner;
+use self::runner::{Runner, TEMPORARY};
 use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::syntax::{PipelineStatement, PipelineText};
+use crate::state::CatalogLog;
 
 /// Versions of a pipeline that are kept.
 const VERSIONS_KEPT: u32 = 10;
@@ -84,6 +87,27 @@ pub(super) async fn run(
             Ok(ResultSet::nothing())
         }
     }
+}
+
+/// Drops tables of pipelines that ended with their scheduler.
+///
+/// # Errors
+/// A state store that does not answer.
+pub(crate) async fn drop_leftovers(catalog: &CatalogLog) -> Result<(), Error> {
+    let version = catalog.current();
+    let left = version.relations.keys().filter(|(_, name)| name.starts_with(TEMPORARY));
+    let drop = |(schema, name): &(String, String)| Change {
+        kind: Some(ChangeKind::DropRelation(RelationRef {
+            schema: schema.clone(),
+            name: name.clone(),
+        })),
+    };
+    let changes: Vec<Change> = left.map(drop).collect();
+    if !changes.is_empty() {
+        tracing::info!(count = changes.len(), "drop tables of pipelines that did not end");
+        catalog.commit(changes).await?;
+    }
+    Ok(())
 }
 
 /// Columns of the answer.

@@ -19,7 +19,7 @@ use crate::statement::result::ResultSet;
 use crate::statement::run;
 
 /// Start of the names of tables that go when the pipeline has ended.
-const TEMPORARY: &str = "__pipeline";
+pub(super) const TEMPORARY: &str = "__pipeline_";
 /// How these are kept: beside the memory on disk, and nowhere else.
 const STORAGE: &str = "WITH (durable = 'off', storage_level = 'memory_and_disk')";
 
@@ -65,7 +65,7 @@ impl<'a> Runner<'a> {
         Self {
             services,
             statement,
-            prefix: format!("{TEMPORARY}_{pipeline}_{}", &id[..8]),
+            prefix: format!("{TEMPORARY}{pipeline}_{}", &id[..8]),
             tables: Vec::new(),
         }
     }
@@ -168,7 +168,12 @@ impl<'a> Runner<'a> {
             upkeep: None,
         };
         tracing::debug!(sql, "a query of a pipeline");
-        let ended: ResultSet = Box::pin(run::run(self.services, self.statement, &request)).await?;
+        let verb = self.statement.progress().status.verb;
+        let ended: Result<ResultSet, Error> =
+            Box::pin(run::run(self.services, self.statement, &request)).await;
+        // It is a part of the statement, which keeps its name.
+        self.statement.update(|status| status.verb = verb);
+        let ended = ended?;
         let mut batches = Vec::new();
         for partition in 0..ended.partitions() {
             let rows = ended.read(self.services, self.statement, partition).await?;
