@@ -3,9 +3,10 @@
 Message `index` of a topic is a function of `index` alone: any part of a topic can be made again, without what is
 before it, and the result is known without an engine.
 
-Changes come in rounds. Each round has every key once, in another order; the first one creates all keys. Later ones
-delete a tenth of the keys and create those again that the round before has deleted; the others are updates. A key is
-therefore never twice in a batch that is shorter than a round: no engine can leave out changes by merging them.
+Changes come in rounds. Each round has every key once, in the same order, which is not that of the keys; the first one
+creates all keys. Later ones delete a tenth of the keys and create those again that the round before has deleted; the
+others are updates. A key is therefore never twice in a batch that is shorter than a round: no engine can leave out
+changes by merging them.
 """
 
 from array import array
@@ -63,8 +64,7 @@ class Changes:
 
     def key_at(self, index: int) -> int:
         """The key that message `index` is about. A prime that does not divide `keys` makes this one to one."""
-        turn, place = divmod(index, self.keys)
-        return (place * STRIDE + turn * 7919) % self.keys
+        return index % self.keys * STRIDE % self.keys
 
     def messages(self, start: int, count: int) -> Iterator[Message]:
         for index in range(start, start + count):
