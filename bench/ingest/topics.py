@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from messages import PARTITIONS, Message
 from wire import Broker, encode_request
@@ -19,8 +19,20 @@ def create_topic(brokers: str, name: str) -> None:
     client = AdminClient({"bootstrap.servers": brokers})
     for made in client.create_topics([topic]).values():
         made.result(TIMEOUT_SECONDS)
-    # Answers only when every topic partition has its leader.
-    assert count_messages(brokers, name) == 0
+    _wait_for_leaders(brokers, name)
+
+
+def _wait_for_leaders(brokers: str, topic: str) -> None:
+    """A topic is known a moment before its topic partitions take messages."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        try:
+            count_messages(brokers, topic)
+            return
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def count_messages(brokers: str, topic: str) -> int:
