@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -55,31 +56,44 @@ class Live:
         self._query_for(IDLE_SECONDS / 2)
         return self._query_for(IDLE_SECONDS)
 
-    def under_load(self, rate: int, seconds: float, *, with_query: bool) -> dict:
-        """Freshness for `seconds`, then the query for as long, while `rate` changes a second come in."""
-        duration = RAMP_SECONDS + seconds * (2 if with_query else 1) + TAIL_SECONDS
-        keys, count = self._changes.keys, int(rate * duration)
+    def fresh_under_load(self, rate: int, seconds: float) -> dict:
+        """Freshness while `rate` changes a second come in."""
+
+        def probe() -> dict:
+            return measure_freshness(self._engine, self._table, self._brokers, self._changes, self._probes, seconds)
+
+        found = self._under_load(rate, seconds, probe)
+        self._probes += len(found["fresh_ms"])
+        return found
+
+    def query_under_load(self, rate: int, seconds: float) -> dict:
+        """The query, again and again, while `rate` changes a second come in."""
+        return self._under_load(rate, seconds, lambda: {"query_ms": self._query_for(seconds)})
+
+    def _under_load(self, rate: int, seconds: float, measure: Callable[[], dict]) -> dict:
+        """What `measure` returns, which should take `seconds`, and how the load went.
+
+        `behind_seconds` is how long after the last change the table has all of them. Cores are those that the engine's
+        workers, and everything on the machine, used from the first change on until then.
+        """
+        keys, count = self._changes.keys, int(rate * (RAMP_SECONDS + seconds + TAIL_SECONDS))
         load = Load(self._brokers, self._table.topic, keys, self._next, count, rate)
         before, machine = usage_of(self._engine.workers()), machine_cpu_seconds()
         load.begin()
         time.sleep(RAMP_SECONDS)
-        fresh = measure_freshness(
-            self._engine, self._table, self._brokers, self._changes, self._probes, seconds
-        )
-        query_ms = self._query_for(seconds) if with_query else []
+        found = measure()
         sent = load.result()
-        ended, after = time.perf_counter(), usage_of(self._engine.workers())
-        machine = machine_cpu_seconds() - machine
+        ended = time.perf_counter()
         self._engine.catch_up(self._table)
+        after, machine = usage_of(self._engine.workers()), machine_cpu_seconds() - machine
         self._next += min(sent["messages"], keys)
-        self._probes += len(fresh["fresh_ms"])
-        return fresh | {
+        elapsed = after.seconds - before.seconds
+        return found | {
             "rate": rate,
             "sent": sent,
-            "query_ms": query_ms,
-            "behind_seconds": time.perf_counter() - ended,
-            "busy_cores": (after.cpu_seconds - before.cpu_seconds) / (after.seconds - before.seconds),
-            "machine_busy_cores": machine / (after.seconds - before.seconds),
+            "behind_seconds": after.seconds - ended,
+            "busy_cores": (after.cpu_seconds - before.cpu_seconds) / elapsed,
+            "machine_busy_cores": machine / elapsed,
         }
 
     def check(self) -> dict:
@@ -103,6 +117,7 @@ def measure_live(
     """At 20 % and 80 % of `full_rate`, in changes a second. The table has caught up with its topic."""
     live = Live(engine, table, brokers, changes)
     idle = live.idle_query_ms()
-    light = live.under_load(int(full_rate * LIGHT), seconds, with_query=False)
-    heavy = live.under_load(int(full_rate * HEAVY), seconds, with_query=True)
-    return {"idle_query_ms": idle, "light": light, "heavy": heavy, "check": live.check()}
+    rates = {"light": int(full_rate * LIGHT), "heavy": int(full_rate * HEAVY)}
+    fresh = {name: live.fresh_under_load(rate, seconds) for name, rate in rates.items()}
+    query = live.query_under_load(rates["heavy"], seconds)
+    return {"idle_query_ms": idle, **fresh, "query": query, "check": live.check()}

@@ -29,13 +29,15 @@ class Spark:
             .config("spark.ui.enabled", "false")
             .config("spark.ui.showConsoleProgress", "false")
             .config("spark.sql.shuffle.partitions", str(PARTITIONS))
-            # Batches come to their ends at any time: otherwise tables would change during a query of the client.
+            # Queries do not wait for the batch that runs.
             .config("spark.scheduler.mode", "FAIR")
             .config("spark.local.dir", str(work / "scratch"))
             .config("spark.sql.streaming.checkpointLocation", str(work / "positions"))
             .getOrCreate()
         )
         self._session.sparkContext.setLogLevel("ERROR")
+        # Of this thread; streams have threads of their own, in the pool of the default name.
+        self._session.sparkContext.setLocalProperty("spark.scheduler.pool", "queries")
         self._workers = [one for one in psutil.Process().children(recursive=True) if one.name() == "java"]
         self._streams = {}
         self._rows = {}
@@ -89,35 +91,44 @@ class Rows:
 
     def merge(self, messages: DataFrame, _batch: int) -> None:
         """A change log: the last change of each key takes the place of its row."""
+        latest, numbers = self._store(self._last_of_each_key(messages))
+        kept = self._rows.join(latest, self._rows[self._table.key] == latest["changed"], "left_anti")
+        added = latest.where("after IS NOT NULL").select("after.*")
+        self._show(kept.unionByName(added).coalesce(PARTITIONS))
+        self._free(numbers)
+        # A query may still read the rows before these.
+        while len(self._stored) > 2:
+            self._free(self._stored.pop(0))
+
+    def append(self, messages: DataFrame, _batch: int) -> None:
+        """Each message is a row."""
+        value = F.from_json(F.col("value").cast("string"), self._columns)
+        self._show(messages.select(value.alias("row")).select("row.*"), beside=self._rows)
+
+    def _last_of_each_key(self, messages: DataFrame) -> DataFrame:
+        """The columns `changed`, which is the key, and `after`, which is null if the row is deleted."""
         row = f"STRUCT<{', '.join(f'{name}: {kind}' for name, kind in self._table.columns)}>"
         value = F.from_json(F.col("value").cast("string"), f"before {row}, after {row}, op STRING")
         key = self._table.key
-        latest = (
+        return (
             messages.select("offset", value.alias("change"))
             .select("offset", "change", F.coalesce(f"change.after.{key}", f"change.before.{key}").alias("changed"))
             # A key has one topic partition, so its offsets are in order.
             .groupBy("changed")
             .agg(F.max_by("change.after", "offset").alias("after"))
-            .localCheckpoint()
         )
-        kept = self._rows.join(latest, self._rows[key] == latest["changed"], "left_anti")
-        added = latest.where("after IS NOT NULL").select("after.*")
-        self._show(kept.unionByName(added).coalesce(PARTITIONS), replaces=True)
 
-    def append(self, messages: DataFrame, _batch: int) -> None:
-        """Each message is a row."""
-        value = F.from_json(F.col("value").cast("string"), self._columns)
-        self._show(messages.select(value.alias("row")).select("row.*"), replaces=False)
+    def _show(self, rows: DataFrame, beside: DataFrame | None = None) -> None:
+        stored, numbers = self._store(rows)
+        self._rows = stored if beside is None else beside.unionByName(stored)
+        self._rows.createOrReplaceTempView(self._table.name)
+        self._stored.append(numbers)
 
-    def _show(self, rows: DataFrame, *, replaces: bool) -> None:
+    def _store(self, rows: DataFrame) -> tuple[DataFrame, list[int]]:
+        """Rows in memory, and the numbers of their RDDs. Only one batch runs at a time."""
         before = set(self._persistent())
         stored = rows.localCheckpoint()
-        self._rows = stored if replaces else self._rows.unionByName(stored)
-        self._rows.createOrReplaceTempView(self._table.name)
-        self._stored.append(sorted(set(self._persistent()) - before))
-        # A query may still read the rows before these.
-        while replaces and len(self._stored) > 2:
-            self._free(self._stored.pop(0))
+        return stored, sorted(set(self._persistent()) - before)
 
     def stored_bytes(self) -> int:
         """Memory of the newest rows, or of all if rows are only added."""
