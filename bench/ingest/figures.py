@@ -38,7 +38,8 @@ def _catch_up_lines(what: str, name: str) -> list[Line]:
     return [
         Line(f"{what}: events per second", lambda result: result[name]["messages"] / result[name]["seconds"]),
         Line(
-            f"{what}: events per second of a core", lambda result: result[name]["messages"] / result[name]["cpu_seconds"]
+            f"{what}: events per second of a core",
+            lambda result: result[name]["messages"] / result[name]["cpu_seconds"],
         ),
         Line(f"{what}: cores in use", lambda result: result[name]["cpu_seconds"] / result[name]["seconds"], 2),
         Line(f"{what}: memory grown, bytes per row", lambda result: result[name]["grown_bytes"] / result[name]["rows"]),
@@ -95,8 +96,8 @@ def table(results: Results) -> str:
 def restore_text(restore: dict) -> str:
     return (
         f"Restore of {restore['keys']:,} keys: {restore['seconds']:.1f} s from the start of the processes to the first "
-        f"count, {restore['ready_seconds']:.1f} s of them until the cluster was ready; {restore['state_bytes'] / MIB:.0f} "
-        f"MiB of state. The checkpoint had all rows {restore['checkpoint_seconds']:.1f} s after the table did."
+        f"count, {restore['ready_seconds']:.1f} s of them until the cluster was ready; "
+        f"{restore['state_bytes'] / MIB:.0f} MiB of state. The checkpoint had all rows {restore['checkpoint_seconds']:.1f} s after the table did."
     )
 
 

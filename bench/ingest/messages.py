@@ -33,8 +33,8 @@ CREATED = (
 )
 DELETED = (
     '{"before":{"id":%d,"name":"customer %09d","region":"region-%02d","amount":%d,"version":%d,'
-    '"updated_at":%d},"after":null,"source":{"version":"3.2.0.Final","connector":"postgresql","name":"shop","db":"shop",'
-    '"schema":"public","table":"customers","lsn":%d},"op":"%s","ts_ms":%d}'
+    '"updated_at":%d},"after":null,"source":{"version":"3.2.0.Final","connector":"postgresql","name":"shop",'
+    '"db":"shop","schema":"public","table":"customers","lsn":%d},"op":"%s","ts_ms":%d}'
 )
 READING = '{"sensor_id":"sensor-%04d","ts":"%s.%03dZ","temperature":%d.%02d,"humidity":%d.%d}'
 
