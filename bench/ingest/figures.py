@@ -94,10 +94,13 @@ def table(results: Results) -> str:
 
 
 def restore_text(restore: dict) -> str:
-    return (
-        f"Restore of {restore['keys']:,} keys: {restore['seconds']:.1f} s from the start of the processes to the first "
-        f"count, {restore['ready_seconds']:.1f} s of them until the cluster was ready; "
-        f"{restore['state_bytes'] / MIB:.0f} MiB of state. The checkpoint had all rows {restore['checkpoint_seconds']:.1f} s after the table did."
+    return " ".join(
+        [
+            f"Restore of {restore['keys']:,} keys: {restore['seconds']:.1f} s from the start of the processes to the",
+            f"first count, {restore['ready_seconds']:.1f} s of them until the cluster was ready;",
+            f"{restore['state_bytes'] / MIB:.0f} MiB of state.",
+            f"The checkpoint had all rows {restore['checkpoint_seconds']:.1f} s after the table did.",
+        ]
     )
 
 
