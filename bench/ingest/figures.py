@@ -42,9 +42,14 @@ def _catch_up_lines(what: str, name: str) -> list[Line]:
             lambda result: result[name]["messages"] / result[name]["cpu_seconds"],
         ),
         Line(f"{what}: cores in use", lambda result: result[name]["cpu_seconds"] / result[name]["seconds"], 2),
-        Line(f"{what}: memory grown, bytes per row", lambda result: result[name]["grown_bytes"] / result[name]["rows"]),
+        Line(f"{what}: memory grown, bytes per row", lambda result: _grown(result[name])),
         Line(f"{what}: memory told, bytes per row", lambda result: _per_row(result[name])),
     ]
+
+
+def _grown(found: dict) -> float | None:
+    """Nothing if a garbage collector gave back more than the table took."""
+    return found["grown_bytes"] / found["rows"] if found["grown_bytes"] > 0 else None
 
 
 def _per_row(found: dict) -> float | None:
