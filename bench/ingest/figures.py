@@ -138,8 +138,8 @@ def failures(results: Results, expected: dict[str, dict], restore: dict | None) 
         pairs = [(topic, result[topic]["sums"], sums) for topic, sums in expected.items()]
         pairs.append(("live", result["live"]["check"]["sums"], result["live"]["check"]["expected"]))
         lines += [f"{name}, {what}: {found} instead of {right}" for what, found, right in pairs if found != right]
-    if restore and restore["rows"] != restore["keys"]:
-        lines.append(f"restore: {restore['rows']} rows instead of {restore['keys']}")
+    if restore and restore["answers"] != [restore["keys"]]:
+        lines.append(f"restore: counts of {restore['keys']} rows were {restore['answers'][:5]}")
     return lines
 
 
