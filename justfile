@@ -71,6 +71,12 @@ bench-tpch *options: binary venv
     python -m pip install --quiet --requirement bench/tpch/requirements.txt
     MILLPOND_BIN="${MILLPOND_BIN:-target/debug/millpond}" python bench/tpch/run.py "$@"
 
+# Tables over topics on a real Apache Kafka, beside Spark; bench/ingest/README.md has options and method.
+[positional-arguments]
+bench-ingest *options: binary venv
+    python -m pip install --quiet --requirement bench/ingest/requirements.txt
+    MILLPOND_BIN="${MILLPOND_BIN:-target/debug/millpond}" tests/kafka/with-broker python bench/ingest/run.py "$@"
+
 # Writes the documents that come from the code.
 generate:
     cargo xtask generate
