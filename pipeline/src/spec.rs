@@ -82,10 +82,10 @@ impl Spec {
     }
 
     /// The JSON Schema of pipelines, for editors.
-    pub fn json_schema() -> serde_json::Value {
+    pub fn json_schema() -> String {
         let mut schema = schemars::schema_for!(Self);
         schema.insert("title".to_owned(), "Millpond pipeline".into());
-        schema.to_value()
+        format!("{:#}\n", schema.to_value())
     }
 
     fn check(&self) -> Result<(), Mistake> {
@@ -145,16 +145,20 @@ fn mistake_of(error: &serde_saphyr::Error) -> Mistake {
     }
 }
 
-/// The parts of serde's messages about words that it does not know.
+/// The parts of messages about words that are not known: unknown field `x`, expected one of `a`, `b`.
 fn unknown_word(text: &str) -> Option<(&'static str, &str, Vec<&str>)> {
-    let mut parts = text.split('`');
+    let mut parts = text.splitn(3, '`');
     let what = match parts.next()?.trim() {
         before if before.ends_with("unknown field") => "field",
         before if before.ends_with("unknown variant") => "word",
         _ => return None,
     };
     let word = parts.next()?;
-    let known: Vec<&str> = parts.skip(1).step_by(2).collect();
+    let (_, known) = parts.next()?.split_once("expected ")?;
+    let known = known.strip_prefix("one of ").unwrap_or(known);
+    let is_mark = |c: char| c == '`' || c == ' ';
+    let known: Vec<&str> = known.split(&[',', ' '][..]).map(|word| word.trim_matches(is_mark)).collect();
+    let known: Vec<&str> = known.into_iter().filter(|word| !word.is_empty() && *word != "or").collect();
     (!known.is_empty()).then_some((what, word, known))
 }
 
@@ -214,7 +218,7 @@ output:
 
     #[test]
     fn editors_get_a_schema() {
-        let schema = Spec::json_schema().to_string();
+        let schema = Spec::json_schema();
         for word in ["one_hot", "drop_duplicates", "strategy", "median"] {
             assert!(schema.contains(word), "{word}");
         }

@@ -10,6 +10,7 @@ type Document = (&'static str, fn() -> String);
 const DOCUMENTS: &[Document] = &[
     ("docs/configuration.md", millpond_engine::config::markdown),
     ("docs/errors.md", millpond_engine::error::markdown),
+    ("docs/pipeline.schema.json", millpond_pipeline::Spec::json_schema),
 ];
 
 /// Writes every document.

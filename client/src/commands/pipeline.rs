@@ -134,14 +134,10 @@ pub async fn run(args: Args, interrupts: Interrupts) -> Result<(), Error> {
             let sql = format!("APPLY PIPELINE {}{version} TO {to} AS {view}", identifier(&name));
             statement(&sql, access, interrupts).await
         }
-        Command::Schema => {
-            let text = serde_json::to_string_pretty(&Spec::json_schema())
-                .map_err(|error| Error::Node(error.to_string()))?;
-            writeln!(std::io::stdout(), "{text}").map_err(|source| Error::Output {
-                target: "standard output".to_owned(),
-                source,
-            })
-        }
+        Command::Schema => write!(std::io::stdout(), "{}", Spec::json_schema()).map_err(|source| Error::Output {
+            target: "standard output".to_owned(),
+            source,
+        }),
     }
 }
 
