@@ -14,7 +14,7 @@ use super::names::Names;
 use super::options::Options;
 use super::rejected::{Reason, Rejected};
 use super::scanner::Scratch;
-use super::slot::{Piece, Texts};
+use super::slot::{Piece, Slot, Texts};
 use super::target::Target;
 use super::unavailable::Unavailable;
 use super::units::Units;

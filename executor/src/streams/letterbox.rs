@@ -9,6 +9,7 @@
 //! at least once. While the topic cannot be written, a topic partition stands in front of its next bad message, so no
 //! more than a few letters wait.
 
+use std::fmt;
 use std::sync::Arc;
 
 use millpond_engine::error::Error;
@@ -32,6 +33,14 @@ pub(super) struct Letterbox {
     source_topic: String,
     topic: String,
     producer: ThreadedProducer<Postman>,
+}
+
+impl fmt::Debug for Letterbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Letterbox")
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Letterbox {

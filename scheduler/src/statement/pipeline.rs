@@ -18,6 +18,8 @@ use std::time::Instant;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
 use millpond_pipeline::profile::{Profile, profile};
@@ -39,8 +41,16 @@ use crate::state::CatalogLog;
 /// Versions of a pipeline that are kept.
 const VERSIONS_KEPT: u32 = 10;
 
-/// Carries out a statement.
-pub(super) async fn run(
+/// Carries out a statement. Its type says nothing of what is inside: that runs statements in turn.
+pub(super) fn run<'a>(
+    services: &'a Services,
+    statement: &'a Arc<Statement>,
+    command: PipelineStatement,
+) -> BoxFuture<'a, Result<ResultSet, Error>> {
+    carry_out(services, statement, command).boxed()
+}
+
+async fn carry_out(
     services: &Services,
     statement: &Arc<Statement>,
     command: PipelineStatement,

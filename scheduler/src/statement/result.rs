@@ -84,7 +84,8 @@ impl Run {
         let rows = match self.fetched.take() {
             Some(rows) => rows,
             None => {
-                let fetches = self.partitions.iter().map(|location| fetch(cluster, location));
+                let fetches = self.partitions.clone().into_iter();
+                let fetches = fetches.map(|location| fetch(cluster.clone(), location));
                 stream::iter(fetches).buffered(FETCHES).try_collect().await?
             }
         };
@@ -274,9 +275,9 @@ async fn open(cluster: &Cluster, locations: &[PartitionLocation]) -> Result<Rows
 }
 
 /// Reads a whole partition.
-async fn fetch(cluster: &Cluster, location: &PartitionLocation) -> Result<Vec<RecordBatch>, Error> {
+async fn fetch(cluster: Cluster, location: PartitionLocation) -> Result<Vec<RecordBatch>, Error> {
     let rows = cluster.fetch(location.clone()).await?;
-    rows.try_collect().await.map_err(|error| loss_of(location, error))
+    rows.try_collect().await.map_err(|error| loss_of(&location, error))
 }
 
 /// An error of rows that were complete when the job ended: whatever it says, they are not there any more. The cluster

@@ -94,7 +94,7 @@ pub(super) async fn run(
             }
             OwnStatement::Pipeline(command) => {
                 drop(catalog);
-                Box::pin(pipeline::run(services, statement, command)).await
+                pipeline::run(services, statement, command).await
             }
         };
     }

@@ -55,7 +55,7 @@ impl Account {
         for row in counted {
             let count = |at: usize| row.get(at).and_then(Value::number).unwrap_or(0.0) as u64;
             match row.first() {
-                Some(Value::Text(fate)) => account.add(fate, count(1)),
+                Some(Value::Text(fate)) => account.add(fate.as_str(), count(1)),
                 _ => account.rows_out += count(1),
             }
             for (number, total) in duplicates.iter_mut().enumerate() {
