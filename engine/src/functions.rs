@@ -16,7 +16,9 @@ use jiff::fmt::strtime;
 /// All of them.
 pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
     let functions = [TryTo::date(), TryTo::timestamp()];
-    functions.map(|function| Arc::new(ScalarUDF::from(function))).to_vec()
+    functions
+        .map(|function| Arc::new(ScalarUDF::from(function)))
+        .to_vec()
 }
 
 /// `try_to_date(text, format, ...)` and `try_to_timestamp(text, format, ...)`: what a text says by the first format, as
@@ -58,7 +60,10 @@ impl TryTo {
     }
 
     fn timestamp() -> Self {
-        Self::new("try_to_timestamp", DataType::Timestamp(TimeUnit::Microsecond, None))
+        Self::new(
+            "try_to_timestamp",
+            DataType::Timestamp(TimeUnit::Microsecond, None),
+        )
     }
 }
 
@@ -125,8 +130,6 @@ fn microsecond<'a>(text: &str, mut formats: impl Iterator<Item = &'a str>) -> Op
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn the_first_format_that_fits_counts() {
         let day = |text: &str| super::day(text, ["%d-%m-%Y", "%Y-%m-%d", "%b %d, %Y"].into_iter());
@@ -142,7 +145,10 @@ mod tests {
     #[test]
     fn times_with_and_without_an_offset() {
         let at = |text: &str| {
-            super::microsecond(text, ["%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"].into_iter())
+            super::microsecond(
+                text,
+                ["%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"].into_iter(),
+            )
         };
         assert_eq!(at("1970-01-01 00:00:01"), Some(1_000_000));
         assert_eq!(at("1970-01-01 01:00:00.5+01:00"), Some(500_000));

@@ -131,8 +131,16 @@ mod tests {
             let field = |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), false);
             Schema::new(fields.iter().map(field).collect::<Vec<_>>())
         };
-        let old = schema(&[("id", DataType::Int32), ("n", DataType::Int32), ("gone", DataType::Utf8)]);
-        let new = schema(&[("new", DataType::Utf8), ("n", DataType::Int64), ("id", DataType::Int64)]);
+        let old = schema(&[
+            ("id", DataType::Int32),
+            ("n", DataType::Int32),
+            ("gone", DataType::Utf8),
+        ]);
+        let new = schema(&[
+            ("new", DataType::Utf8),
+            ("n", DataType::Int64),
+            ("id", DataType::Int64),
+        ]);
         let grown_now = grown(&old, &new, |name| name == "id").unwrap();
         let names: Vec<String> = grown_now
             .fields()
@@ -141,7 +149,12 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            ["id Int32 false", "n Int64 false", "gone Utf8 false", "new Utf8 true"]
+            [
+                "id Int32 false",
+                "n Int64 false",
+                "gone Utf8 false",
+                "new Utf8 true"
+            ]
         );
         assert_eq!(grown(&grown_now, &new, |name| name == "id"), None);
         assert_eq!(grown(&grown_now, &old, |_| false), None);

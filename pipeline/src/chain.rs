@@ -62,7 +62,9 @@ impl Chain {
                 kind: column.kind,
                 known: true,
             });
-            chain.visible.push((column.name.clone(), Id(chain.cells.len() - 1)));
+            chain
+                .visible
+                .push((column.name.clone(), Id(chain.cells.len() - 1)));
         }
         chain
     }
@@ -89,7 +91,11 @@ impl Chain {
     /// Adds a cell. `expression` names others as [`Chain::sql`] does, and these are in `refs`.
     pub fn add(&mut self, name: &str, kind: Kind, refs: &[Id], expression: String) -> Id {
         let name = self.fresh_name(name);
-        let layer = refs.iter().map(|id| self.cells[id.0].layer + 1).max().unwrap_or(1);
+        let layer = refs
+            .iter()
+            .map(|id| self.cells[id.0].layer + 1)
+            .max()
+            .unwrap_or(1);
         self.cells.push(Cell {
             name,
             expression,
@@ -182,7 +188,10 @@ impl Chain {
     /// A query over the cells that it names: `head` is what stands behind SELECT, `tail` what stands behind FROM.
     pub fn query(&self, head: &str, refs: &[Id], tail: &str) -> String {
         let (with, from) = self.layers(refs);
-        format!("{with}SELECT {head} FROM {from}{}{tail}", if tail.is_empty() { "" } else { " " })
+        format!(
+            "{with}SELECT {head} FROM {from}{}{tail}",
+            if tail.is_empty() { "" } else { " " }
+        )
     }
 
     /// The common table expressions that have some cells, and the name of the last one.
@@ -262,7 +271,12 @@ mod tests {
         let mut chain = chain();
         let a = chain.visible()[0].1;
         let c = chain.add("c", Kind::Integer, &[a], format!("{} + 1", chain.sql(a)));
-        let d = chain.add("d", Kind::Integer, &[a, c], format!("{} * {}", chain.sql(a), chain.sql(c)));
+        let d = chain.add(
+            "d",
+            Kind::Integer,
+            &[a, c],
+            format!("{} * {}", chain.sql(a), chain.sql(c)),
+        );
         let sum = format!("sum({})", chain.sql(d));
         assert_eq!(
             chain.query(&sum, &[d], ""),
@@ -285,7 +299,9 @@ mod tests {
         let fate = chain.fate().unwrap();
         let query = chain.query(&chain.sql(fate), &[fate], "");
         assert!(
-            query.contains(r#"CASE WHEN "fate__2" IS NOT NULL THEN "fate__2" WHEN "a__0" < 9 THEN '2 filter' ELSE"#),
+            query.contains(
+                r#"CASE WHEN "fate__2" IS NOT NULL THEN "fate__2" WHEN "a__0" < 9 THEN '2 filter' ELSE"#
+            ),
             "{query}"
         );
     }

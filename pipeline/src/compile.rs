@@ -144,6 +144,7 @@ pub fn compile(
         dropped: Vec::new(),
         keeps_source: spec.steps.iter().any(|step| step.value.sets_aside()),
         awaits_columns: false,
+        awaits_kinds: false,
         stores: 0,
         frontier: None,
     };
@@ -164,8 +165,8 @@ pub fn compile(
         }
         match steps::compile(&step.value, &mut compiler) {
             Ok(()) => {}
-            // It may be about a column that is to come.
-            Err(_) if compiler.awaits_columns => break,
+            // It may be about a column that is to come, or of a kind that is to be found out.
+            Err(_) if compiler.awaits_columns || compiler.awaits_kinds => break,
             Err(mistake) => {
                 let here = (step.referenced.line(), step.referenced.column());
                 return Err(Mistake {
@@ -190,7 +191,11 @@ pub fn compile(
     }
     Ok(Compiled {
         chain,
-        source: columns.iter().map(|column| column.name.clone()).zip(compiler.source).collect(),
+        source: columns
+            .iter()
+            .map(|column| column.name.clone())
+            .zip(compiler.source)
+            .collect(),
         asks: compiler.asks,
         kinds: compiler.kinds,
         store,
@@ -216,6 +221,8 @@ pub(crate) struct Compiler<'a> {
     keeps_source: bool,
     /// The columns are not known, and neither is what is missing.
     awaits_columns: bool,
+    /// The kind of a column is not known, and so is of many a step whether it is right.
+    awaits_kinds: bool,
     stores: usize,
     /// Set where rows are to be stored that are not; what comes after is only looked at.
     frontier: Option<(Chain, Store)>,
@@ -257,9 +264,10 @@ impl Compiler<'_> {
         let places = self.resolve(selection)?;
         for place in &places {
             let (name, kind) = self.column(*place);
-            // Beyond the frontier kinds are not known.
-            if !fits(kind) && !(self.frontier.is_some() && kind == Kind::Other) {
-                return Err(Mistake::new(format!("{} needs {what}, and '{name}' is {kind}", self.word)).hint(hint));
+            if !fits(kind) {
+                return Err(
+                    Mistake::new(format!("{} needs {what}, and '{name}' is {kind}", self.word)).hint(hint),
+                );
             }
         }
         Ok(places)
@@ -399,6 +407,7 @@ impl Compiler<'_> {
         if let Some(kind) = self.known.kinds.get(&key) {
             return Some(*kind);
         }
+        self.awaits_kinds = true;
         if self.frontier.is_none() {
             let head = format!("{expression} AS {}", sql::ident(column));
             self.kinds.push((key, self.chain.query(&head, refs, "")));
@@ -447,7 +456,11 @@ impl Compiler<'_> {
         let before = self.chain.weight();
         let mut stored: Vec<(Id, String)> = keys.iter().map(|id| (*id, self.chain.sql(*id))).collect();
         let mut refs = keys.clone();
-        let group = stored.iter().map(|(_, sql)| sql.clone()).collect::<Vec<_>>().join(", ");
+        let group = stored
+            .iter()
+            .map(|(_, sql)| sql.clone())
+            .collect::<Vec<_>>()
+            .join(", ");
         let mut hand_on = |chain: &Chain, id: Id, aggregate: &str| {
             let sql = match distinct {
                 true => format!("{aggregate}({})", chain.sql(id)),
@@ -459,7 +472,10 @@ impl Compiler<'_> {
         for (_, dropped) in &self.dropped {
             hand_on(&self.chain, *dropped, "sum");
         }
-        let kept = self.source.iter().filter(|id| self.keeps_source && !keys.contains(id));
+        let kept = self
+            .source
+            .iter()
+            .filter(|id| self.keeps_source && !keys.contains(id));
         for id in kept {
             hand_on(&self.chain, *id, "first_value");
         }

@@ -24,7 +24,8 @@ pub(crate) struct Expression {
 /// # Errors
 /// No expression, a name that is none of them, and a query inside.
 pub(crate) fn read(text: &Name, chain: &Chain) -> Result<Expression, Mistake> {
-    let mut expr = parse(text).map_err(|error| text.mistake(format!("'{}' is no SQL expression: {error}", **text)))?;
+    let mut expr =
+        parse(text).map_err(|error| text.mistake(format!("'{}' is no SQL expression: {error}", **text)))?;
     let columns = chain.columns();
     let mut refs = Vec::new();
     let walked = visit_expressions_mut(&mut expr, |expr| match expr {
@@ -83,7 +84,10 @@ mod tests {
     use crate::spec::Step;
 
     fn name(text: &str) -> Name {
-        let yaml = format!("name: p\nsource: {{table: t}}\nsteps: [{{filter: {}}}]", serde_json::Value::from(text));
+        let yaml = format!(
+            "name: p\nsource: {{table: t}}\nsteps: [{{filter: {}}}]",
+            serde_json::Value::from(text)
+        );
         match Spec::parse(&yaml).unwrap().steps[0].value.clone() {
             Step::Filter(name) => name,
             other => panic!("{other:?}"),

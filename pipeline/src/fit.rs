@@ -125,7 +125,11 @@ pub async fn serve<E: Engine + Send>(
     Err(Mistake::new("the steps wait for each other").into())
 }
 
-async fn find_kinds<E: Engine + Send>(compiled: &Compiled, known: &mut Known, engine: &mut E) -> Result<(), E::Error> {
+async fn find_kinds<E: Engine + Send>(
+    compiled: &Compiled,
+    known: &mut Known,
+    engine: &mut E,
+) -> Result<(), E::Error> {
     for ((step, column), query) in &compiled.kinds {
         let found = engine.columns(query).await?;
         let kind = found.first().map_or(Kind::Other, |column| column.kind);
@@ -163,7 +167,9 @@ async fn answer<E: Engine + Send>(
         let mut refs: Vec<_> = part.iter().flat_map(|(ask, _)| ask.refs.clone()).collect();
         refs.sort_unstable();
         refs.dedup();
-        let rows = engine.rows(&compiled.chain.query(&head.join(", "), &refs, "")).await?;
+        let rows = engine
+            .rows(&compiled.chain.query(&head.join(", "), &refs, ""))
+            .await?;
         let mut values = rows.into_iter().next().unwrap_or_default().into_iter();
         for (ask, _) in part {
             fitted.insert(ask.key.clone(), values.next().unwrap_or(Value::Null));
@@ -188,14 +194,17 @@ fn query_of(compiled: &Compiled, ask: &Ask) -> Option<(String, Read)> {
         Question::Aggregate(_) => None,
         Question::Categories { value } => {
             let head = format!("{value} AS category, count(*) AS rows");
-            let tail = format!("WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY rows DESC, category LIMIT {most}");
+            let tail = format!(
+                "WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY rows DESC, category LIMIT {most}"
+            );
             Some((chain.query(&head, &ask.refs, &tail), |rows| {
                 Value::Categories(rows.into_iter().filter_map(category_of).collect())
             }))
         }
         Question::Mode { value } => {
             let head = format!("{value} AS category, count(*) AS rows");
-            let tail = format!("WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY rows DESC, category LIMIT 1");
+            let tail =
+                format!("WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY rows DESC, category LIMIT 1");
             Some((chain.query(&head, &ask.refs, &tail), |rows| {
                 let first = rows.into_iter().next().and_then(|row| row.into_iter().next());
                 first.unwrap_or(Value::Null)
@@ -206,14 +215,18 @@ fn query_of(compiled: &Compiled, ask: &Ask) -> Option<(String, Read)> {
             aggregate,
             condition,
         } => {
-            let names: Vec<String> = (0..by.len()).map(|number| sql::ident(&format!("g{number}"))).collect();
+            let names: Vec<String> = (0..by.len())
+                .map(|number| sql::ident(&format!("g{number}")))
+                .collect();
             let head: Vec<String> = by
                 .iter()
                 .zip(&names)
                 .map(|(by, name)| format!("{by} AS {name}"))
                 .chain([format!("{aggregate} AS answer")])
                 .collect();
-            let condition = condition.as_ref().map_or(String::new(), |condition| format!("WHERE {condition} "));
+            let condition = condition
+                .as_ref()
+                .map_or(String::new(), |condition| format!("WHERE {condition} "));
             let tail = format!("{condition}GROUP BY {}", by.join(", "));
             Some((chain.query(&head.join(", "), &ask.refs, &tail), |rows| {
                 Value::Groups(rows.into_iter().filter_map(group_of).collect())

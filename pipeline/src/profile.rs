@@ -10,7 +10,15 @@ use crate::sql;
 
 /// Ways in which dates are written, the more usual first.
 pub const DATE_FORMATS: [&str; 9] = [
-    "%Y-%m-%d", "%d-%m-%Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%m-%d-%Y", "%d %b %Y", "%b %d, %Y",
+    "%Y-%m-%d",
+    "%d-%m-%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y",
+    "%Y/%m/%d",
+    "%m-%d-%Y",
+    "%d %b %Y",
+    "%b %d, %Y",
 ];
 /// Most frequent values of a column that are named.
 const TOP: usize = 5;
@@ -139,7 +147,10 @@ pub async fn profile<E: Engine + Send>(
         }
     }
     let list: Vec<String> = columns.iter().map(|column| sql::ident(&column.name)).collect();
-    let distinct = format!("SELECT count(*) FROM (SELECT DISTINCT {} FROM {table}) AS rows", list.join(", "));
+    let distinct = format!(
+        "SELECT count(*) FROM (SELECT DISTINCT {} FROM {table}) AS rows",
+        list.join(", ")
+    );
     let distinct = engine.rows(&distinct).await?;
     let distinct = count(distinct.into_iter().flatten().next());
     Ok(Profile {
@@ -149,11 +160,21 @@ pub async fn profile<E: Engine + Send>(
     })
 }
 
-async fn ask<E: Engine + Send>(asked: &[String], table: &str, engine: &mut E) -> Result<Vec<Value>, E::Error> {
+async fn ask<E: Engine + Send>(
+    asked: &[String],
+    table: &str,
+    engine: &mut E,
+) -> Result<Vec<Value>, E::Error> {
     let mut answers = Vec::with_capacity(asked.len());
     for part in asked.chunks(AGGREGATES_MAX) {
-        let head: Vec<String> = part.iter().enumerate().map(|(number, sql)| format!("{sql} AS a{number}")).collect();
-        let rows = engine.rows(&format!("SELECT {} FROM {table}", head.join(", "))).await?;
+        let head: Vec<String> = part
+            .iter()
+            .enumerate()
+            .map(|(number, sql)| format!("{sql} AS a{number}"))
+            .collect();
+        let rows = engine
+            .rows(&format!("SELECT {} FROM {table}", head.join(", ")))
+            .await?;
         answers.extend(rows.into_iter().next().unwrap_or_default());
     }
     Ok(answers)
@@ -199,22 +220,29 @@ fn first_pass(column: &Column) -> Vec<String> {
         asked.push(format!("avg({value})"));
         asked.push(format!("stddev({value})"));
         for share in ["0.25", "0.5", "0.75"] {
-            asked.push(format!("percentile_cont({share}) WITHIN GROUP (ORDER BY {value})"));
+            asked.push(format!(
+                "percentile_cont({share}) WITHIN GROUP (ORDER BY {value})"
+            ));
         }
         asked.push(format!("count(CASE WHEN {value} = trunc({value}) THEN 1 END)"));
     }
     if column.kind == Kind::Text {
         let trimmed = format!("btrim({cell})");
         let plain = format!("replace({trimmed}, ',', '')");
-        let counted = |condition: String| format!("count(CASE WHEN {condition} THEN 1 END)");
-        asked.push(counted(format!("{trimmed} = ''")));
-        asked.push(counted(format!("{trimmed} <> {cell}")));
-        asked.push(counted(format!("TRY_CAST({trimmed} AS DOUBLE) IS NOT NULL")));
-        asked.push(counted(format!("TRY_CAST({plain} AS DOUBLE) IS NOT NULL")));
-        asked.push(counted(format!("TRY_CAST({trimmed} AS BIGINT) IS NOT NULL")));
-        for format in DATE_FORMATS {
-            asked.push(counted(format!("try_to_date({trimmed}, {}) IS NOT NULL", sql::text(format))));
-        }
+        let mut conditions = vec![
+            format!("{trimmed} = ''"),
+            format!("{trimmed} <> {cell}"),
+            format!("TRY_CAST({trimmed} AS DOUBLE) IS NOT NULL"),
+            format!("TRY_CAST({plain} AS DOUBLE) IS NOT NULL"),
+            format!("TRY_CAST({trimmed} AS BIGINT) IS NOT NULL"),
+        ];
+        let is_date = |format| format!("try_to_date({trimmed}, {}) IS NOT NULL", sql::text(format));
+        conditions.extend(DATE_FORMATS.map(is_date));
+        // The planner names aggregates by their text without casts; numbers make these differ.
+        let counted = conditions.iter().enumerate();
+        asked.extend(
+            counted.map(|(number, condition)| format!("count(CASE WHEN {condition} THEN {number} END)")),
+        );
     }
     asked
 }

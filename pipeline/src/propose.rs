@@ -46,21 +46,25 @@ pub enum How {
 
 /// The casts that a profile of texts suggests.
 pub fn casts(profile: &Profile) -> Vec<Cast> {
-    profile.columns.iter().filter_map(|column| cast_of(column, profile.rows)).collect()
+    profile
+        .columns
+        .iter()
+        .filter_map(|column| cast_of(column, profile.rows))
+        .collect()
 }
 
 fn cast_of(column: &ColumnProfile, rows: u64) -> Option<Cast> {
     let texts = column.texts?;
     let there = rows.saturating_sub(column.nulls + texts.blanks);
     let enough = |count: u64| there > 0 && count as f64 >= EVIDENCE * there as f64;
-    let (to, how, count) = if enough(texts.whole) {
+    let (to, how, count) = if enough(texts.whole) && texts.whole == texts.with_thousands {
         ("integer", How::Plain, texts.whole)
+    } else if enough(texts.with_thousands) && texts.with_thousands > texts.numbers {
+        ("number", How::Thousands, texts.with_thousands)
+    } else if enough(texts.numbers) {
+        ("number", How::Plain, texts.numbers)
     } else if enough(texts.dates) {
         ("date", How::Format(texts.date_format), texts.dates)
-    } else if enough(texts.numbers) && texts.with_thousands == texts.numbers {
-        ("number", How::Plain, texts.numbers)
-    } else if enough(texts.with_thousands) {
-        ("number", How::Thousands, texts.with_thousands)
     } else {
         return None;
     };
@@ -77,7 +81,7 @@ fn cast_of(column: &ColumnProfile, rows: u64) -> Option<Cast> {
     })
 }
 
-/// The query that has the rows of a relation with these casts, to be profiled in turn.
+/// The query that has the different rows of a relation with these casts, to be profiled in turn.
 pub fn cast_query(relation: &str, columns: &[Column], casts: &[Cast]) -> String {
     let cell = |column: &Column| {
         let name = crate::sql::ident(&column.name);
@@ -87,7 +91,10 @@ pub fn cast_query(relation: &str, columns: &[Column], casts: &[Cast]) -> String 
             None => return name,
             Some(cast) => match (cast.to, cast.how) {
                 ("date", How::Format(format)) => {
-                    format!("try_to_date(btrim({name}), {})", crate::sql::text(DATE_FORMATS[format]))
+                    format!(
+                        "try_to_date(btrim({name}), {})",
+                        crate::sql::text(DATE_FORMATS[format])
+                    )
                 }
                 ("integer", _) => format!("TRY_CAST({trimmed} AS BIGINT)"),
                 (_, How::Thousands) => format!("TRY_CAST(replace({trimmed}, ',', '') AS DOUBLE)"),
@@ -97,31 +104,46 @@ pub fn cast_query(relation: &str, columns: &[Column], casts: &[Cast]) -> String 
         format!("{value} AS {name}")
     };
     let head: Vec<String> = columns.iter().map(cell).collect();
-    format!("(SELECT {} FROM {relation}) AS typed", head.join(", "))
+    format!(
+        "(SELECT {} FROM (SELECT DISTINCT * FROM {relation}) AS texts) AS typed",
+        head.join(", ")
+    )
 }
 
 /// Writes a pipeline. `source` are the lines of its source; `texts` is the profile of the rows as they came, and `typed`
 /// that of the rows with `casts`.
 pub fn pipeline(name: &str, source: &str, texts: &Profile, casts: &[Cast], typed: &Profile) -> String {
     let mut yaml = Yaml::default();
-    yaml.line(&format!("# Proposed from {} rows. Read the reasons, and change what you know better.", typed.rows));
+    yaml.line(&format!(
+        "# Proposed from {} rows. Read the reasons, and change what you know better.",
+        typed.rows
+    ));
     yaml.line(&format!("name: {name}"));
     yaml.line("source:");
     source.lines().for_each(|line| yaml.line(&format!("  {line}")));
     yaml.line("");
     yaml.line("steps:");
     if texts.duplicates > 0 {
-        yaml.step(&format!("{} rows are equal to others in all columns", texts.duplicates), "drop_duplicates: {}");
+        yaml.step(
+            &format!("{} rows are equal to others in all columns", texts.duplicates),
+            "drop_duplicates: {}",
+        );
     }
-    let untrimmed = names(texts, |column| column.texts.is_some_and(|texts| texts.untrimmed > 0));
+    let untrimmed = names(texts, |column| {
+        column.texts.is_some_and(|texts| texts.untrimmed > 0)
+    });
     if !untrimmed.is_empty() {
         yaml.step("blanks at the ends", &format!("trim: [{}]", list(&untrimmed)));
     }
     let blank = names(texts, |column| {
-        column.texts.is_some_and(|texts| texts.blanks > 0) && !casts.iter().any(|cast| cast.column == column.name)
+        column.texts.is_some_and(|texts| texts.blanks > 0)
+            && !casts.iter().any(|cast| cast.column == column.name)
     });
     if !blank.is_empty() {
-        yaml.step("a blank text is a missing one", &format!("replace: {{columns: [{}], values: {{\"\": null}}}}", list(&blank)));
+        yaml.step(
+            "a blank text is a missing one",
+            &format!("replace: {{columns: [{}], values: {{\"\": null}}}}", list(&blank)),
+        );
     }
     write_casts(&mut yaml, casts);
     let plan: Vec<(&ColumnProfile, Treatment)> = typed
@@ -136,7 +158,10 @@ pub fn pipeline(name: &str, source: &str, texts: &Profile, casts: &[Cast], typed
     for (column, treatment) in &plan {
         if *treatment == Treatment::Key {
             let name = quoted(&column.name);
-            yaml.step("it names the row", &format!("expect: {{columns: [{name}], not_null: true, unique: true}}"));
+            yaml.step(
+                "it names the row",
+                &format!("expect: {{columns: [{name}], not_null: true, unique: true}}"),
+            );
             break;
         }
     }
@@ -185,7 +210,9 @@ impl Treatment {
             Kind::Boolean => Self::OneHot,
             Kind::Date | Kind::Timestamp => Self::Date,
             Kind::Text if column.distinct <= ONE_HOT_MAX => Self::OneHot,
-            Kind::Text if column.distinct <= CATEGORIES_MAX && column.distinct * 2 <= there => Self::Frequency,
+            Kind::Text if column.distinct <= CATEGORIES_MAX && column.distinct * 2 <= there => {
+                Self::Frequency
+            }
             Kind::Text => Self::Drop(format!("{} different texts in {there} rows", column.distinct)),
             Kind::Integer | Kind::Number if column.distinct <= 2 => Self::Flag,
             Kind::Integer | Kind::Number => match column.numbers {
@@ -197,14 +224,20 @@ impl Treatment {
 }
 
 fn is_positive(column: &ColumnProfile) -> bool {
-    let least = column.range.as_ref().and_then(|(least, _)| least.parse::<f64>().ok());
+    let least = column
+        .range
+        .as_ref()
+        .and_then(|(least, _)| least.parse::<f64>().ok());
     least.is_some_and(|least| least >= 0.0)
 }
 
 fn write_casts(yaml: &mut Yaml, casts: &[Cast]) {
     let mut groups: Vec<(&Cast, Vec<&str>)> = Vec::new();
     for cast in casts {
-        match groups.iter_mut().find(|(first, _)| (first.to, first.how) == (cast.to, cast.how)) {
+        match groups
+            .iter_mut()
+            .find(|(first, _)| (first.to, first.how) == (cast.to, cast.how))
+        {
             Some((_, columns)) => columns.push(&cast.column),
             None => groups.push((cast, vec![&cast.column])),
         }
@@ -220,7 +253,10 @@ fn write_casts(yaml: &mut Yaml, casts: &[Cast]) {
             How::Format(format) => format!(", formats: [\"{}\"]", DATE_FORMATS[format]),
         };
         let columns = list(&columns);
-        yaml.step(&reason, &format!("cast: {{columns: [{columns}], to: {}{how}}}", cast.to));
+        yaml.step(
+            &reason,
+            &format!("cast: {{columns: [{columns}], to: {}{how}}}", cast.to),
+        );
     }
 }
 
@@ -245,18 +281,26 @@ fn write_imputations(yaml: &mut Yaml, plan: &[(&ColumnProfile, Treatment)], rows
         let (reason, how) = match (column.kind, column.numbers) {
             (Kind::Integer | Kind::Number, Some(numbers)) if *treatment != Treatment::Flag => {
                 match numbers.skew.abs() > SKEW || numbers.outliers > 0 {
-                    true => (format!("{missing}; a few values are far off, which the median does not heed"), "median"),
+                    true => (
+                        format!("{missing}; a few values are far off, which the median does not heed"),
+                        "median",
+                    ),
                     false => (missing, "mean"),
                 }
             }
-            (Kind::Date | Kind::Timestamp | Kind::Text | Kind::Boolean, _) if share > 5.0 && column.kind == Kind::Text => {
+            (Kind::Date | Kind::Timestamp | Kind::Text | Kind::Boolean, _)
+                if share > 5.0 && column.kind == Kind::Text =>
+            {
                 let step = format!("impute: {{columns: [{name}], strategy: constant, value: missing}}");
                 yaml.step(&format!("{missing}: a category of its own"), &step);
                 continue;
             }
             _ => (missing, "mode"),
         };
-        yaml.step(&reason, &format!("impute: {{columns: [{name}], strategy: {how}{indicator}}}"));
+        yaml.step(
+            &reason,
+            &format!("impute: {{columns: [{name}], strategy: {how}{indicator}}}"),
+        );
     }
 }
 
@@ -267,16 +311,25 @@ fn write_scales(yaml: &mut Yaml, plan: &[(&ColumnProfile, Treatment)]) {
     };
     let logs = of(&[Treatment::Log]);
     if !logs.is_empty() {
-        yaml.step("most values are small and a few are very large", &format!("log: [{}]", list(&logs)));
+        yaml.step(
+            "most values are small and a few are very large",
+            &format!("log: [{}]", list(&logs)),
+        );
     }
     let scaled = of(&[Treatment::Log, Treatment::Scale]);
     if !scaled.is_empty() {
-        yaml.step("one scale for all numbers", &format!("standardize: [{}]", list(&scaled)));
+        yaml.step(
+            "one scale for all numbers",
+            &format!("standardize: [{}]", list(&scaled)),
+        );
     }
     let dates = of(&[Treatment::Date]);
     if !dates.is_empty() {
         let columns = list(&dates);
-        yaml.step("a date says something by its parts", &format!("date_parts: {{columns: [{columns}], parts: [year, month, weekday, days]}}"));
+        yaml.step(
+            "a date says something by its parts",
+            &format!("date_parts: {{columns: [{columns}], parts: [year, month, weekday, days]}}"),
+        );
         yaml.step("and nothing more", &format!("drop: [{columns}]"));
     }
 }
@@ -286,16 +339,25 @@ fn write_encodings(yaml: &mut Yaml, plan: &[(&ColumnProfile, Treatment)]) {
         let columns = plan.iter().filter(|(_, treatment)| *treatment == wanted);
         columns.map(|(column, _)| *column).collect()
     };
-    let frequent: Vec<&str> = of(Treatment::Frequency).iter().map(|column| column.name.as_str()).collect();
+    let frequent: Vec<&str> = of(Treatment::Frequency)
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
     if !frequent.is_empty() {
-        yaml.step("too many categories for a column each", &format!("frequency: [{}]", list(&frequent)));
+        yaml.step(
+            "too many categories for a column each",
+            &format!("frequency: [{}]", list(&frequent)),
+        );
     }
     let columns = of(Treatment::OneHot);
     let most = columns.iter().map(|column| column.distinct).max().unwrap_or(0);
     if most > 0 {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let reason = format!("up to {most} categories; those of less than 1 % of the rows are grouped");
-        yaml.step(&reason, &format!("one_hot: {{columns: [{}], min_share: 0.01}}", list(&names)));
+        yaml.step(
+            &reason,
+            &format!("one_hot: {{columns: [{}], min_share: 0.01}}", list(&names)),
+        );
     }
 }
 
@@ -305,13 +367,19 @@ fn names(profile: &Profile, wanted: impl Fn(&ColumnProfile) -> bool) -> Vec<&str
 }
 
 fn list(names: &[&str]) -> String {
-    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| quoted(name))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A name, between quotes if YAML would take it for something else.
 fn quoted(name: &str) -> String {
     let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         && !matches!(
             name.to_ascii_lowercase().as_str(),
             "y" | "n" | "yes" | "no" | "true" | "false" | "on" | "off" | "null"
@@ -407,10 +475,22 @@ mod tests {
         assert_eq!(
             words,
             [
-                "drop_duplicates", "trim", "cast", "drop", "impute", "impute", "log", "standardize", "one_hot", "expect"
+                "drop_duplicates",
+                "trim",
+                "cast",
+                "drop",
+                "impute",
+                "impute",
+                "log",
+                "standardize",
+                "one_hot",
+                "expect"
             ],
             "{yaml}"
         );
-        assert!(yaml.contains("[\"my income\"]") && yaml.contains("[\"no\"]"), "{yaml}");
+        assert!(
+            yaml.contains("[\"my income\"]") && yaml.contains("[\"no\"]"),
+            "{yaml}"
+        );
     }
 }

@@ -11,8 +11,8 @@ pub(crate) use self::shapes::find;
 pub use self::shapes::place_of;
 pub use self::shapes::{Name, Pairs, Scalar, Selection};
 pub use self::step::{
-    Bin, Cast, Clip, DateParts, DatePart, DropDuplicates, Expect, Impute, Keep, Norm, NormalizeRows, OnError, OneHot,
-    Ordinal, Otherwise, Range, Replace, Split, Step, Strategy, TargetEncode, Type,
+    Bin, Cast, Clip, DatePart, DateParts, DropDuplicates, Expect, Impute, Keep, Norm, NormalizeRows, OnError,
+    OneHot, Ordinal, Otherwise, Range, Replace, Split, Step, Strategy, TargetEncode, Type,
 };
 use crate::mistake::{Mistake, suggestion};
 
@@ -91,20 +91,30 @@ impl Spec {
     fn check(&self) -> Result<(), Mistake> {
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if self.name.is_empty() || !self.name.chars().all(is_word) {
-            return Err(self.name.mistake(format!("'{}' is no name for a pipeline", *self.name))
+            return Err(self
+                .name
+                .mistake(format!("'{}' is no name for a pipeline", *self.name))
                 .hint("use letters, digits and underscores"));
         }
         let source = &self.source;
         one_of(
             &self.name,
             "source",
-            &[("table", &source.table), ("query", &source.query), ("file", &source.file)],
+            &[
+                ("table", &source.table),
+                ("query", &source.query),
+                ("file", &source.file),
+            ],
         )?;
         for sink in &self.output {
             one_of(
                 &self.name,
                 "each output",
-                &[("table", &sink.table), ("file", &sink.file), ("insert", &sink.insert)],
+                &[
+                    ("table", &sink.table),
+                    ("file", &sink.file),
+                    ("insert", &sink.insert),
+                ],
             )?;
         }
         Ok(())
@@ -157,8 +167,14 @@ fn unknown_word(text: &str) -> Option<(&'static str, &str, Vec<&str>)> {
     let (_, known) = parts.next()?.split_once("expected ")?;
     let known = known.strip_prefix("one of ").unwrap_or(known);
     let is_mark = |c: char| c == '`' || c == ' ';
-    let known: Vec<&str> = known.split(&[',', ' '][..]).map(|word| word.trim_matches(is_mark)).collect();
-    let known: Vec<&str> = known.into_iter().filter(|word| !word.is_empty() && *word != "or").collect();
+    let known: Vec<&str> = known
+        .split(&[',', ' '][..])
+        .map(|word| word.trim_matches(is_mark))
+        .collect();
+    let known: Vec<&str> = known
+        .into_iter()
+        .filter(|word| !word.is_empty() && *word != "or")
+        .collect();
     (!known.is_empty()).then_some((what, word, known))
 }
 
@@ -202,9 +218,18 @@ output:
             Spec::parse(&yaml).unwrap_err().to_string()
         };
         for (steps, said) in [
-            ("  - standardise: [a]\n", "line 4, column 5: there is no word 'standardise' (did you mean 'standardize'?)"),
-            ("  - impute: {colums: [a]}\n", "line 4, column 14: there is no field 'colums' (did you mean 'columns'?)"),
-            ("  - impute: {columns: [a], strategy: medain}\n", "did you mean 'median'?"),
+            (
+                "  - standardise: [a]\n",
+                "line 4, column 5: there is no word 'standardise' (did you mean 'standardize'?)",
+            ),
+            (
+                "  - impute: {colums: [a]}\n",
+                "line 4, column 14: there is no field 'colums' (did you mean 'columns'?)",
+            ),
+            (
+                "  - impute: {columns: [a], strategy: medain}\n",
+                "did you mean 'median'?",
+            ),
         ] {
             let found = with(steps);
             assert!(found.contains(said), "{found}");

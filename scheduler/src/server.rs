@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::session::Sessions;
 use crate::shards::Shards;
 use crate::state::{CatalogLog, StateFolder, Store};
-use crate::statement::{Admission, Frontend, drop_leftovers, Registry, Services};
+use crate::statement::{Admission, Frontend, Registry, Services, drop_leftovers};
 use crate::streams::Streams;
 use crate::tls::Certificate;
 use crate::upkeep::Queue;
@@ -229,7 +229,13 @@ fn make_frontend(
     let statements = Arc::new(Registry::default());
     let connections = Connections::new(options.grpc_max_message_bytes);
     let shards = Shards::new(connections.clone(), snapshots);
-    let streams = Streams::new(connections.clone(), cluster.clone(), shards.clone(), catalog.clone(), checkpoints);
+    let streams = Streams::new(
+        connections.clone(),
+        cluster.clone(),
+        shards.clone(),
+        catalog.clone(),
+        checkpoints,
+    );
     let caches = Arc::new(Caches::new(upkeep.clone()));
     let system = Arc::new(SystemTables {
         cluster: cluster.clone(),

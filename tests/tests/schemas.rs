@@ -155,13 +155,19 @@ async fn changes_of_debezium_bring_their_columns() -> Result<()> {
     let dead = bench.rows("SELECT dead FROM system.streams").await?;
     ensure!(dead == ["0"], "{dead:?}");
     // The source gets a column, and a wider type.
-    let grown = ENVELOPE
-        .replace(r#""precision":9"#, r#""precision":12"#)
-        .replace(r#"{"name":"born""#, r#"{"name":"city","type":["null","string"]},{"name":"born""#);
+    let grown = ENVELOPE.replace(r#""precision":9"#, r#""precision":12"#).replace(
+        r#"{"name":"born""#,
+        r#"{"name":"city","type":["null","string"]},{"name":"born""#,
+    );
     let value = registry.register(&format!("{topic}-value"), &grown);
     let after = [int(1), int(3), int(0), int(1), text("Lyon"), int(0)].concat();
     let changed = framed(value, &[int(0), after, text("c")]);
-    say(&bench.broker, &topic, Some(&framed(key, &[int(3)])), Some(&changed))?;
+    say(
+        &bench.broker,
+        &topic,
+        Some(&framed(key, &[int(3)])),
+        Some(&changed),
+    )?;
     bench.wait("people", &topic).await?;
     let columns = bench
         .rows("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'people'")
@@ -170,7 +176,9 @@ async fn changes_of_debezium_bring_their_columns() -> Result<()> {
         columns == ["id Int64", "income Decimal128(12, 2)", "born Date32", "city Utf8"],
         "{columns:?}"
     );
-    let rows = bench.rows("SELECT id, income, born, city FROM people ORDER BY id").await?;
+    let rows = bench
+        .rows("SELECT id, income, born, city FROM people ORDER BY id")
+        .await?;
     ensure!(rows == ["1 0.51 1970-01-02 NULL", "3 NULL NULL Lyon"], "{rows:?}");
     Ok(())
 }

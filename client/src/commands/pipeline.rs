@@ -134,10 +134,12 @@ pub async fn run(args: Args, interrupts: Interrupts) -> Result<(), Error> {
             let sql = format!("APPLY PIPELINE {}{version} TO {to} AS {view}", identifier(&name));
             statement(&sql, access, interrupts).await
         }
-        Command::Schema => write!(std::io::stdout(), "{}", Spec::json_schema()).map_err(|source| Error::Output {
-            target: "standard output".to_owned(),
-            source,
-        }),
+        Command::Schema => {
+            write!(std::io::stdout(), "{}", Spec::json_schema()).map_err(|source| Error::Output {
+                target: "standard output".to_owned(),
+                source,
+            })
+        }
     }
 }
 
@@ -174,7 +176,9 @@ fn shown(name: Option<&str>, version: Option<u64>, sql: bool, json: bool) -> Str
     };
     let version = version.map_or(String::new(), |version| format!(" AND version = {version}"));
     let name = literal(name);
-    format!("SELECT {columns} FROM system.pipelines WHERE name = {name}{version} ORDER BY version DESC LIMIT 1")
+    format!(
+        "SELECT {columns} FROM system.pipelines WHERE name = {name}{version} ORDER BY version DESC LIMIT 1"
+    )
 }
 
 async fn statement(sql: &str, access: AccessArgs, interrupts: Interrupts) -> Result<(), Error> {
@@ -227,7 +231,13 @@ fn name_of(source: &str) -> String {
         Some((stem, ending)) if is_file_like(source) && !ending.is_empty() => stem,
         _ => last,
     };
-    let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let word = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    };
     stem.chars().map(word).collect()
 }
 
@@ -250,7 +260,10 @@ fn source_of(source: &str) -> Result<String, Error> {
     let format = if ending == "txt" { "\nformat: csv" } else { "" };
     Ok(match delimiter {
         ',' => format!("{lines}{format}"),
-        other => format!("{lines}{format}\noptions: {{delimiter: {}}}", quoted(&other.to_string())),
+        other => format!(
+            "{lines}{format}\noptions: {{delimiter: {}}}",
+            quoted(&other.to_string())
+        ),
     })
 }
 

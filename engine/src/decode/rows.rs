@@ -128,7 +128,8 @@ impl Rows {
             Slot::Nested(piece) => Some(texts.get(piece)),
             _ => None,
         };
-        self.units.heed(schema, self.targets.iter().map(|target| target.name.as_str()));
+        self.units
+            .heed(schema, self.targets.iter().map(|target| target.name.as_str()));
     }
 
     /// From now on columns with this value keep what they have.

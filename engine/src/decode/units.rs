@@ -55,7 +55,12 @@ impl Units {
             .filter(|image| matches!(image.field, "before" | "after"))
             .flat_map(|image| image.fields)
             .collect();
-        let unit = |column: &str| fields.iter().find(|field| field.field == column).and_then(|field| unit_of(&field.name));
+        let unit = |column: &str| {
+            fields
+                .iter()
+                .find(|field| field.field == column)
+                .and_then(|field| unit_of(&field.name))
+        };
         self.of_columns = match fields.is_empty() {
             true => Vec::new(),
             false => columns.map(unit).collect(),

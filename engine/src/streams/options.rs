@@ -343,7 +343,9 @@ pub fn data_columns(schema: &Schema, metadata: &[MetadataColumn]) -> SchemaRef {
 /// Names of the columns that decide about rows, whose types are as they are: the key, the event time and the version.
 pub fn fixed_columns(columns: &Schema, key: &[usize], options: &StreamOptions) -> Vec<String> {
     let of_key = key.iter().map(|place| columns.field(*place).name());
-    let of_options = [&options.event_time, &options.version_column].into_iter().flatten();
+    let of_options = [&options.event_time, &options.version_column]
+        .into_iter()
+        .flatten();
     of_key.chain(of_options).cloned().collect()
 }
 

@@ -34,7 +34,12 @@ pub(super) struct Growth {
 
 impl Growth {
     /// Of a table with some columns, of which the types of `fixed` never change.
-    pub(super) fn new(registry: Arc<Registry>, format: Format, columns: SchemaRef, fixed: Vec<String>) -> Self {
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        format: Format,
+        columns: SchemaRef,
+        fixed: Vec<String>,
+    ) -> Self {
         Self {
             registry,
             format,
@@ -60,7 +65,9 @@ impl Schemas for Growth {
         // The schema of a key, or one that cannot be used, has no columns of rows.
         let columns = self.format.columns(Some(&text), None).ok();
         let wanted = columns.and_then(|(columns, _)| {
-            grown(&self.columns, &columns, |name| self.fixed.iter().any(|fixed| fixed == name))
+            grown(&self.columns, &columns, |name| {
+                self.fixed.iter().any(|fixed| fixed == name)
+            })
         });
         match wanted {
             None => {

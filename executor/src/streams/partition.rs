@@ -575,7 +575,8 @@ impl Partition {
         let view = self.shard.views().read().clone();
         let is_between = self.has_decoded() || self.waiting.is_some() || view.position() != self.position;
         if let Some(trouble) = self.mail.trouble() {
-            self.shared.miss_checkpoint(&format!("dead_letters_topic: {trouble}"));
+            self.shared
+                .miss_checkpoint(&format!("dead_letters_topic: {trouble}"));
         }
         let is_now = !is_between && !self.shared.is_standby() && self.mail.is_delivered();
         let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| is_now) else {
@@ -620,7 +621,10 @@ impl Partition {
 
     /// What the table should get, in IPC form.
     fn wanted_columns(&self) -> Vec<u8> {
-        let wanted = self.source.wanted_columns().map(|columns| encode_schema(&columns));
+        let wanted = self
+            .source
+            .wanted_columns()
+            .map(|columns| encode_schema(&columns));
         wanted.transpose().ok().flatten().unwrap_or_default()
     }
 

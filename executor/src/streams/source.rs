@@ -86,7 +86,12 @@ impl Source {
         let columns = data_columns(&schema, &options.metadata);
         let growth = registry.as_ref().filter(|_| options.evolves).map(|registry| {
             let fixed = fixed_columns(&columns, &key, &options);
-            Arc::new(Growth::new(registry.clone(), format.clone(), columns.clone(), fixed))
+            Arc::new(Growth::new(
+                registry.clone(),
+                format.clone(),
+                columns.clone(),
+                fixed,
+            ))
         });
         Ok(Self {
             table_id: asked.table_id.clone(),
@@ -192,8 +197,10 @@ impl Source {
             return Ok(());
         };
         if *letters == self.topic {
-            return Err(unfit(format!("'dead_letters.topic' is '{letters}', which the table follows"))
-                .with_hint("name another topic"));
+            return Err(unfit(format!(
+                "'dead_letters.topic' is '{letters}', which the table follows"
+            ))
+            .with_hint("name another topic"));
         }
         self.partitions_of(letters, consumer).map(drop)
     }

@@ -160,7 +160,12 @@ impl Selection {
                 true => by_word(name, columns)?,
                 false => by_name(name, columns)?,
             };
-            places.extend(found.into_iter().filter(|place| !places.contains(place)).collect::<Vec<_>>());
+            places.extend(
+                found
+                    .into_iter()
+                    .filter(|place| !places.contains(place))
+                    .collect::<Vec<_>>(),
+            );
         }
         Ok(places)
     }
@@ -175,17 +180,25 @@ fn by_word(word: &Name, columns: &[Column]) -> Result<Vec<usize>, Mistake> {
         other => {
             return Err(word
                 .mistake(format!("'{other}' stands for no columns"))
-                .hint(format!("write a list, such as [{other}], or one of {}", WORDS.join(", "))));
+                .hint(format!(
+                    "write a list, such as [{other}], or one of {}",
+                    WORDS.join(", ")
+                )));
         }
     };
-    let places = columns.iter().enumerate().filter(|(_, column)| wanted(column.kind));
+    let places = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| wanted(column.kind));
     Ok(places.map(|(place, _)| place).collect())
 }
 
 fn by_name(name: &Name, columns: &[Column]) -> Result<Vec<usize>, Mistake> {
     if name.contains('*') {
         let fits = |column: &Column| fits(name, &column.name);
-        let places: Vec<usize> = (0..columns.len()).filter(|place| fits(&columns[*place])).collect();
+        let places: Vec<usize> = (0..columns.len())
+            .filter(|place| fits(&columns[*place]))
+            .collect();
         return match places.is_empty() {
             true => Err(name.mistake(format!("no column is like '{}'", **name))),
             false => Ok(places),

@@ -71,22 +71,34 @@ fn cast_of(cell: &str, from: Kind, options: &Cast) -> String {
     let blank_is_null = |text: String| format!("NULLIF({text}, '')");
     match (options.to, from) {
         (Type::Text, _) => format!("CAST({cell} AS TEXT)"),
-        (Type::Number, Kind::Text) => format!("TRY_CAST({} AS DOUBLE)", blank_is_null(number_text(cell, options))),
+        (Type::Number, Kind::Text) => format!(
+            "TRY_CAST({} AS DOUBLE)",
+            blank_is_null(number_text(cell, options))
+        ),
         (Type::Number, _) => format!("TRY_CAST({cell} AS DOUBLE)"),
         (Type::Integer, Kind::Text) => {
             let text = blank_is_null(number_text(cell, options));
-            format!("coalesce(TRY_CAST({text} AS BIGINT), {})", whole(&format!("TRY_CAST({text} AS DOUBLE)")))
+            format!(
+                "coalesce(TRY_CAST({text} AS BIGINT), {})",
+                whole(&format!("TRY_CAST({text} AS DOUBLE)"))
+            )
         }
         (Type::Integer, Kind::Number) => whole(&format!("CAST({cell} AS DOUBLE)")),
         (Type::Integer, _) => format!("TRY_CAST({cell} AS BIGINT)"),
         (Type::Boolean, _) => {
             let text = format!("lower(btrim(CAST({cell} AS TEXT)))");
             let list = |words: [&str; 6]| words.map(sql::text).join(", ");
-            format!("CASE WHEN {text} IN ({}) THEN true WHEN {text} IN ({}) THEN false END", list(YES), list(NO))
+            format!(
+                "CASE WHEN {text} IN ({}) THEN true WHEN {text} IN ({}) THEN false END",
+                list(YES),
+                list(NO)
+            )
         }
         (Type::Date, Kind::Text) => from_formats("try_to_date", "DATE", cell, &options.formats),
         (Type::Date, _) => format!("TRY_CAST({cell} AS DATE)"),
-        (Type::Timestamp, Kind::Text) => from_formats("try_to_timestamp", "TIMESTAMP", cell, &options.formats),
+        (Type::Timestamp, Kind::Text) => {
+            from_formats("try_to_timestamp", "TIMESTAMP", cell, &options.formats)
+        }
         (Type::Timestamp, _) => format!("TRY_CAST({cell} AS TIMESTAMP)"),
     }
 }
@@ -126,20 +138,31 @@ pub(super) fn replace(options: &Replace, on: &mut Compiler<'_>) -> Result<(), Mi
     for place in on.resolve(&options.columns)? {
         let (name, kind) = on.column(place);
         let cell = on.cell(place);
-        let mut value = on.chain.sql(cell);
+        let mut value = match kind {
+            Kind::Text => format!("CAST({} AS TEXT)", on.chain.sql(cell)),
+            _ => on.chain.sql(cell),
+        };
         if let Some(pattern) = &options.pattern {
             if kind != Kind::Text {
                 return Err(pattern.mistake(format!("pattern is about texts, and '{name}' is {kind}")));
             }
             let with = options.with.as_deref().unwrap_or_default();
-            value = format!("regexp_replace({value}, {}, {}, 'g')", expression::pattern(pattern), sql::text(with));
+            value = format!(
+                "regexp_replace({value}, {}, {}, 'g')",
+                expression::pattern(pattern),
+                sql::text(with)
+            );
         }
         let branches: Vec<(String, String)> = options
             .values
             .iter()
             .map(|(old, new)| {
                 let old = literal(&Scalar::Text(old.to_string()), kind);
-                let old = if kind.is_numeric() || kind == Kind::Boolean { format!("CAST({old} AS {})", kind.sql_type()) } else { old };
+                let old = if kind.is_numeric() || kind == Kind::Boolean {
+                    format!("CAST({old} AS {})", kind.sql_type())
+                } else {
+                    old
+                };
                 (format!("{value} = {old}"), literal(new, kind))
             })
             .collect();
@@ -159,7 +182,9 @@ pub(super) fn impute(options: &Impute, on: &mut Compiler<'_>) -> Result<(), Mist
         Strategy::Mode | Strategy::Constant => on.resolve(&options.columns)?,
     };
     match (options.strategy, &options.value) {
-        (Strategy::Constant, None) => return Err(Mistake::new("strategy constant needs a value").hint("add value")),
+        (Strategy::Constant, None) => {
+            return Err(Mistake::new("strategy constant needs a value").hint("add value"));
+        }
         (Strategy::Constant, Some(_)) | (_, None) => {}
         (_, Some(_)) => return Err(Mistake::new("value is for strategy constant")),
     }
@@ -191,15 +216,20 @@ fn impute_one(place: usize, options: &Impute, by: &[Id], on: &mut Compiler<'_>) 
     };
     if options.indicator {
         let indicator = format!("{name}_missing");
-        let id = on
-            .chain
-            .add(&indicator, Kind::Integer, &[cell], format!("CASE WHEN {missing} THEN 1 ELSE 0 END"));
+        let id = on.chain.add(
+            &indicator,
+            Kind::Integer,
+            &[cell],
+            format!("CASE WHEN {missing} THEN 1 ELSE 0 END"),
+        );
         on.append(&indicator, id)?;
     }
     match fill {
         Some(fill) => {
             let value = match becomes {
                 Kind::Number => format!("CAST({} AS DOUBLE)", on.chain.sql(cell)),
+                // There are several types of texts, and literals have one.
+                Kind::Text => format!("CAST({} AS TEXT)", on.chain.sql(cell)),
                 _ => on.chain.sql(cell),
             };
             let expression = sql::case(&[(missing, fill)], &value);
@@ -226,7 +256,14 @@ fn learned_fill(
         Strategy::Mean => ("mean", format!("avg({value})")),
         Strategy::Median => ("median", quantile(0.5, &value)),
         Strategy::Mode | Strategy::Constant => {
-            let value = on.live(&on.chain.sql(cell));
+            let value = match kind {
+                Kind::Number => format!(
+                    "CASE WHEN NOT {} THEN {} END",
+                    on.is_missing(cell),
+                    on.live(&on.chain.sql(cell))
+                ),
+                _ => on.live(&on.chain.sql(cell)),
+            };
             let mut refs = vec![cell];
             refs.extend(on.chain.fate());
             let mode = on.ask(name, "mode", &refs, Question::Mode { value });
@@ -240,7 +277,10 @@ fn learned_fill(
     let mut refs = vec![cell];
     refs.extend(by);
     refs.extend(on.chain.fate());
-    let texts: Vec<String> = by.iter().map(|id| format!("CAST({} AS TEXT)", on.chain.sql(*id))).collect();
+    let texts: Vec<String> = by
+        .iter()
+        .map(|id| format!("CAST({} AS TEXT)", on.chain.sql(*id)))
+        .collect();
     let question = Question::Groups {
         by: texts.clone(),
         aggregate,
@@ -251,8 +291,11 @@ fn learned_fill(
         return Ok(None);
     };
     if groups.len() > GROUPS_MAX {
-        return Err(Mistake::new(format!("there are {} groups for '{name}'", groups.len()))
-            .hint(format!("use columns with fewer values: {GROUPS_MAX} groups may have a value of their own")));
+        return Err(
+            Mistake::new(format!("there are {} groups for '{name}'", groups.len())).hint(format!(
+                "use columns with fewer values: {GROUPS_MAX} groups may have a value of their own"
+            )),
+        );
     }
     let branches: Vec<(String, String)> = groups
         .iter()
@@ -287,7 +330,8 @@ pub(super) fn clip(options: &Clip, on: &mut Compiler<'_>) -> Result<(), Mistake>
     if let Some([low, high]) = options.quantiles
         && !(0.0 <= low && low < high && high <= 1.0)
     {
-        return Err(Mistake::new(format!("[{low}, {high}] are no quantiles")).hint("write two from 0 to 1, the lesser first"));
+        return Err(Mistake::new(format!("[{low}, {high}] are no quantiles"))
+            .hint("write two from 0 to 1, the lesser first"));
     }
     for place in on.numeric(&options.columns)? {
         let (name, _) = on.column(place);
@@ -297,7 +341,12 @@ pub(super) fn clip(options: &Clip, on: &mut Compiler<'_>) -> Result<(), Mistake>
                 let value = format!("CAST({} AS DOUBLE)", on.chain.sql(cell));
                 let mut branches = vec![(on.is_missing(cell), value.clone())];
                 for (limit, sign) in [(lower, "<"), (upper, ">")] {
-                    branches.extend(limit.map(|limit| (format!("{value} {sign} {}", sql::number(limit)), sql::number(limit))));
+                    branches.extend(limit.map(|limit| {
+                        (
+                            format!("{value} {sign} {}", sql::number(limit)),
+                            sql::number(limit),
+                        )
+                    }));
                 }
                 let expression = sql::case(&branches, &value);
                 on.change(place, Kind::Number, &[cell], expression);
@@ -319,7 +368,11 @@ fn limits(options: &Clip, name: &str, cell: Id, on: &mut Compiler<'_>) -> Option
             let low = ask("lower", quantile(low, &value));
             return Some((low?.number(), ask("upper", quantile(high, &value))?.number()));
         }
-        (_, Some(width), _) => (ask("q1", quantile(0.25, &value)), ask("q3", quantile(0.75, &value)), width),
+        (_, Some(width), _) => (
+            ask("q1", quantile(0.25, &value)),
+            ask("q3", quantile(0.75, &value)),
+            width,
+        ),
         (_, _, Some(width)) => (
             ask("mean", format!("avg({value})")),
             ask("deviation", format!("stddev_pop({value})")),
@@ -332,7 +385,10 @@ fn limits(options: &Clip, name: &str, cell: Id, on: &mut Compiler<'_>) -> Option
         return Some((None, None));
     };
     Some(match options.iqr {
-        Some(_) => (Some(one - width * (other - one)), Some(other + width * (other - one))),
+        Some(_) => (
+            Some(one - width * (other - one)),
+            Some(other + width * (other - one)),
+        ),
         None => (Some(one - width * other), Some(one + width * other)),
     })
 }

@@ -46,7 +46,9 @@ pub(super) fn drop(selection: &Selection, on: &mut Compiler<'_>) -> Result<(), M
 pub(super) fn derive(expressions: &Pairs<Name>, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     for (name, text) in expressions.iter() {
         let expression = expression::read(text, &on.chain)?;
-        let kind = on.kind_of(name, &expression.refs, &expression.sql).unwrap_or(Kind::Other);
+        let kind = on
+            .kind_of(name, &expression.refs, &expression.sql)
+            .unwrap_or(Kind::Other);
         let place = on.chain.visible().iter().position(|(other, _)| *other == **name);
         let id = on.chain.add(name, kind, &expression.refs, expression.sql);
         match place {

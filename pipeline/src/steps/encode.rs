@@ -22,9 +22,9 @@ fn categories(name: &str, cell: Id, on: &mut Compiler<'_>) -> Result<Option<Vec<
     refs.extend(on.chain.fate());
     match on.ask(name, "categories", &refs, Question::Categories { value }) {
         None => Ok(None),
-        Some(Value::Categories(categories)) if categories.len() > CATEGORIES_MAX => Err(Mistake::new(format!(
-            "'{name}' has more than {CATEGORIES_MAX} categories"
-        ))
+        Some(Value::Categories(categories)) if categories.len() > CATEGORIES_MAX => Err(Mistake::new(
+            format!("'{name}' has more than {CATEGORIES_MAX} categories"),
+        )
         .hint("group them with replace, or use another encoding")),
         Some(Value::Categories(categories)) => Ok(Some(categories)),
         Some(_) => Ok(Some(Vec::new())),
@@ -54,7 +54,13 @@ pub(super) fn one_hot(options: &OneHot, on: &mut Compiler<'_>) -> Result<(), Mis
         };
         let (shown, grouped) = grouped(&categories, options);
         let text = as_text(cell, on);
-        let list = |names: &[&str]| names.iter().map(|name| sql::text(name)).collect::<Vec<_>>().join(", ");
+        let list = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| sql::text(name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let mut made: Vec<(String, String)> = shown
             .iter()
             .map(|category| {
@@ -76,7 +82,9 @@ pub(super) fn one_hot(options: &OneHot, on: &mut Compiler<'_>) -> Result<(), Mis
         visible.remove(place);
         for (at, (column, condition)) in made.into_iter().enumerate() {
             if visible.iter().any(|(other, _)| *other == column) {
-                return Err(Mistake::new(format!("there is a column '{column}' already")).hint("rename one of them"));
+                return Err(
+                    Mistake::new(format!("there is a column '{column}' already")).hint("rename one of them")
+                );
             }
             let expression = format!("CASE WHEN {condition} THEN 1 ELSE 0 END");
             let id = on.chain.add(&column, Kind::Integer, &[cell], expression);
@@ -153,7 +161,12 @@ pub(super) fn frequency(selection: &Selection, on: &mut Compiler<'_>) -> Result<
         let text = as_text(cell, on);
         let branches: Vec<(String, String)> = categories
             .iter()
-            .map(|(category, count)| (format!("{text} = {}", sql::text(category)), sql::number(*count as f64 / rows)))
+            .map(|(category, count)| {
+                (
+                    format!("{text} = {}", sql::text(category)),
+                    sql::number(*count as f64 / rows),
+                )
+            })
             .collect();
         let expression = sql::case(&branches, "0.0");
         on.change(place, Kind::Number, &[cell], expression);
@@ -226,8 +239,10 @@ pub(super) fn target(options: &TargetEncode, on: &mut Compiler<'_>) -> Result<()
         };
         let by_category = total(&sums, |(category, _)| category.clone());
         if by_category.len() > CATEGORIES_MAX {
-            return Err(Mistake::new(format!("'{name}' has more than {CATEGORIES_MAX} categories"))
-                .hint("group them with replace first"));
+            return Err(
+                Mistake::new(format!("'{name}' has more than {CATEGORIES_MAX} categories"))
+                    .hint("group them with replace first"),
+            );
         }
         let by_fold = total(&sums, |(_, fold)| fold.clone());
         let everything = total(&sums, |_| ()).remove(&()).unwrap_or_default();
@@ -250,7 +265,10 @@ pub(super) fn target(options: &TargetEncode, on: &mut Compiler<'_>) -> Result<()
                     let prior = everything.without(*here).mean();
                     let is_here = format!("{fold_sql} = {number}");
                     for (category, all) in &by_category {
-                        let own = sums.get(&(category.clone(), number.clone())).copied().unwrap_or_default();
+                        let own = sums
+                            .get(&(category.clone(), number.clone()))
+                            .copied()
+                            .unwrap_or_default();
                         let value = all.without(own).smoothed(prior, options.smoothing);
                         let condition = format!("{is_here} AND {text} = {}", sql::text(category));
                         branches.push((condition, sql::number(value)));
@@ -259,7 +277,12 @@ pub(super) fn target(options: &TargetEncode, on: &mut Compiler<'_>) -> Result<()
                 }
                 branches.extend(priors);
                 otherwise = sql::number(everything.mean());
-                on.change(place, Kind::Number, &[cell, fold], sql::case(&branches, &otherwise));
+                on.change(
+                    place,
+                    Kind::Number,
+                    &[cell, fold],
+                    sql::case(&branches, &otherwise),
+                );
             }
         }
     }
@@ -302,7 +325,10 @@ fn sums_of(name: &str, cell: Id, target: Id, fold: Id, on: &mut Compiler<'_>) ->
         };
         on.ask(name, what, &refs, question)
     };
-    let (sums, counts) = (ask("sums", format!("sum({value})")), ask("counts", format!("count({value})")));
+    let (sums, counts) = (
+        ask("sums", format!("sum({value})")),
+        ask("counts", format!("count({value})")),
+    );
     let (Some(Value::Groups(sums)), Some(Value::Groups(counts))) = (sums, counts) else {
         return None;
     };

@@ -25,7 +25,11 @@ pub(super) fn compile(expect: &Expect, on: &mut Compiler<'_>) -> Result<(), Mist
     let mut claims = Vec::new();
     if let Some(columns) = &expect.columns {
         of_columns(columns, expect, on, &mut claims)?;
-    } else if expect.not_null || expect.unique || expect.range.is_some() || expect.one_of.is_some() || expect.matches.is_some()
+    } else if expect.not_null
+        || expect.unique
+        || expect.range.is_some()
+        || expect.one_of.is_some()
+        || expect.matches.is_some()
     {
         return Err(Mistake::new("it is not said of which columns").hint("add columns"));
     }
@@ -73,7 +77,9 @@ fn of_columns(
         }
         if let Some(Range(least, greatest)) = expect.range {
             if !kind.is_numeric() {
-                return Err(Mistake::new(format!("range is about numbers, and '{name}' is {kind}")));
+                return Err(Mistake::new(format!(
+                    "range is about numbers, and '{name}' is {kind}"
+                )));
             }
             let limits = [(least, "<"), (greatest, ">")];
             let outside: Vec<String> = limits
@@ -90,7 +96,10 @@ fn of_columns(
         }
         if let Some(values) = &expect.one_of {
             let list: Vec<String> = values.iter().map(|value| literal(value, kind)).collect();
-            claim("one of the values".to_owned(), format!("{cell} NOT IN ({})", list.join(", ")));
+            claim(
+                "one of the values".to_owned(),
+                format!("{cell} NOT IN ({})", list.join(", ")),
+            );
         }
         if let Some(pattern) = &expect.matches {
             if kind != Kind::Text {
@@ -150,8 +159,10 @@ fn count_rows(rows: Range, otherwise: Otherwise, on: &mut Compiler<'_>) -> Resul
         Otherwise::Warn => false,
         Otherwise::Fail => true,
         Otherwise::Drop | Otherwise::Quarantine => {
-            return Err(Mistake::new("rows is about all rows, so none can be left out for it")
-                .hint("write otherwise: warn or fail"));
+            return Err(
+                Mistake::new("rows is about all rows, so none can be left out for it")
+                    .hint("write otherwise: warn or fail"),
+            );
         }
     };
     let live = on.chain.is_live().unwrap_or_else(|| "true".to_owned());

@@ -21,8 +21,9 @@ pub(super) fn drop_duplicates(options: &DropDuplicates, on: &mut Compiler<'_>) -
         return Ok(());
     };
     let Some(order) = &options.order_by else {
-        return Err(Mistake::new("rows with the same key are in no order")
-            .hint("say with order_by which is first"));
+        return Err(
+            Mistake::new("rows with the same key are in no order").hint("say with order_by which is first")
+        );
     };
     let (key, order) = (on.resolve(key)?, on.resolve(order)?);
     if on.purpose != Purpose::Fit {
@@ -63,9 +64,16 @@ pub(super) fn filter(condition: &Name, on: &mut Compiler<'_>) -> Result<(), Mist
 
 pub(super) fn split(options: &Split, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     if !(0.0..=1.0).contains(&options.test) {
-        return Err(Mistake::new(format!("test is a share from 0 to 1, and not {}", options.test)));
+        return Err(Mistake::new(format!(
+            "test is a share from 0 to 1, and not {}",
+            options.test
+        )));
     }
-    let key: Vec<_> = on.resolve(&options.key)?.into_iter().map(|place| on.cell(place)).collect();
+    let key: Vec<_> = on
+        .resolve(&options.key)?
+        .into_iter()
+        .map(|place| on.cell(place))
+        .collect();
     // Values of different columns do not run into each other.
     let parts: Vec<String> = key
         .iter()
@@ -78,7 +86,10 @@ pub(super) fn split(options: &Split, on: &mut Compiler<'_>) -> Result<(), Mistak
         1.0 => "'test'".to_owned(),
         test => {
             let limit = format!("{:0width$x}", (test * all) as u64, width = HASH_DIGITS);
-            format!("CASE WHEN {digits} < {} THEN 'test' ELSE 'train' END", sql::text(&limit))
+            format!(
+                "CASE WHEN {digits} < {} THEN 'test' ELSE 'train' END",
+                sql::text(&limit)
+            )
         }
     };
     let id = on.chain.add(&options.column, Kind::Text, &key, expression);

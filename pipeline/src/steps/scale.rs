@@ -14,7 +14,10 @@ const BINS_MAX: u32 = 1000;
 pub(super) fn quantile(share: f64, value: &str) -> String {
     match share {
         0.5 => format!("median({value})"),
-        _ => format!("percentile_cont({}) WITHIN GROUP (ORDER BY {value})", sql::number(share)),
+        _ => format!(
+            "percentile_cont({}) WITHIN GROUP (ORDER BY {value})",
+            sql::number(share)
+        ),
     }
 }
 
@@ -31,7 +34,14 @@ pub(super) fn standardize(selection: &Selection, on: &mut Compiler<'_>) -> Resul
         // The error that a sum of equal values may have.
         let variance = deviation * deviation;
         let bound = count * f64::EPSILON * variance + (count * mean * f64::EPSILON).powi(2);
-        Some((mean, if variance <= bound { 1.0 } else { divisor(deviation) }))
+        Some((
+            mean,
+            if variance <= bound {
+                1.0
+            } else {
+                divisor(deviation)
+            },
+        ))
     })
 }
 
@@ -124,7 +134,11 @@ pub(super) fn normalize_rows(options: &NormalizeRows, on: &mut Compiler<'_>) -> 
 
 pub(super) fn bin(options: &Bin, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     let bins = [options.width, options.quantile].into_iter().flatten().next();
-    let ways = [options.width.is_some(), options.quantile.is_some(), options.edges.is_some()];
+    let ways = [
+        options.width.is_some(),
+        options.quantile.is_some(),
+        options.edges.is_some(),
+    ];
     if ways.iter().filter(|way| **way).count() != 1 {
         return Err(Mistake::new("bin needs one of width, quantile and edges"));
     }
@@ -134,7 +148,9 @@ pub(super) fn bin(options: &Bin, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     if let Some(edges) = &options.edges
         && !edges.is_sorted_by(|one, next| one < next)
     {
-        return Err(Mistake::new("edges are numbers in order, each greater than the one before"));
+        return Err(Mistake::new(
+            "edges are numbers in order, each greater than the one before",
+        ));
     }
     for place in on.numeric(&options.columns)? {
         let (name, _) = on.column(place);
@@ -144,8 +160,13 @@ pub(super) fn bin(options: &Bin, on: &mut Compiler<'_>) -> Result<(), Mistake> {
                 let value = format!("CAST({} AS DOUBLE)", on.chain.sql(cell));
                 let mut branches = vec![(on.is_missing(cell), "NULL".to_owned())];
                 let below = edges.iter().enumerate();
-                branches.extend(below.map(|(bin, edge)| (format!("{value} < {}", sql::number(*edge)), bin.to_string())));
-                let expression = format!("CAST({} AS BIGINT)", sql::case(&branches, &edges.len().to_string()));
+                branches.extend(
+                    below.map(|(bin, edge)| (format!("{value} < {}", sql::number(*edge)), bin.to_string())),
+                );
+                let expression = format!(
+                    "CAST({} AS BIGINT)",
+                    sql::case(&branches, &edges.len().to_string())
+                );
                 on.change(place, Kind::Integer, &[cell], expression);
             }
             None => on.change_later(place, Kind::Integer),
@@ -162,7 +183,10 @@ fn edges(options: &Bin, name: &str, cell: Id, on: &mut Compiler<'_>) -> Option<V
     let value = on.finite(cell);
     let mut ask = |what: &str, aggregate: String| on.aggregate(name, what, &[cell], aggregate);
     let mut edges: Vec<f64> = if let Some(bins) = options.width {
-        let (least, greatest) = (ask("min", format!("min({value})")), ask("max", format!("max({value})")));
+        let (least, greatest) = (
+            ask("min", format!("min({value})")),
+            ask("max", format!("max({value})")),
+        );
         let (least, greatest) = (least?.number(), greatest?.number());
         let (Some(least), Some(greatest)) = (least, greatest) else {
             return Some(Vec::new());

@@ -83,7 +83,10 @@ pub(super) fn with_columns(
     let mut command = command.clone();
     if settings(&command.options).contains_key("format.registry") {
         // Nobody has said which columns there are to be, so there are all that messages have.
-        command.options.entry(EVOLVE.to_string()).or_insert_with(|| "true".to_string());
+        command
+            .options
+            .entry(EVOLVE.to_string())
+            .or_insert_with(|| "true".to_string());
     }
     let schema = DFSchema::try_from(columns.clone()).map_err(|error| wrong(error.to_string()))?;
     command.schema = std::sync::Arc::new(schema);

@@ -55,13 +55,19 @@ mod tests {
             state.apply(&add).unwrap();
         }
         let numbers = |state: &CatalogState| -> Vec<u64> {
-            state.pipelines["p"].versions.iter().map(|version| version.version).collect()
+            state.pipelines["p"]
+                .versions
+                .iter()
+                .map(|version| version.version)
+                .collect()
         };
         assert_eq!(numbers(&state), [2, 3]);
         let stored = CatalogState::from_snapshot("snapshot", &state.to_snapshot()).unwrap();
         assert_eq!(stored, state);
         let drop = Change {
-            kind: Some(ChangeKind::DropPipeline(DropPipeline { name: "p".to_string() })),
+            kind: Some(ChangeKind::DropPipeline(DropPipeline {
+                name: "p".to_string(),
+            })),
         };
         state.apply(&drop).unwrap();
         assert!(state.apply(&drop).is_err(), "there is none any more");

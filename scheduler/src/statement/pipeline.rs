@@ -23,8 +23,8 @@ use futures::future::BoxFuture;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
 use millpond_pipeline::profile::{Profile, profile};
-use millpond_pipeline::{fit, propose};
 use millpond_pipeline::{Compiled, Fitted, Mistake, Purpose, Spec, compile, sql};
+use millpond_pipeline::{fit, propose};
 use millpond_proto::catalog::{
     AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion, RelationRef,
 };
@@ -105,7 +105,10 @@ async fn carry_out(
 /// A state store that does not answer.
 pub(crate) async fn drop_leftovers(catalog: &CatalogLog) -> Result<(), Error> {
     let version = catalog.current();
-    let left = version.relations.keys().filter(|(_, name)| name.starts_with(TEMPORARY));
+    let left = version
+        .relations
+        .keys()
+        .filter(|(_, name)| name.starts_with(TEMPORARY));
     let drop = |(schema, name): &(String, String)| Change {
         kind: Some(ChangeKind::DropRelation(RelationRef {
             schema: schema.clone(),
@@ -164,7 +167,15 @@ async fn run_spec(spec: &Spec, yaml: &str, runner: &mut Runner<'_>) -> Result<Re
         keep: VERSIONS_KEPT,
     });
     commit(runner.services, added).await?;
-    Ok(Report::new(spec, &compiled, fitted, &account, &warnings, &written, start.elapsed()))
+    Ok(Report::new(
+        spec,
+        &compiled,
+        fitted,
+        &account,
+        &warnings,
+        &written,
+        start.elapsed(),
+    ))
 }
 
 /// Looks whether a pipeline fits its source, as far as that can be said without reading rows.
@@ -181,7 +192,9 @@ async fn check(spec: &Spec, runner: &mut Runner<'_>) -> Result<Report, Error> {
 async fn summarize(relation: &str, runner: &mut Runner<'_>) -> Result<Profile, Error> {
     let columns = runner.columns_of(relation).await?;
     let prefix = runner.prefix().to_string();
-    profile(relation, &columns, &prefix, runner).await.map_err(Error::from)
+    profile(relation, &columns, &prefix, runner)
+        .await
+        .map_err(Error::from)
 }
 
 /// Writes a pipeline for a source, which is the part of a pipeline with that name. The rows of a file are read as texts,
@@ -219,12 +232,17 @@ fn verdicts(compiled: &Compiled, fitted: &Fitted) -> Result<Vec<(String, String)
     let mut warnings = Vec::new();
     let mut failures = Vec::new();
     for verdict in &compiled.verdicts {
-        let count = fitted.get(&verdict.key).and_then(millpond_pipeline::Value::number);
+        let count = fitted
+            .get(&verdict.key)
+            .and_then(millpond_pipeline::Value::number);
         let count = count.unwrap_or(0.0);
         if count <= 0.0 {
             continue;
         }
-        let said = format!("step {}: expected that {}; {count} times it is not so", verdict.key.step, verdict.what);
+        let said = format!(
+            "step {}: expected that {}; {count} times it is not so",
+            verdict.key.step, verdict.what
+        );
         match verdict.fatal {
             true => failures.push(said),
             false => warnings.push((verdict.key.step.clone(), said)),
@@ -248,7 +266,8 @@ async fn apply(
     let pipeline = find(services, name)?;
     let version = version_of(&pipeline, version)?;
     let spec = Spec::parse(&version.spec).map_err(refused)?;
-    let fitted: Fitted = serde_json::from_str(&version.fitted).map_err(|error| Error::bug(error.to_string()))?;
+    let fitted: Fitted =
+        serde_json::from_str(&version.fitted).map_err(|error| Error::bug(error.to_string()))?;
     let mut runner = Runner::new(services, statement, name);
     let relation = sql::table(&to.to_string());
     let columns = runner.columns_of(&relation).await?;
@@ -273,7 +292,9 @@ pub(super) fn transform(compiled: &Compiled) -> String {
         .collect();
     let mut refs: Vec<_> = chain.visible().iter().map(|(_, id)| *id).collect();
     refs.extend(chain.fate());
-    let tail = chain.is_live().map_or(String::new(), |live| format!("WHERE {live}"));
+    let tail = chain
+        .is_live()
+        .map_or(String::new(), |live| format!("WHERE {live}"));
     chain.query(&head.join(", "), &refs, &tail)
 }
 
@@ -313,14 +334,21 @@ fn version_of(pipeline: &Pipeline, number: Option<u64>) -> Result<&PipelineVersi
             .collect();
         Error::user(
             Code::UNKNOWN_RELATION,
-            format!("pipeline '{}' has no version {}", pipeline.name, number.unwrap_or(0)),
+            format!(
+                "pipeline '{}' has no version {}",
+                pipeline.name,
+                number.unwrap_or(0)
+            ),
         )
         .with_hint(format!("it has {}", kept.join(", ")))
     })
 }
 
 async fn commit(services: &Services, change: ChangeKind) -> Result<(), Error> {
-    services.catalog.commit(vec![Change { kind: Some(change) }]).await?;
+    services
+        .catalog
+        .commit(vec![Change { kind: Some(change) }])
+        .await?;
     Ok(())
 }
 

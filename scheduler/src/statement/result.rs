@@ -277,16 +277,21 @@ async fn open(cluster: &Cluster, locations: &[PartitionLocation]) -> Result<Rows
 /// Reads a whole partition.
 async fn fetch(cluster: Cluster, location: PartitionLocation) -> Result<Vec<RecordBatch>, Error> {
     let rows = cluster.fetch(location.clone()).await?;
-    rows.try_collect().await.map_err(|error| loss_of(&location, error))
+    rows.try_collect()
+        .await
+        .map_err(|error| loss_of(&location, error))
 }
 
 /// An error of rows that were complete when the job ended: whatever it says, they are not there any more. The cluster
 /// may not know yet that the executor is gone.
 fn loss_of(location: &PartitionLocation, error: DataFusionError) -> Error {
     let executor = location.executor_meta.as_ref().map_or("", |meta| &meta.id);
-    Error::external(Code::EXECUTOR_LOST, format!("executor {executor} no longer has the result"))
-        .with_hint("run the statement again")
-        .with_source(Error::from_datafusion(error))
+    Error::external(
+        Code::EXECUTOR_LOST,
+        format!("executor {executor} no longer has the result"),
+    )
+    .with_hint("run the statement again")
+    .with_source(Error::from_datafusion(error))
 }
 
 /// Rows that have been fetched, as a stream.

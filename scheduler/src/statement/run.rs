@@ -22,9 +22,7 @@ use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::syntax::OwnStatement;
-use super::{
-    alter, cache, direct, explain, job, limits, memory, pipeline, stream, syntax, upkeep, write,
-};
+use super::{alter, cache, direct, explain, job, limits, memory, pipeline, stream, syntax, upkeep, write};
 use crate::catalog::{Reads, SessionFactory, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 use crate::streams::LiveReads;

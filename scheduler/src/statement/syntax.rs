@@ -378,7 +378,8 @@ impl Words<'_> {
             Token::LParen => true,
             Token::Word(word) => {
                 let starts = ["SELECT", "WITH", "VALUES"];
-                word.quote_style.is_none() && starts.iter().any(|start| word.value.eq_ignore_ascii_case(start))
+                word.quote_style.is_none()
+                    && starts.iter().any(|start| word.value.eq_ignore_ascii_case(start))
             }
             _ => false,
         };
@@ -452,7 +453,10 @@ mod tests {
     fn pipelines() {
         let of = OwnStatement::Pipeline;
         let run = |text: PipelineText| of(PipelineStatement::Run(text));
-        assert_eq!(read("RUN PIPELINE 'name: it''s'"), run(PipelineText::Yaml("name: it's".into())));
+        assert_eq!(
+            read("RUN PIPELINE 'name: it''s'"),
+            run(PipelineText::Yaml("name: it's".into()))
+        );
         assert_eq!(read("run pipeline p;"), run(PipelineText::Stored("p".into())));
         assert_eq!(
             read("APPLY PIPELINE p VERSION 3 TO s.t AS v"),
@@ -474,7 +478,10 @@ mod tests {
         assert_eq!(parse("DROP TABLE p").unwrap(), None);
         let summarize = |relation: &str| of(PipelineStatement::Summarize(relation.into()));
         assert_eq!(read("SUMMARIZE s.t"), summarize("\"s\".\"t\""));
-        assert_eq!(read("SUMMARIZE SELECT 1 AS a"), summarize("(SELECT 1 AS a) AS query"));
+        assert_eq!(
+            read("SUMMARIZE SELECT 1 AS a"),
+            summarize("(SELECT 1 AS a) AS query")
+        );
     }
 
     #[test]

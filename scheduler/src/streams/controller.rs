@@ -188,7 +188,10 @@ impl Controller {
             };
             match changed {
                 Ok(_) => {
-                    tracing::info!(table = relation.name, "a table has the columns of its messages now");
+                    tracing::info!(
+                        table = relation.name,
+                        "a table has the columns of its messages now"
+                    );
                     self.streams.look_now();
                 }
                 Err(error) => tracing::warn!(table = relation.name, %error, "give a table columns"),

@@ -138,7 +138,10 @@ impl Streams {
         };
         let ownership = |partition: &TopicPartition| {
             let owner = partition.owner.as_ref();
-            (partition.number, owner.map(|owner| (owner.address.clone(), owner.epoch)))
+            (
+                partition.number,
+                owner.map(|owner| (owner.address.clone(), owner.epoch)),
+            )
         };
         let asked: HashMap<_, _> = table.partitions.iter().map(ownership).collect();
         let changed = now
@@ -148,7 +151,10 @@ impl Streams {
         match changed {
             Some(partition) => Err(Error::new(
                 Code::SHARD_MOVED,
-                format!("topic partition {} of table {name} has another owner now", partition.number),
+                format!(
+                    "topic partition {} of table {name} has another owner now",
+                    partition.number
+                ),
             )
             .with_hint("run the statement again")),
             None => Ok(()),

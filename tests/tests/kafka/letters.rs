@@ -13,12 +13,17 @@ async fn letters_are_in_their_topic_before_they_are_stored() -> Result<()> {
     let mut bench = Bench::start(1).await?;
     let topic = bench.broker.topic("spoiled", 2).await?;
     let letters = bench.broker.topic("letters", 1).await?;
-    bench.broker.say(&topic, 0, r#"{"op":"insert","id":1,"data":{}}"#)?;
+    bench
+        .broker
+        .say(&topic, 0, r#"{"op":"insert","id":1,"data":{}}"#)?;
     bench.broker.say_with(&topic, "noise", &[("trace", "7")])?;
-    let options = format!("'format' 'op-json', 'checkpoint.interval' '100ms', 'dead_letters.topic' '{letters}'");
+    let options =
+        format!("'format' 'op-json', 'checkpoint.interval' '100ms', 'dead_letters.topic' '{letters}'");
     bench.create("t", COLUMNS, &topic, &options).await?;
     bench.wait("t", &topic).await?;
-    bench.broker.say(&topic, 0, r#"{"op":"insert","id":"x","data":{}}"#)?;
+    bench
+        .broker
+        .say(&topic, 0, r#"{"op":"insert","id":"x","data":{}}"#)?;
     bench.wait("t", &topic).await?;
     let stored = "SELECT count(*) = 1 FROM system.stream_partitions WHERE table_name = 't' AND position > 0 AND checkpoint_offset = position";
     bench.until(stored, "no checkpoint").await?;

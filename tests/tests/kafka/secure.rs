@@ -62,7 +62,11 @@ async fn brokers_are_reached_with_tls_and_a_password() -> Result<()> {
         );
         bench.client.run(&create).await.context(mechanism)?;
         bench.wait("t", &topic).await.context(mechanism)?;
-        bench.client.run("INSERT INTO t VALUES (2)").await.context(mechanism)?;
+        bench
+            .client
+            .run("INSERT INTO t VALUES (2)")
+            .await
+            .context(mechanism)?;
         bench.patiently("WAIT FOR TABLE t").await.context(mechanism)?;
         let sum = bench.client.number("SELECT sum(n) FROM t").await?;
         ensure!(sum == 3, "{mechanism}: {sum}");

@@ -58,7 +58,8 @@ impl CheckpointFolder {
     pub async fn take_over(&self, epoch: u64, instance: &str) -> Result<Saver, Failed> {
         let files = self.claim(epoch, instance).await?;
         let newest = self.candidates(&files).await?.first().copied();
-        self.put_mark(&File::Fence(epoch), &mark(instance, newest)).await?;
+        self.put_mark(&File::Fence(epoch), &mark(instance, newest))
+            .await?;
         Ok(Saver::new(self.clone(), epoch, next_seq(&files, epoch), None))
     }
 

@@ -32,14 +32,25 @@ pub(super) struct Account {
 
 impl Account {
     /// Counts, and makes sure that no row is missing.
-    pub(super) async fn of(compiled: &Compiled, fitted: &Fitted, runner: &mut Runner<'_>) -> Result<Self, Error> {
-        let rows_in = fitted.get(&Key::rows_of_source()).and_then(Value::number).unwrap_or(0.0) as u64;
+    pub(super) async fn of(
+        compiled: &Compiled,
+        fitted: &Fitted,
+        runner: &mut Runner<'_>,
+    ) -> Result<Self, Error> {
+        let rows_in = fitted
+            .get(&Key::rows_of_source())
+            .and_then(Value::number)
+            .unwrap_or(0.0) as u64;
         let chain = &compiled.chain;
         let mut refs: Vec<_> = compiled.dropped.iter().map(|(_, id)| *id).collect();
         refs.extend(chain.fate());
         refs.extend(chain.weight());
-        let fate = chain.fate().map_or("CAST(NULL AS TEXT)".to_string(), |id| chain.sql(id));
-        let rows = chain.weight().map_or("count(*)".to_string(), |id| format!("sum({})", chain.sql(id)));
+        let fate = chain
+            .fate()
+            .map_or("CAST(NULL AS TEXT)".to_string(), |id| chain.sql(id));
+        let rows = chain
+            .weight()
+            .map_or("count(*)".to_string(), |id| format!("sum({})", chain.sql(id)));
         let mut head = vec![format!("{fate} AS fate"), format!("{rows} AS rows")];
         let dropped = compiled.dropped.iter().enumerate();
         head.extend(dropped.map(|(number, (_, id))| format!("sum({}) AS d{number}", chain.sql(*id))));
@@ -70,7 +81,11 @@ impl Account {
                 rows,
             });
         }
-        let number = |step: &str| step.split(' ').next().and_then(|number| number.parse::<u32>().ok());
+        let number = |step: &str| {
+            step.split(' ')
+                .next()
+                .and_then(|number| number.parse::<u32>().ok())
+        };
         account.fates.sort_by_key(|fate| number(&fate.step));
         let elsewhere: u64 = account.fates.iter().map(|fate| fate.rows).sum();
         match account.rows_out + elsewhere == rows_in {
@@ -125,7 +140,11 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} in, {} out", self.rows_in, self.rows_out)?;
         for fate in &self.fates {
-            write!(f, ", {} {} by step {} ({})", fate.rows, fate.how, fate.step, fate.reason)?;
+            write!(
+                f,
+                ", {} {} by step {} ({})",
+                fate.rows, fate.how, fate.step, fate.reason
+            )?;
         }
         Ok(())
     }

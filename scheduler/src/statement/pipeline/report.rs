@@ -22,7 +22,9 @@ pub(super) struct Report {
 /// Columns of a report.
 pub(super) fn schema() -> SchemaRef {
     let column = |name| Field::new(name, DataType::Utf8, false);
-    Arc::new(Schema::new(["step", "column", "what", "value"].map(column).to_vec()))
+    Arc::new(Schema::new(
+        ["step", "column", "what", "value"].map(column).to_vec(),
+    ))
 }
 
 /// An answer of one text.
@@ -57,7 +59,11 @@ impl Report {
             for (key, value) in of_step {
                 report.line(&name, &key.column, &key.what, shown(value));
             }
-            for fate in account.fates.iter().filter(|fate| fate.step == name && fate.rows > 0) {
+            for fate in account
+                .fates
+                .iter()
+                .filter(|fate| fate.step == name && fate.rows > 0)
+            {
                 report.line(&name, "", &format!("{}: {}", fate.how, fate.reason), fate.rows);
             }
             for (_, warning) in warnings.iter().filter(|(step, _)| *step == name) {
@@ -85,7 +91,12 @@ impl Report {
     }
 
     fn line(&mut self, step: &str, column: &str, what: &str, value: impl ToString) {
-        self.lines.push([step.to_string(), column.to_string(), what.to_string(), value.to_string()]);
+        self.lines.push([
+            step.to_string(),
+            column.to_string(),
+            what.to_string(),
+            value.to_string(),
+        ]);
     }
 
     /// As the answer of a statement.

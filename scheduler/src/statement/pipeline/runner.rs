@@ -112,7 +112,8 @@ impl<'a> Runner<'a> {
         let table = format!("{}_source", self.prefix);
         let relation = sql::ident(&table);
         let rest = format!("STORED AS {format} LOCATION {}{options}", sql::text(file));
-        self.execute(&format!("CREATE EXTERNAL TABLE {relation} {rest}")).await?;
+        self.execute(&format!("CREATE EXTERNAL TABLE {relation} {rest}"))
+            .await?;
         self.tables.push(table);
         if !source.types.is_empty() {
             let columns = self.columns_of(&relation).await?;
@@ -129,8 +130,10 @@ impl<'a> Runner<'a> {
                 .map(|(column, kind)| format!("{} {kind}", sql::ident(&column.name)))
                 .collect();
             let columns = columns.join(", ");
-            self.execute(&format!("CREATE OR REPLACE EXTERNAL TABLE {relation} ({columns}) {rest}"))
-                .await?;
+            self.execute(&format!(
+                "CREATE OR REPLACE EXTERNAL TABLE {relation} ({columns}) {rest}"
+            ))
+            .await?;
         }
         Ok(relation)
     }
@@ -172,12 +175,19 @@ impl<'a> Runner<'a> {
         let ended: Result<ResultSet, Error> =
             Box::pin(run::run(self.services, self.statement, &request)).await;
         // It is a part of the statement, which keeps its name.
-        self.statement.update(|status| status.verb = verb);
+        self.statement.update(|status| {
+            status.verb = verb;
+            status.affected_rows = None;
+        });
         let ended = ended?;
         let mut batches = Vec::new();
         for partition in 0..ended.partitions() {
             let rows = ended.read(self.services, self.statement, partition).await?;
-            batches.extend(rows.try_collect::<Vec<_>>().await.map_err(Error::from_datafusion)?);
+            batches.extend(
+                rows.try_collect::<Vec<_>>()
+                    .await
+                    .map_err(Error::from_datafusion)?,
+            );
         }
         Ok(batches)
     }
@@ -197,8 +207,11 @@ impl<'a> Runner<'a> {
             };
             self.say(&format!("write {table}"));
             let query = account.set_aside_query(compiled);
-            self.execute(&format!("CREATE OR REPLACE TABLE {} AS {query}", sql::table(&table)))
-                .await?;
+            self.execute(&format!(
+                "CREATE OR REPLACE TABLE {} AS {query}",
+                sql::table(&table)
+            ))
+            .await?;
             written.push(("rejected rows".to_string(), table));
         }
         let query = transform(compiled);
@@ -271,7 +284,10 @@ fn copy(file: &str, partition_by: &[millpond_pipeline::spec::Name], query: &str)
         true => String::new(),
         false => format!(" PARTITIONED BY ({})", by.join(", ")),
     };
-    Ok(format!("COPY ({query}) TO {} STORED AS {format}{by}", sql::text(file)))
+    Ok(format!(
+        "COPY ({query}) TO {} STORED AS {format}{by}",
+        sql::text(file)
+    ))
 }
 
 fn format_of_source(source: &Source, file: &str) -> Result<String, Error> {
@@ -291,8 +307,11 @@ fn format_of(file: &str) -> Result<String, Error> {
         "avro" => "AVRO",
         "arrow" => "ARROW",
         _ => {
-            return Err(Error::user(Code::PIPELINE, format!("the name of '{file}' does not say its format"))
-                .with_hint("add format: csv, parquet, json, avro or arrow; or let the name end with it"));
+            return Err(Error::user(
+                Code::PIPELINE,
+                format!("the name of '{file}' does not say its format"),
+            )
+            .with_hint("add format: csv, parquet, json, avro or arrow; or let the name end with it"));
         }
     };
     Ok(format.to_string())
@@ -306,8 +325,14 @@ fn text_of(value: &Scalar) -> String {
 fn values_of(batches: &[RecordBatch]) -> Result<Vec<Vec<Value>>, Error> {
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<Vec<Value>> = batch.columns().iter().map(|column| cells(column)).collect::<Result<_, _>>()?;
-        rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column[row].clone()).collect()));
+        let columns: Vec<Vec<Value>> = batch
+            .columns()
+            .iter()
+            .map(|column| cells(column))
+            .collect::<Result<_, _>>()?;
+        rows.extend(
+            (0..batch.num_rows()).map(|row| columns.iter().map(|column| column[row].clone()).collect()),
+        );
     }
     Ok(rows)
 }
@@ -319,7 +344,8 @@ fn cells(column: &dyn Array) -> Result<Vec<Value>, Error> {
     Ok(match column.data_type() {
         DataType::Boolean => {
             let values = column.as_boolean();
-            rows.map(|row| value(row, Value::Boolean(values.value(row)))).collect()
+            rows.map(|row| value(row, Value::Boolean(values.value(row))))
+                .collect()
         }
         kind if kind.is_numeric() => {
             let numbers = cast(column, &DataType::Float64).map_err(broken)?;
@@ -327,7 +353,11 @@ fn cells(column: &dyn Array) -> Result<Vec<Value>, Error> {
             rows.map(|row| {
                 let number = numbers.value(row);
                 // Of an aggregate over nothing.
-                let number = if number.is_nan() { Value::Null } else { Value::Number(number) };
+                let number = if number.is_nan() {
+                    Value::Null
+                } else {
+                    Value::Number(number)
+                };
                 value(row, number)
             })
             .collect()
@@ -335,7 +365,8 @@ fn cells(column: &dyn Array) -> Result<Vec<Value>, Error> {
         _ => {
             let texts = cast(column, &DataType::Utf8).map_err(broken)?;
             let texts = texts.as_string::<i32>();
-            rows.map(|row| value(row, Value::Text(texts.value(row).to_string()))).collect()
+            rows.map(|row| value(row, Value::Text(texts.value(row).to_string())))
+                .collect()
         }
     })
 }

@@ -30,15 +30,24 @@ const COLUMNS: [(&str, Cell); 23] = [
     ("nulls", Cell::Count(|column| Some(column.nulls))),
     ("null_share", Cell::NullShare),
     ("distinct", Cell::Count(|column| Some(column.distinct))),
-    ("min", Cell::Text(|column| column.range.clone().map(|(least, _)| least))),
-    ("max", Cell::Text(|column| column.range.clone().map(|(_, greatest)| greatest))),
+    (
+        "min",
+        Cell::Text(|column| column.range.clone().map(|(least, _)| least)),
+    ),
+    (
+        "max",
+        Cell::Text(|column| column.range.clone().map(|(_, greatest)| greatest)),
+    ),
     ("mean", Cell::Number(|numbers| numbers.mean)),
     ("std", Cell::Number(|numbers| numbers.deviation)),
     ("q25", Cell::Number(|numbers| numbers.quartiles[0])),
     ("q50", Cell::Number(|numbers| numbers.quartiles[1])),
     ("q75", Cell::Number(|numbers| numbers.quartiles[2])),
     ("skew", Cell::Number(|numbers| numbers.skew)),
-    ("outliers", Cell::Count(|column| column.numbers.map(|numbers| numbers.outliers))),
+    (
+        "outliers",
+        Cell::Count(|column| column.numbers.map(|numbers| numbers.outliers)),
+    ),
     ("top", Cell::Text(top)),
     ("blanks", Cell::OfTexts(|texts| texts.blanks)),
     ("untrimmed", Cell::OfTexts(|texts| texts.untrimmed)),
@@ -100,7 +109,11 @@ pub(super) fn result(profile: &Profile) -> Result<ResultSet, Error> {
 
 /// `a 12, b 7`.
 fn top(column: &ColumnProfile) -> Option<String> {
-    let values: Vec<String> = column.top.iter().map(|(value, rows)| format!("{value} {rows}")).collect();
+    let values: Vec<String> = column
+        .top
+        .iter()
+        .map(|(value, rows)| format!("{value} {rows}"))
+        .collect();
     (!values.is_empty()).then(|| values.join(", "))
 }
 
