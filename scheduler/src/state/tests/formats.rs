@@ -87,6 +87,7 @@ fn objects(format: u32, owner: &str) -> Vec<(Path, Bytes)> {
         schemas: vec![schema("public"), schema("sales")],
         relations: vec![campaign(owner)],
         written_by: "0.1.0".into(),
+        pipelines: Vec::new(),
     };
     let gone = RelationRef {
         schema: "public".into(),
