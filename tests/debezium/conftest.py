@@ -13,6 +13,8 @@ import pytest
 from connect import Connect
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+# What the tests are told is no setting of Millpond.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("MILLPOND_")}
 BINARY = os.environ.get("MILLPOND_BIN", REPOSITORY / "target" / "debug" / "millpond")
 
 
@@ -46,7 +48,12 @@ class Cluster:
         """Starts a process and reads what it announces."""
         with open(self.folder / "log", "ab") as log:
             process = subprocess.Popen(
-                [BINARY, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+                [BINARY, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=ENVIRONMENT,
             )
         announced = {}
         for line in process.stdout:

@@ -162,7 +162,7 @@ def shop(postgres, connect, cluster, seed):
         for table in TABLES:
             follow(cluster, connect, way, table)
         place = (f"{way.name}_markers", f"{way.name}.shop.markers", "id INT, number BIGINT", "id")
-        wait_until(lambda: create(cluster, *place, {}), lambda: "no topic of the marker", connect)
+        wait_until(lambda: create(cluster, *place, way.options), lambda: "no topic of the marker", connect)
     return shop
 
 
