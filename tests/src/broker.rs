@@ -20,8 +20,6 @@ use rdkafka::{Offset, TopicPartitionList};
 const REAL: &str = "MILLPOND_TEST_KAFKA";
 /// Folder that says how to stop them: `pid` is the process, and while there is `hold` it does not start again.
 const CONTROL: &str = "MILLPOND_TEST_KAFKA_CONTROL";
-/// Number of the broker inside the test.
-const MOCK_BROKER: i32 = 1;
 /// Longest wait for messages to be taken.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -85,15 +83,12 @@ impl Broker {
         &self.servers
     }
 
-    /// Stops the brokers as a crash would, until [`Self::revive`].
+    /// Stops real brokers as a crash would, until [`Self::revive`].
     ///
     /// # Errors
-    /// Real brokers that nobody can stop.
+    /// Nobody can stop them.
     pub fn crash(&self) -> Result<()> {
         self.flush()?;
-        if let Some(mock) = &self.mock {
-            return mock.broker_down(MOCK_BROKER).map_err(|error| anyhow!("{error}"));
-        }
         let control = control()?;
         std::fs::write(control.join("hold"), "")?;
         let pid = std::fs::read_to_string(control.join("pid"))?;
@@ -107,9 +102,6 @@ impl Broker {
     /// # Errors
     /// They do not start.
     pub async fn revive(&self) -> Result<()> {
-        if let Some(mock) = &self.mock {
-            return mock.broker_up(MOCK_BROKER).map_err(|error| anyhow!("{error}"));
-        }
         std::fs::remove_file(control()?.join("hold"))?;
         let deadline = Instant::now() + REVIVE_TIMEOUT;
         while tokio::net::TcpStream::connect(&self.servers).await.is_err() {

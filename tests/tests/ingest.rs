@@ -328,9 +328,12 @@ async fn tables_equal_their_logs_whatever_happens() -> Result<()> {
     for format in [Format::Debezium, Format::Op, Format::Upsert] {
         tables.push(Followed::create(&bench, format).await?);
     }
-    let mut faults = FAULTS.to_vec();
+    // After the broker inside the test was down, its clients do not find it again.
+    let is_possible = |fault: &Fault| *fault != Fault::CrashBroker || bench.broker.is_real();
+    let possible: Vec<Fault> = FAULTS.into_iter().filter(is_possible).collect();
+    let mut faults = possible.clone();
     faults.shuffle(&mut random);
-    faults.extend((0..2).filter_map(|_| FAULTS.choose(&mut random)));
+    faults.extend((0..2).filter_map(|_| possible.choose(&mut random)));
     for fault in faults {
         let context = || format!("{fault:?} MILLPOND_SEED={seed}");
         for table in &mut tables {

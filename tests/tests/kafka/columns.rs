@@ -79,7 +79,7 @@ async fn a_change_of_columns_that_cannot_be_is_refused() -> Result<()> {
         ("ALTER TABLE t ALTER COLUMN id TYPE BIGINT", "decides about rows"),
         ("ALTER TABLE t ALTER COLUMN v TYPE BIGINT", "decides about rows"),
         ("ALTER TABLE t ALTER COLUMN n TYPE INT", "has a place"),
-        ("ALTER TABLE t ALTER COLUMN m TYPE INT", "did you mean 'n'"),
+        ("ALTER TABLE t ALTER COLUMN m TYPE INT", "no column 'm'"),
         ("ALTER TABLE t ADD COLUMN n INT", "already"),
         ("ALTER TABLE t ADD COLUMN m INT NOT NULL", "NOT NULL"),
         ("ALTER TABLE t ADD COLUMN m INT DEFAULT 3", "DEFAULT"),
