@@ -223,8 +223,8 @@ output:
                 "line 4, column 5: there is no word 'standardise' (did you mean 'standardize'?)",
             ),
             (
-                "  - impute: {colums: [a]}\n",
-                "line 4, column 14: there is no field 'colums' (did you mean 'columns'?)",
+                "  - impute: {colums: [a]}\n", // misspelt
+                "line 4, column 14: there is no field 'colums' (did you mean 'columns'?)", // misspelt
             ),
             (
                 "  - impute: {columns: [a], strategy: medain}\n",

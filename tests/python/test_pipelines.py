@@ -304,7 +304,7 @@ def test_expectations(connection, messy):
     ("steps", "said"),
     [
         ([{"standardise": ["id"]}], "did you mean 'standardize'?"),
-        ([{"standardize": ["amont"]}], "did you mean 'amount'?"),
+        ([{"standardize": ["amont"]}], "did you mean 'amount'?"),  # misspelt
         ([{"standardize": ["amount"]}], "'amount' is text"),
         ([{"derive": {"x": "idd + 1"}}], "did you mean 'id'?"),
         ([{"derive": {"x": "id +"}}], "no SQL expression"),

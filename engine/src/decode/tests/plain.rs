@@ -71,7 +71,9 @@ fn numbers_are_exact_or_refused() {
     assert_eq!(cell(UInt64, "18446744073709551615"), "18446744073709551615");
     assert_eq!(cell(UInt64, "-1"), "out_of_range");
     assert_eq!(cell(Float64, "NaN"), "not_json");
-    assert_eq!(cell(Float64, "\"NaN\""), "wrong_type");
+    assert_eq!(cell(Float64, "\"NaN\""), "NaN");
+    assert_eq!(cell(Float64, "\"-Infinity\""), "-inf");
+    assert_eq!(cell(Float64, "\"inf\""), "wrong_type");
     assert_eq!(cell(Float64, "1e999"), "out_of_range");
     assert_eq!(cell(Float64, "\"2.5\""), "2.5");
     assert_eq!(
