@@ -1,3 +1,5 @@
+//! Histories of a few rows with letters in between: what is replayed is what a reader in order would have seen.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
