@@ -18,6 +18,8 @@ use super::watch::Watch;
 const SAMPLE: usize = 20;
 /// Longest look at messages.
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What the client may say on the side at once.
+const COMPLAINTS: usize = 10;
 /// Longest wait for a schema.
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -54,7 +56,9 @@ pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
 /// Brokers that do not answer, a topic or an offset that is not there.
 pub(super) fn open(source: &Source) -> Result<Opened, Error> {
     let consumer: Plain = source.consumer(Watch::default())?;
-    let partitions = source.partitions(&consumer)?;
+    let partitions = source
+        .partitions(&consumer)
+        .map_err(|error| explained(error, &consumer))?;
     let mut ranges = Vec::with_capacity(partitions.len());
     for partition in &partitions {
         ranges.push(source.range(&consumer, *partition)?);
@@ -65,6 +69,17 @@ pub(super) fn open(source: &Source) -> Result<Opened, Error> {
         ranges,
         starts,
     })
+}
+
+/// Why brokers are silent the client says on the side, with the messages: a password that is refused, a certificate.
+fn explained(error: Error, consumer: &Plain) -> Error {
+    for _ in 0..COMPLAINTS {
+        drop(consumer.poll(Duration::from_millis(10)));
+    }
+    match consumer.context().take().complaint {
+        Some(complaint) if error.code == Code::BROKERS_SILENT => error.with_detail(complaint),
+        _ => error,
+    }
 }
 
 /// Where the table begins in each topic partition.

@@ -24,6 +24,8 @@ pub(super) struct Seen {
     pub(super) answered: bool,
     /// Topic partitions that the topic has now.
     pub(super) partitions: usize,
+    /// What the client last said was wrong with the brokers: a password, a certificate.
+    pub(super) complaint: Option<String>,
 }
 
 /// Where a topic partition ends.
@@ -68,6 +70,7 @@ impl ClientContext for Watch {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "the Kafka client");
+        self.seen.lock().complaint = Some(reason.to_string());
     }
 }
 
