@@ -8,6 +8,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -70,7 +71,10 @@ impl ClientContext for Watch {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "the Kafka client");
-        self.seen.lock().complaint = Some(reason.to_string());
+        // Why each is down was said before.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.seen.lock().complaint = Some(reason.to_string());
+        }
     }
 }
 
