@@ -112,8 +112,6 @@ pub struct Compiled {
     pub store: Option<Store>,
     /// What must hold.
     pub verdicts: Vec<Verdict>,
-    /// Rows may be set aside.
-    pub sets_aside: bool,
     /// Cells that say how many equal rows each step has taken away behind a row.
     pub dropped: Vec<(String, Id)>,
 }
@@ -200,7 +198,6 @@ pub fn compile(
         kinds: compiler.kinds,
         store,
         verdicts: compiler.verdicts,
-        sets_aside: compiler.keeps_source,
         dropped: compiler.dropped,
     })
 }

@@ -60,7 +60,7 @@ impl fmt::Display for Mistake {
 impl std::error::Error for Mistake {}
 
 /// The known word that was probably meant.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let distance = |known: &str| strsim::damerau_levenshtein(&lower, &known.to_lowercase());
     let nearest = known.into_iter().min_by_key(|known| distance(known))?;

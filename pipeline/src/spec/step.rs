@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::shapes::{Name, Pairs, Scalar, Selection};
+use crate::kind::Kind;
 
 /// One step. Columns keep their names unless it says otherwise.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -164,15 +165,15 @@ pub enum Type {
 }
 
 impl Type {
-    /// As SQL writes it.
-    pub fn sql(self) -> &'static str {
+    /// What is in a column of it.
+    pub fn kind(self) -> Kind {
         match self {
-            Self::Integer => "BIGINT",
-            Self::Number => "DOUBLE",
-            Self::Text => "TEXT",
-            Self::Boolean => "BOOLEAN",
-            Self::Date => "DATE",
-            Self::Timestamp => "TIMESTAMP",
+            Self::Integer => Kind::Integer,
+            Self::Number => Kind::Number,
+            Self::Text => Kind::Text,
+            Self::Boolean => Kind::Boolean,
+            Self::Date => Kind::Date,
+            Self::Timestamp => Kind::Timestamp,
         }
     }
 }

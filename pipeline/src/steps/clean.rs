@@ -33,7 +33,7 @@ pub(super) fn cast(options: &Cast, on: &mut Compiler<'_>) -> Result<(), Mistake>
         let (name, from) = on.column(place);
         let cell = on.cell(place);
         let before = on.chain.sql(cell);
-        let to = kind_of(options.to);
+        let to = options.to.kind();
         if from == to && from != Kind::Number {
             continue;
         }
@@ -54,17 +54,6 @@ pub(super) fn cast(options: &Cast, on: &mut Compiler<'_>) -> Result<(), Mistake>
         on.chain.set(place, cast);
     }
     Ok(())
-}
-
-fn kind_of(to: Type) -> Kind {
-    match to {
-        Type::Integer => Kind::Integer,
-        Type::Number => Kind::Number,
-        Type::Text => Kind::Text,
-        Type::Boolean => Kind::Boolean,
-        Type::Date => Kind::Date,
-        Type::Timestamp => Kind::Timestamp,
-    }
 }
 
 fn cast_of(cell: &str, from: Kind, options: &Cast) -> String {

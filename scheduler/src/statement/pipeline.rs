@@ -25,9 +25,7 @@ use millpond_engine::error::{Code, Error};
 use millpond_pipeline::profile::{Profile, profile};
 use millpond_pipeline::{Compiled, Fitted, Mistake, Purpose, Spec, compile, sql};
 use millpond_pipeline::{fit, propose};
-use millpond_proto::catalog::{
-    AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion, RelationRef,
-};
+use millpond_proto::catalog::{AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion};
 
 use self::account::Account;
 use self::report::Report;
@@ -104,23 +102,7 @@ async fn carry_out(
 /// # Errors
 /// A state store that does not answer.
 pub(crate) async fn drop_leftovers(catalog: &CatalogLog) -> Result<(), Error> {
-    let version = catalog.current();
-    let left = version
-        .relations
-        .keys()
-        .filter(|(_, name)| name.starts_with(TEMPORARY));
-    let drop = |(schema, name): &(String, String)| Change {
-        kind: Some(ChangeKind::DropRelation(RelationRef {
-            schema: schema.clone(),
-            name: name.clone(),
-        })),
-    };
-    let changes: Vec<Change> = left.map(drop).collect();
-    if !changes.is_empty() {
-        tracing::info!(count = changes.len(), "drop tables of pipelines that did not end");
-        catalog.commit(changes).await?;
-    }
-    Ok(())
+    runner::drop_temporary(catalog, TEMPORARY).await
 }
 
 /// Columns of the answer.
@@ -313,7 +295,7 @@ fn find(services: &Services, name: &str) -> Result<Arc<Pipeline>, Error> {
     let found = version.pipelines.get(name).cloned();
     found.ok_or_else(|| {
         let known = version.pipelines.keys().map(String::as_str);
-        let hint = match millpond_pipeline::mistake::nearest(name, known) {
+        let hint = match millpond_engine::config::nearest(name, known) {
             Some(nearest) => format!("did you mean '{nearest}'?"),
             None => "SELECT name FROM system.pipelines shows those there are".to_string(),
         };

@@ -8,11 +8,13 @@ use datafusion::arrow::datatypes::{DataType, Float64Type};
 use futures::TryStreamExt;
 use millpond_engine::error::{Code, Error};
 use millpond_pipeline::fit::Engine;
-use millpond_pipeline::spec::{Scalar, Source, place_of};
+use millpond_pipeline::spec::{Source, place_of};
 use millpond_pipeline::{Column, Compiled, Kind, Mistake, Spec, Value, sql};
+use millpond_proto::catalog::{Change, ChangeKind, RelationRef};
 
 use super::account::Account;
 use super::{refused, transform};
+use crate::state::CatalogLog;
 use crate::statement::frontend::{Request, Services};
 use crate::statement::registry::Statement;
 use crate::statement::result::ResultSet;
@@ -30,9 +32,22 @@ const EVERY: &str = "*";
 pub(super) struct Runner<'a> {
     pub(super) services: &'a Services,
     statement: &'a Arc<Statement>,
+    /// Start of the names of its tables, which it alone has.
     prefix: String,
-    /// Tables to be dropped.
-    tables: Vec<String>,
+}
+
+/// A statement that is cancelled leaves no table behind either.
+impl Drop for Runner<'_> {
+    fn drop(&mut self) {
+        if temporary(&self.services.catalog, &self.prefix).is_empty() {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let (catalog, prefix) = (self.services.catalog.clone(), self.prefix.clone());
+        runtime.spawn(async move { drop_or_warn(&catalog, &prefix).await });
+    }
 }
 
 /// Where rows come from.
@@ -66,7 +81,6 @@ impl<'a> Runner<'a> {
             services,
             statement,
             prefix: format!("{TEMPORARY}{pipeline}_{}", &id[..8]),
-            tables: Vec::new(),
         }
     }
 
@@ -95,7 +109,7 @@ impl<'a> Runner<'a> {
         let mut options: Vec<(String, String)> = source
             .options
             .iter()
-            .map(|(name, value)| (format!("format.{}", **name), text_of(value)))
+            .map(|(name, value)| (format!("format.{}", **name), value.to_string()))
             .collect();
         let header = "format.has_header";
         if format == "CSV" && !options.iter().any(|(name, _)| name == header) {
@@ -114,14 +128,13 @@ impl<'a> Runner<'a> {
         let rest = format!("STORED AS {format} LOCATION {}{options}", sql::text(file));
         self.execute(&format!("CREATE EXTERNAL TABLE {relation} {rest}"))
             .await?;
-        self.tables.push(table);
         if !source.types.is_empty() {
             let columns = self.columns_of(&relation).await?;
             let mut types: Vec<&str> = columns.iter().map(|column| column.kind.sql_type()).collect();
             for (name, kind) in source.types.iter() {
                 match name.as_str() {
-                    EVERY => types.fill(kind.sql()),
-                    _ => types[place_of(name, &columns).map_err(refused)?] = kind.sql(),
+                    EVERY => types.fill(kind.kind().sql_type()),
+                    _ => types[place_of(name, &columns).map_err(refused)?] = kind.kind().sql_type(),
                 }
             }
             let columns: Vec<String> = columns
@@ -240,12 +253,8 @@ impl<'a> Runner<'a> {
     }
 
     /// Drops what was there in between.
-    pub(super) async fn clean_up(&mut self) {
-        for table in std::mem::take(&mut self.tables) {
-            if let Err(error) = self.execute(&format!("DROP TABLE {}", sql::ident(&table))).await {
-                tracing::warn!(table, %error, "drop a table of a pipeline");
-            }
-        }
+    pub(super) async fn clean_up(&self) {
+        drop_or_warn(&self.services.catalog, &self.prefix).await;
     }
 
     fn say(&self, what: &str) {
@@ -268,12 +277,42 @@ impl Engine for Runner<'_> {
     async fn store(&mut self, table: &str, query: &str) -> Result<(), Failure> {
         let create = format!("CREATE TABLE {} {STORAGE} AS {query}", sql::ident(table));
         self.execute(&create).await.map_err(Failure)?;
-        self.tables.push(table.to_string());
         Ok(())
     }
 
     fn tell(&mut self, what: &str) {
         self.say(what);
+    }
+}
+
+/// Tables whose names begin so, by schema and name.
+fn temporary(catalog: &CatalogLog, prefix: &str) -> Vec<(String, String)> {
+    let version = catalog.current();
+    let names = version.relations.keys();
+    names
+        .filter(|(_, name)| name.starts_with(prefix))
+        .cloned()
+        .collect()
+}
+
+/// Drops the tables whose names begin so.
+///
+/// # Errors
+/// A state store that does not answer.
+pub(super) async fn drop_temporary(catalog: &CatalogLog, prefix: &str) -> Result<(), Error> {
+    let drop = |(schema, name)| Change {
+        kind: Some(ChangeKind::DropRelation(RelationRef { schema, name })),
+    };
+    let changes: Vec<Change> = temporary(catalog, prefix).into_iter().map(drop).collect();
+    if !changes.is_empty() {
+        catalog.commit(changes).await?;
+    }
+    Ok(())
+}
+
+async fn drop_or_warn(catalog: &CatalogLog, prefix: &str) {
+    if let Err(error) = drop_temporary(catalog, prefix).await {
+        tracing::warn!(prefix, %error, "drop the tables of a pipeline");
     }
 }
 
@@ -315,10 +354,6 @@ fn format_of(file: &str) -> Result<String, Error> {
         }
     };
     Ok(format.to_string())
-}
-
-fn text_of(value: &Scalar) -> String {
-    value.to_string()
 }
 
 /// Cells as numbers, texts and truth values.
