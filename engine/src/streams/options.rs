@@ -340,6 +340,19 @@ pub fn data_columns(schema: &Schema, metadata: &[MetadataColumn]) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// All columns of a table with others in the place of those that are in the messages; those about the message stay last.
+pub fn with_data_columns(all: &Schema, metadata: &[MetadataColumn], data: &Schema) -> Schema {
+    let count = all.fields().len().saturating_sub(metadata.len());
+    let about_messages = all.fields().iter().skip(count);
+    Schema::new(
+        data.fields()
+            .iter()
+            .chain(about_messages)
+            .cloned()
+            .collect::<Vec<FieldRef>>(),
+    )
+}
+
 /// Names of the columns that decide about rows, whose types are as they are: the key, the event time and the version.
 pub fn fixed_columns(columns: &Schema, key: &[usize], options: &StreamOptions) -> Vec<String> {
     let of_key = key.iter().map(|place| columns.field(*place).name());

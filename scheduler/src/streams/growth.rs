@@ -3,10 +3,9 @@
 //! The executor that meets such a schema stands in front of the message and says which columns the table should have.
 //! They are put into the catalog as `ALTER TABLE` would, and executors go on when they are told of it.
 
-use datafusion::arrow::datatypes::{FieldRef, Schema};
 use millpond_engine::error::Error;
 use millpond_engine::schema::{decode_schema, encode_schema, grown};
-use millpond_engine::streams::{StreamOptions, data_columns, fixed_columns};
+use millpond_engine::streams::{StreamOptions, data_columns, fixed_columns, with_data_columns};
 use millpond_proto::catalog::{AlterTopic, ChangeKind, KafkaTable, Relation};
 
 /// The change that gives a table all of the columns in `wanted`; `None` if it has them.
@@ -27,14 +26,13 @@ pub(super) fn change(
     let Some(columns) = grown(&own, &wanted, |name| fixed.iter().any(|fixed| fixed == name)) else {
         return Ok(None);
     };
-    let about_messages = all.fields().iter().skip(own.fields().len());
-    let fields: Vec<FieldRef> = columns.fields().iter().chain(about_messages).cloned().collect();
+    let schema = with_data_columns(&all, &options.metadata, &columns);
     Ok(Some(ChangeKind::AlterTopic(AlterTopic {
         schema: relation.schema.clone(),
         name: relation.name.clone(),
         table_id: table.table_id.clone(),
         settings: table.settings.clone(),
         restart: None,
-        arrow_schema: encode_schema(&Schema::new(fields)).map_err(Error::from_datafusion)?,
+        arrow_schema: encode_schema(&schema).map_err(Error::from_datafusion)?,
     })))
 }

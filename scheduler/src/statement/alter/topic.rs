@@ -3,12 +3,12 @@
 //! Nothing is stored anew. Executors see the columns in the catalog, and have what they know of rows in them from then on:
 //! a column that came is null in the rows that were there.
 
-use datafusion::arrow::datatypes::{FieldRef, Schema};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast::{AlterColumnOperation, AlterTableOperation, ColumnDef};
 use millpond_engine::error::Error;
 use millpond_engine::schema::{decode_schema, encode_schema};
-use millpond_engine::streams::{StreamOptions, data_columns};
+use millpond_engine::streams::{StreamOptions, data_columns, fixed_columns, with_data_columns};
 use millpond_proto::catalog::{KafkaTable, Relation};
 
 use super::super::frontend::Services;
@@ -40,10 +40,9 @@ pub(super) async fn run(
         return Ok(());
     }
     let own_now = without_views(&columns.schema());
-    let about_messages = all.fields().iter().skip(own.fields().len());
-    let fields: Vec<FieldRef> = own_now.fields().iter().chain(about_messages).cloned().collect();
+    let schema = with_data_columns(&all, &options.metadata, &own_now);
     let altered = KafkaTable {
-        arrow_schema: encode_schema(&Schema::new(fields)).map_err(Error::from_datafusion)?,
+        arrow_schema: encode_schema(&schema).map_err(Error::from_datafusion)?,
         ..table.clone()
     };
     // An executor makes a decoder of them.
@@ -106,11 +105,9 @@ fn check_not_fixed(
     columns: &Columns,
     name: &str,
 ) -> Result<(), Error> {
-    let of_options = [&options.event_time, &options.version_column];
-    let is_named = of_options.into_iter().flatten().any(|named| named == name);
-    let schema = columns.schema();
-    let mut key = table.key.iter().map(|place| schema.field(*place as usize));
-    match is_named || key.any(|column| column.name() == name) {
+    let key: Vec<usize> = table.key.iter().map(|place| *place as usize).collect();
+    let fixed = fixed_columns(&columns.schema(), &key, options);
+    match fixed.iter().any(|fixed| fixed == name) {
         true => Err(
             not_supported(&format!("another type for '{name}', which decides about rows,"))
                 .with_hint("create another table over the topic"),
