@@ -341,17 +341,12 @@ impl Follower {
                 self.is_stale |= partition.runs();
             }
             if let Some(end) = seen.ends.get(number) {
-                end.stable
-                    .into_iter()
-                    .for_each(|stable| partition.set_end(stable));
+                partition.set_end(*end);
             }
         }
-        if self.batch.since.is_none() {
-            for (number, end) in &seen.ends {
-                if let (Some(partition), Some(offset)) = (self.partitions.get_mut(number), end.exhausted) {
-                    partition.pass_marks(offset);
-                }
-            }
+        // Of a topic partition that starts again, messages may have been polled that are still to be read.
+        if self.batch.since.is_none() && !self.is_stale {
+            self.pass_marks();
         }
         // A batch that is not applied yet is behind the position, so what goes now is not of it.
         self.partitions.values_mut().for_each(Partition::expire);
@@ -364,6 +359,21 @@ impl Follower {
         }
         if self.committed_at.elapsed() >= COMMIT_INTERVAL {
             self.commit();
+        }
+    }
+
+    /// Goes on behind marks of transactions, which are no messages. What was polled last is the only word on them that comes
+    /// in the order of messages: where a fetch has ended may be far ahead of messages that wait to be polled.
+    fn pass_marks(&mut self) {
+        let Ok(polled) = self.consumer.position() else {
+            return;
+        };
+        for element in polled.elements_for_topic(&self.source.topic) {
+            let partition = u32::try_from(element.partition()).ok();
+            let partition = partition.and_then(|number| self.partitions.get_mut(&number));
+            if let (Some(partition), Offset::Offset(offset)) = (partition, element.offset()) {
+                partition.pass_marks(offset.cast_unsigned());
+            }
         }
     }
 

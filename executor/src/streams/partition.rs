@@ -541,9 +541,9 @@ impl Partition {
         self.caught_up &= end < self.position + BACKLOG_MESSAGES;
     }
 
-    /// Everything before `offset` has been read: what follows the last message are marks of transactions.
+    /// Everything before `offset` has been polled: what follows the last message are marks of transactions.
     pub(super) fn pass_marks(&mut self, offset: u64) {
-        if self.runs() && self.pushed.is_empty() && self.caught_up && self.position < offset {
+        if self.runs() && self.pushed.is_empty() && self.position < offset {
             self.position = offset;
             self.shard.publish(offset);
         }

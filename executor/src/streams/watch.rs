@@ -19,23 +19,14 @@ pub(super) struct Watch {
 /// What was said since it was last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// By number of the topic partition.
-    pub(super) ends: HashMap<u32, End>,
+    /// By number of the topic partition: the offset after the last message that may be read.
+    pub(super) ends: HashMap<u32, u64>,
     /// A broker has answered.
     pub(super) answered: bool,
     /// Topic partitions that the topic has now.
     pub(super) partitions: usize,
     /// What the client last said was wrong with the brokers: a password, a certificate.
     pub(super) complaint: Option<String>,
-}
-
-/// Where a topic partition ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct End {
-    /// After the last message that may be read.
-    pub(super) stable: Option<u64>,
-    /// The last place where the client found nothing more.
-    pub(super) exhausted: Option<u64>,
 }
 
 impl Watch {
@@ -54,11 +45,9 @@ impl ClientContext for Watch {
                 let Ok(number) = u32::try_from(*number) else {
                     continue;
                 };
-                let end = End {
-                    stable: partition.ls_offset.try_into().ok(),
-                    exhausted: partition.eof_offset.try_into().ok(),
-                };
-                seen.ends.insert(number, end);
+                if let Ok(end) = u64::try_from(partition.ls_offset) {
+                    seen.ends.insert(number, end);
+                }
                 seen.partitions = seen.partitions.max(number as usize + 1);
             }
         }
