@@ -1,4 +1,4 @@
-"""`millpond up` and `millpond submit`, measured together and the job alone."""
+"""`millpond up` and commands on it, measured together and the last of them alone."""
 
 import signal
 import subprocess
@@ -11,31 +11,28 @@ EXECUTORS = 2
 STOP_SECONDS_MAX = 60
 
 
-def run_millpond(binary: Path, job: Path, work: Path) -> tuple[Measurement, Measurement]:
-    """Starts a cluster, runs the job on it, stops it.
+def run_millpond(binary: Path, commands: list[list[str]], work: Path) -> tuple[Measurement, Measurement]:
+    """Starts a cluster, runs commands on it one after the other, stops it.
 
-    Returns the whole, from the start of the cluster to the end of the job, and the job alone on the running cluster.
+    Returns the whole, from the start of the cluster to the end of the last command, and the last command alone. The
+    peak of memory is that of the whole in both.
     """
     memory = PeakMemory()
-    with (work / "up.log").open("w") as up_log, (work / "submit.log").open("w") as submit_log:
+    with (work / "up.log").open("w") as up_log:
         started = time.perf_counter()
         up = subprocess.Popen(_up(binary, work), stdout=subprocess.PIPE, stderr=up_log, text=True)
         memory.watch(up.pid)
         memory.start()
         try:
             url = _wait_until_ready(up, work)
-            submitted = time.perf_counter()
-            command = [str(binary), "submit", str(job), "--url", url]
-            submit = subprocess.Popen(command, stdout=submit_log, stderr=subprocess.STDOUT)
-            memory.watch(submit.pid)
-            code = submit.wait()
+            for command in commands:
+                command_started = time.perf_counter()
+                _run([str(binary), *command, "--url", url], work / f"{command[0]}.log", memory)
             ended = time.perf_counter()
         finally:
             _stop(up)
             peak_bytes = memory.stop()
-    if code != 0:
-        raise SystemExit(f"the job ended with {code}:\n{(work / 'submit.log').read_text()[-2000:]}")
-    return Measurement(ended - started, peak_bytes), Measurement(ended - submitted, peak_bytes)
+    return Measurement(ended - started, peak_bytes), Measurement(ended - command_started, peak_bytes)
 
 
 def _up(binary: Path, work: Path) -> list[str]:
@@ -53,6 +50,15 @@ def _wait_until_ready(up: subprocess.Popen, work: Path) -> str:
         if words == ["ready"] and url:
             return url
     raise SystemExit(f"the cluster did not start:\n{(work / 'up.log').read_text()[-2000:]}")
+
+
+def _run(command: list[str], log: Path, memory: PeakMemory) -> None:
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        memory.watch(process.pid)
+        code = process.wait()
+    if code != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {code}:\n{log.read_text()[-2000:]}")
 
 
 def _stop(up: subprocess.Popen) -> None:

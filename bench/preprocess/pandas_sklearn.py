@@ -4,18 +4,10 @@ import sys
 
 import numpy as np
 import pandas as pd
+from columns import ACCEPTED, CATEGORIES, PLAIN, PURCHASES, RESULT, SCALED, SPEND, STANDARDISED
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
-
-EDUCATION = ["2n Cycle", "Basic", "Graduation", "Master", "PhD"]
-MARITAL = ["Divorced", "Married", "Other", "Single", "Together", "Widow"]
-SPEND = ["MntWines", "MntFruits", "MntMeatProducts", "MntFishProducts", "MntSweetProducts", "MntGoldProds"]
-PURCHASES = ["NumDealsPurchases", "NumWebPurchases", "NumCatalogPurchases", "NumStorePurchases"]
-ACCEPTED = ["AcceptedCmp1", "AcceptedCmp2", "AcceptedCmp3", "AcceptedCmp4", "AcceptedCmp5"]
-STANDARDISED = ["income", "age", "total_spend", "customer_days", "Recency"]
-SCALED = [*PURCHASES, "NumWebVisitsMonth", "children"]
-PLAIN = ["income", "age", "children", "total_spend", "total_purchases", "accepted_campaigns", "customer_days"]
 
 
 def clean(source: str) -> pd.DataFrame:
@@ -24,8 +16,8 @@ def clean(source: str) -> pd.DataFrame:
     rows["Income"] = income.mask(income == 666666)
     rows["Year_Birth"] = rows["Year_Birth"].where(rows["Year_Birth"].between(1901, 2014))
     marital = rows["Marital_Status"].str.strip().replace("Alone", "Single")
-    rows["Marital_Status"] = marital.where(marital.isin(MARITAL), "Other")
-    rows["Education"] = rows["Education"].str.strip()
+    rows["marital"] = marital.where(marital.isin(CATEGORIES["marital"]), "Other")
+    rows["education"] = rows["Education"].str.strip()
     rows["Dt_Customer"] = pd.to_datetime(rows["Dt_Customer"].str.strip(), format="%d-%m-%Y")
     return rows
 
@@ -44,18 +36,18 @@ def derive(rows: pd.DataFrame) -> pd.DataFrame:
 
 def transform(rows: pd.DataFrame) -> pd.DataFrame:
     encoder = OneHotEncoder(
-        categories=[EDUCATION, MARITAL], handle_unknown="ignore", sparse_output=False, dtype=np.int8
+        categories=list(CATEGORIES.values()), handle_unknown="ignore", sparse_output=False, dtype=np.int8
     )
     # As data frames, so that the ones and zeros stay bytes beside the doubles.
     columns = ColumnTransformer(
         [
-            ("z", StandardScaler(), STANDARDISED),
-            ("01", MinMaxScaler(), SCALED),
-            ("is", encoder, ["Education", "Marital_Status"]),
+            ("z", StandardScaler(), list(STANDARDISED.values())),
+            ("01", MinMaxScaler(), list(SCALED.values())),
+            ("is", encoder, list(CATEGORIES)),
         ]
     ).set_output(transform="pandas")
     features = columns.fit_transform(rows)
-    return pd.concat([rows[["ID", *PLAIN]], features, rows[["Complain", "Response"]]], axis=1)
+    return pd.concat([rows[["ID", *PLAIN]], features, rows[["Complain", "Response"]]], axis=1).set_axis(RESULT, axis=1)
 
 
 def main() -> None:

@@ -5,9 +5,10 @@ Constants are learned by aggregates and put into expressions; the result has the
 
 import sys
 
+from columns import ENCODED, PLAIN, SCALED, STANDARDISED
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark_session import EDUCATION, MARITAL, PLAIN, SCALED, STANDARDISED, open_session, read_clean
+from pyspark_session import open_session, read_clean
 
 
 def fill_and_derive(rows: DataFrame) -> DataFrame:
@@ -25,24 +26,21 @@ def fill_and_derive(rows: DataFrame) -> DataFrame:
 
 def transform(rows: DataFrame) -> DataFrame:
     fitted = rows.agg(
-        *[F.avg(name).alias(f"{name}_mean") for name in STANDARDISED],
-        *[F.stddev_pop(name).alias(f"{name}_deviation") for name in STANDARDISED],
-        *[F.min(name).alias(f"{name}_min") for name in SCALED],
-        *[F.max(name).alias(f"{name}_max") for name in SCALED],
+        *[F.avg(column).alias(f"{name}_mean") for name, column in STANDARDISED.items()],
+        *[F.stddev_pop(column).alias(f"{name}_deviation") for name, column in STANDARDISED.items()],
+        *[F.min(column).alias(f"{name}_min") for name, column in SCALED.items()],
+        *[F.max(column).alias(f"{name}_max") for name, column in SCALED.items()],
     ).first()
     standardised = [
-        ((F.col(name) - fitted[f"{name}_mean"]) / (fitted[f"{name}_deviation"] or 1)).alias(f"{name}_z")
-        for name in STANDARDISED
+        ((F.col(column) - fitted[f"{name}_mean"]) / (fitted[f"{name}_deviation"] or 1)).alias(name)
+        for name, column in STANDARDISED.items()
     ]
     scaled = [
-        ((F.col(name) - fitted[f"{name}_min"]) / ((fitted[f"{name}_max"] - fitted[f"{name}_min"]) or 1)).alias(
-            f"{name}_01"
-        )
-        for name in SCALED
+        ((F.col(column) - fitted[f"{name}_min"]) / ((fitted[f"{name}_max"] - fitted[f"{name}_min"]) or 1)).alias(name)
+        for name, column in SCALED.items()
     ]
-    education = [(F.col("education") == name).cast("byte").alias(f"education_{name}") for name in EDUCATION]
-    marital = [(F.col("marital") == name).cast("byte").alias(f"marital_{name}") for name in MARITAL]
-    return rows.select("ID", *PLAIN, *standardised, *scaled, *education, *marital, "Complain", "Response")
+    encoded = [(F.col(column) == value).cast("byte").alias(name) for name, (column, value) in ENCODED.items()]
+    return rows.select("id", *PLAIN, *standardised, *scaled, *encoded, "complain", "response")
 
 
 def main() -> None:

@@ -1,18 +1,10 @@
 """What both PySpark variants share: the session, and the rows cleaned and derived."""
 
+from pathlib import Path
+
+from columns import ACCEPTED, CATEGORIES, PURCHASES, SPEND, source_types
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-
-EDUCATION = ["2n Cycle", "Basic", "Graduation", "Master", "PhD"]
-MARITAL = ["Divorced", "Married", "Other", "Single", "Together", "Widow"]
-SPEND = ["MntWines", "MntFruits", "MntMeatProducts", "MntFishProducts", "MntSweetProducts", "MntGoldProds"]
-PURCHASES = ["NumDealsPurchases", "NumWebPurchases", "NumCatalogPurchases", "NumStorePurchases"]
-ACCEPTED = ["AcceptedCmp1", "AcceptedCmp2", "AcceptedCmp3", "AcceptedCmp4", "AcceptedCmp5"]
-STANDARDISED = ["income", "age", "total_spend", "customer_days", "Recency"]
-SCALED = [*PURCHASES, "NumWebVisitsMonth", "children"]
-PLAIN = ["income", "age", "children", "total_spend", "total_purchases", "accepted_campaigns", "customer_days"]
-
-TEXT_COLUMNS = {"Education", "Marital_Status", "Income", "Dt_Customer"}
 
 
 def open_session(scratch: str) -> SparkSession:
@@ -32,18 +24,17 @@ def open_session(scratch: str) -> SparkSession:
 
 def read_clean(session: SparkSession, source: str) -> DataFrame:
     """Reads with given types, which saves Spark the pass that would infer them."""
-    with open(source, encoding="utf-8") as file:
-        names = file.readline().rstrip("\r\n").split("\t")
-    schema = ", ".join(f"{name} {'STRING' if name in TEXT_COLUMNS else 'INT'}" for name in names)
+    schema = ", ".join(f"{name} {kind}" for name, kind in source_types(Path(source)).items())
     rows = session.read.csv(source, sep="\t", header=True, schema=schema).dropDuplicates()
     income = F.regexp_replace("Income", "[, ]", "").cast("double")
     marital = F.trim("Marital_Status")
+    marital = F.when(marital == "Alone", "Single").when(marital.isin(CATEGORIES["marital"]), marital).otherwise("Other")
     return rows.select(
-        "ID",
+        F.col("ID").alias("id"),
         F.when(income != 666666, income).alias("income"),
         F.when(F.col("Year_Birth").between(1901, 2014), F.col("Year_Birth")).cast("double").alias("year_birth"),
         F.trim("Education").alias("education"),
-        F.when(marital == "Alone", "Single").when(marital.isin(MARITAL), marital).otherwise("Other").alias("marital"),
+        marital.alias("marital"),
         F.to_date(F.trim("Dt_Customer"), "dd-MM-yyyy").alias("enrolled"),
         "Recency",
         (F.col("Kidhome") + F.col("Teenhome")).alias("children"),
@@ -52,8 +43,8 @@ def read_clean(session: SparkSession, source: str) -> DataFrame:
         *PURCHASES,
         "NumWebVisitsMonth",
         _sum(ACCEPTED).alias("accepted_campaigns"),
-        "Complain",
-        "Response",
+        F.col("Complain").alias("complain"),
+        F.col("Response").alias("response"),
     )
 
 

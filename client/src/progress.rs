@@ -70,9 +70,12 @@ impl Line {
     }
 }
 
-/// `stage 2/5 · 34/64 tasks · 1.2 GB`
+/// `stage 2/5 · 34/64 tasks · 1.2 GB`, with what is done at the moment in front, if the statement has several parts
 fn describe(script: Option<&str>, status: &StatementStatus) -> String {
     let mut parts: Vec<String> = script.map(str::to_owned).into_iter().collect();
+    if !status.phase.is_empty() {
+        parts.push(status.phase.clone());
+    }
     if status.stages_total > 0 {
         let current = (status.stages_done + 1).min(status.stages_total);
         parts.push(format!("stage {current}/{}", status.stages_total));
@@ -107,6 +110,16 @@ mod tests {
             ..status
         };
         assert!(describe(None, &done).starts_with("stage 5/5"));
+    }
+
+    #[test]
+    fn line_says_which_part_runs() {
+        let status = StatementStatus {
+            state: "running".into(),
+            phase: "6 impute".into(),
+            ..Default::default()
+        };
+        assert_eq!(describe(None, &status), "6 impute · running");
     }
 
     #[test]

@@ -185,6 +185,17 @@ impl Chain {
         self.weight = Some(weight);
     }
 
+    /// Cells that others are made of, as far as these are needed for the columns and for which rows there are.
+    pub(crate) fn used(&self) -> BTreeSet<Id> {
+        let mut outputs: Vec<Id> = self.visible.iter().map(|(_, id)| *id).collect();
+        outputs.extend(self.fate);
+        let needed = self.closure(&outputs);
+        needed
+            .iter()
+            .flat_map(|id| self.cells[id.0].refs.iter().copied())
+            .collect()
+    }
+
     /// A query over the cells that it names: `head` is what stands behind SELECT, `tail` what stands behind FROM.
     pub fn query(&self, head: &str, refs: &[Id], tail: &str) -> String {
         let (with, from) = self.layers(refs);

@@ -12,6 +12,13 @@ use crate::mistake::Mistake;
 use crate::spec::{Name, Selection, Spec, Step};
 use crate::{sql, steps};
 
+/// What rows are filed under that are not as they must be.
+const VIOLATIONS: &str = "violations";
+/// Digits that follow from a row.
+pub(crate) const ROW_DIGITS: u32 = 6;
+/// Whole numbers below it are the same as floating point.
+const WHOLE_MAX: &str = "1e15";
+
 /// What a chain is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -64,6 +71,13 @@ pub enum Question {
         /// The value, null where it does not count.
         value: String,
     },
+    /// How many rows are equal to another one in some cells.
+    Repeated {
+        /// The cells.
+        by: Vec<String>,
+        /// Which rows count.
+        condition: Option<String>,
+    },
     /// An aggregate for each group.
     Groups {
         /// Groups are rows that are equal in these.
@@ -110,6 +124,8 @@ pub struct Compiled {
     pub kinds: Vec<((usize, String), String)>,
     /// Rows to be stored.
     pub store: Option<Store>,
+    /// The names of all columns are known: none has to be learned.
+    pub has_all_columns: bool,
     /// What must hold.
     pub verdicts: Vec<Verdict>,
     /// Cells that say how many equal rows each step has taken away behind a row.
@@ -141,11 +157,19 @@ pub fn compile(
         verdicts: Vec::new(),
         dropped: Vec::new(),
         keeps_source: spec.steps.iter().any(|step| step.value.sets_aside()),
+        row: None,
         awaits_columns: false,
         awaits_kinds: false,
         stores: 0,
         frontier: None,
     };
+    if spec
+        .steps
+        .iter()
+        .any(|step| matches!(step.value, Step::TargetEncode(_)))
+    {
+        compiler.hash_rows();
+    }
     // A source is read once: it may be a file, and it may change.
     let stores_soon = spec
         .steps
@@ -197,6 +221,7 @@ pub fn compile(
         asks: compiler.asks,
         kinds: compiler.kinds,
         store,
+        has_all_columns: !compiler.awaits_columns,
         verdicts: compiler.verdicts,
         dropped: compiler.dropped,
     })
@@ -216,6 +241,8 @@ pub(crate) struct Compiler<'a> {
     dropped: Vec<(String, Id)>,
     /// Rows may be set aside, and are shown as they came.
     keeps_source: bool,
+    /// A hash of the row of the source, if a step wants it.
+    row: Option<Id>,
     /// The columns are not known, and neither is what is missing.
     awaits_columns: bool,
     /// The kind of a column is not known, and so is of many a step whether it is right.
@@ -229,6 +256,11 @@ impl Compiler<'_> {
     /// Number and word of the step.
     pub(crate) fn step_name(&self) -> String {
         format!("{} {}", self.step, self.word)
+    }
+
+    /// The word of the step.
+    pub(crate) fn word(&self) -> &'static str {
+        self.word
     }
 
     /// Places of columns.
@@ -316,7 +348,9 @@ impl Compiler<'_> {
         if let Some(value) = self.known.fitted.get(&key) {
             return Some(value.clone());
         }
-        if self.frontier.is_none() {
+        // Parts of a step that follow each other may want the same.
+        let is_asked = self.asks.last().is_some_and(|last| last.key == key);
+        if self.frontier.is_none() && !is_asked {
             self.asks.push(Ask {
                 key,
                 question,
@@ -348,7 +382,6 @@ impl Compiler<'_> {
 
     /// As [`Compiler::count`], of what must not be.
     pub(crate) fn verdict(&mut self, column: &str, refs: &[Id], condition: &str, what: String, fatal: bool) {
-        const VIOLATIONS: &str = "violations";
         self.count(column, VIOLATIONS, refs, condition);
         if self.purpose == Purpose::Fit {
             self.verdicts.push(Verdict {
@@ -357,6 +390,25 @@ impl Compiler<'_> {
                 fatal,
             });
         }
+    }
+
+    /// As [`Compiler::verdict`], of rows that are equal to another one in some cells: by groups, which need no order.
+    pub(crate) fn verdict_unique(&mut self, column: &str, cells: &[Id], what: String, fatal: bool) {
+        if self.purpose != Purpose::Fit {
+            return;
+        }
+        let mut refs = cells.to_vec();
+        refs.extend(self.chain.fate());
+        let question = Question::Repeated {
+            by: cells.iter().map(|id| self.chain.sql(*id)).collect(),
+            condition: self.chain.is_live(),
+        };
+        self.ask(column, VIOLATIONS, &refs, question);
+        self.verdicts.push(Verdict {
+            key: self.key(column, VIOLATIONS),
+            what,
+            fatal,
+        });
     }
 
     fn key(&self, column: &str, what: &str) -> Key {
@@ -395,6 +447,47 @@ impl Compiler<'_> {
         match self.chain.kind(id) {
             Kind::Number => format!("({cell} IS NULL OR isnan(CAST({cell} AS DOUBLE)))"),
             _ => format!("({cell} IS NULL)"),
+        }
+    }
+
+    /// Adds [`Compiler::row`].
+    fn hash_rows(&mut self) {
+        let known = |id: &&Id| self.chain.kind(**id) != Kind::Other;
+        let cells: Vec<Id> = self.source.iter().filter(known).copied().collect();
+        let texts = cells
+            .iter()
+            .map(|id| format!("CAST({} AS TEXT)", self.chain.sql(*id)));
+        let digits = format!("left({}, {ROW_DIGITS})", sql::hash("", texts));
+        self.row = Some(self.chain.add("row", Kind::Text, &cells, digits));
+    }
+
+    /// [`ROW_DIGITS`] to the base of 16 that follow from a row as it came, of values that no rounding has touched.
+    pub(crate) fn row(&self) -> Option<Id> {
+        self.row
+    }
+
+    /// A cell as a text, by which categories are told apart: NaN is none, and a number has the same whatever its type is.
+    pub(crate) fn text(&self, id: Id) -> String {
+        let cell = self.chain.sql(id);
+        match self.chain.kind(id) {
+            Kind::Text => cell,
+            Kind::Number => {
+                let value = format!("CAST({cell} AS DOUBLE)");
+                format!(
+                    "CASE WHEN {value} = trunc({value}) AND abs({value}) < {WHOLE_MAX} \
+                     THEN CAST(TRY_CAST({value} AS BIGINT) AS TEXT) \
+                     WHEN NOT isnan({value}) THEN CAST({value} AS TEXT) END"
+                )
+            }
+            _ => format!("CAST({cell} AS TEXT)"),
+        }
+    }
+
+    /// Adds a cell with [`Compiler::text`] of another; of texts it is the same.
+    pub(crate) fn add_text(&mut self, id: Id) -> Id {
+        match self.chain.kind(id) {
+            Kind::Text => id,
+            _ => self.chain.add("text", Kind::Text, &[id], self.text(id)),
         }
     }
 
@@ -475,6 +568,9 @@ impl Compiler<'_> {
             .filter(|id| self.keeps_source && !keys.contains(id));
         for id in kept {
             hand_on(&self.chain, *id, "first_value");
+        }
+        if let Some(row) = self.row {
+            hand_on(&self.chain, row, "min");
         }
         match (distinct, before) {
             (false, Some(weight)) => hand_on(&self.chain, weight, "sum"),

@@ -5,7 +5,7 @@
 //! be read again and again, and where equal rows become one.
 
 use crate::compile::{Ask, Compiled, Known, Purpose, Question, compile};
-use crate::fitted::{Fitted, Value};
+use crate::fitted::{Fitted, Key, Value};
 use crate::kind::{Column, Kind};
 use crate::mistake::Mistake;
 use crate::spec::Spec;
@@ -30,11 +30,25 @@ pub trait Engine {
     /// Stores the rows of a query as a table in memory that goes when the pipeline has ended.
     fn store(&mut self, table: &str, query: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Whether a query is not too long to be asked.
+    fn fits(&self, query: &str) -> bool;
+
     /// A round begins, and what it is about.
     fn tell(&mut self, what: &str);
 }
 
-/// Learns everything that a pipeline needs from the rows of a relation. The chain that comes back has all of it.
+/// What came of learning.
+#[derive(Debug, Clone)]
+pub struct Learned {
+    /// The pipeline over the rows that it was learned from.
+    pub compiled: Compiled,
+    /// The pipeline over any other rows, in a table `source`.
+    pub serving: Compiled,
+    /// What was learned.
+    pub fitted: Fitted,
+}
+
+/// Learns everything that a pipeline needs from the rows of a relation. The chains that come back have all of it.
 ///
 /// # Errors
 /// Steps that the columns do not allow, and whatever the engine says.
@@ -44,7 +58,7 @@ pub async fn fit<E: Engine + Send>(
     columns: &[Column],
     prefix: &str,
     engine: &mut E,
-) -> Result<(Compiled, Known), E::Error> {
+) -> Result<Learned, E::Error> {
     let mut known = Known {
         prefix: prefix.to_owned(),
         ..Known::default()
@@ -67,7 +81,16 @@ pub async fn fit<E: Engine + Send>(
                 engine.store(&store.table, &store.query).await?;
                 known.stored += 1;
             }
-            None if compiled.asks.is_empty() => return Ok((compiled, known)),
+            None if compiled.asks.is_empty() => {
+                let serving = compile(spec, "source", columns, &known, Purpose::Serve)?;
+                let mut fitted = known.fitted;
+                remember_source(&serving, columns, &mut fitted);
+                return Ok(Learned {
+                    compiled,
+                    serving,
+                    fitted,
+                });
+            }
             _ => break,
         }
     }
@@ -111,6 +134,7 @@ pub async fn serve<E: Engine + Send>(
     fitted: Fitted,
     engine: &mut E,
 ) -> Result<Compiled, E::Error> {
+    check_source(&fitted, columns)?;
     let mut known = Known {
         fitted,
         ..Known::default()
@@ -123,6 +147,37 @@ pub async fn serve<E: Engine + Send>(
         find_kinds(&compiled, &mut known, engine).await?;
     }
     Err(Mistake::new("the steps wait for each other").into())
+}
+
+/// Files the kinds of the columns that the rows are made of. Those that are only handed on may be what they like.
+fn remember_source(serving: &Compiled, columns: &[Column], fitted: &mut Fitted) {
+    let used = serving.chain.used();
+    let sources = serving.source.iter().zip(columns);
+    for ((name, _), column) in sources.filter(|((_, id), _)| used.contains(id)) {
+        fitted.insert(Key::kind_of_source(name), Value::Text(column.kind.to_string()));
+    }
+}
+
+/// Looks whether a relation has the columns that a pipeline was fitted on. A version that does not say which is taken as
+/// it is.
+fn check_source(fitted: &Fitted, columns: &[Column]) -> Result<(), Mistake> {
+    for (key, value) in fitted.iter() {
+        let Value::Text(kind) = value else { continue };
+        if key != Key::kind_of_source(&key.column) {
+            continue;
+        }
+        let place =
+            crate::spec::find(&key.column, columns).map_err(|(what, hint)| Mistake::new(what).hint(hint))?;
+        let here = columns[place].kind.to_string();
+        if here != *kind {
+            let what = format!(
+                "'{}' is {here}, and was {kind} when the pipeline was run",
+                key.column
+            );
+            return Err(Mistake::new(what).hint("cast it in a view, and apply the pipeline to that"));
+        }
+    }
+    Ok(())
 }
 
 async fn find_kinds<E: Engine + Send>(
@@ -158,18 +213,15 @@ async fn answer<E: Engine + Send>(
             _ => None,
         })
         .collect();
-    for part in aggregates.chunks(AGGREGATES_MAX) {
-        let head: Vec<String> = part
-            .iter()
-            .enumerate()
-            .map(|(number, (_, sql))| format!("{sql} AS a{number}"))
-            .collect();
-        let mut refs: Vec<_> = part.iter().flat_map(|(ask, _)| ask.refs.clone()).collect();
-        refs.sort_unstable();
-        refs.dedup();
-        let rows = engine
-            .rows(&compiled.chain.query(&head.join(", "), &refs, ""))
-            .await?;
+    let mut parts: Vec<&[(&Ask, &String)]> = aggregates.chunks(AGGREGATES_MAX).rev().collect();
+    while let Some(part) = parts.pop() {
+        let query = query_of_aggregates(compiled, part);
+        if part.len() > 1 && !engine.fits(&query) {
+            let (first, second) = part.split_at(part.len() / 2);
+            parts.extend([second, first]);
+            continue;
+        }
+        let rows = engine.rows(&query).await?;
         let mut values = rows.into_iter().next().unwrap_or_default().into_iter();
         for (ask, _) in part {
             fitted.insert(ask.key.clone(), values.next().unwrap_or(Value::Null));
@@ -182,6 +234,17 @@ async fn answer<E: Engine + Send>(
         }
     }
     Ok(())
+}
+
+fn query_of_aggregates(compiled: &Compiled, asks: &[(&Ask, &String)]) -> String {
+    let numbered = asks.iter().enumerate();
+    let head: Vec<String> = numbered
+        .map(|(number, (_, sql))| format!("{sql} AS a{number}"))
+        .collect();
+    let mut refs: Vec<_> = asks.iter().flat_map(|(ask, _)| ask.refs.clone()).collect();
+    refs.sort_unstable();
+    refs.dedup();
+    compiled.chain.query(&head.join(", "), &refs, "")
 }
 
 type Read = fn(Vec<Vec<Value>>) -> Value;
@@ -202,13 +265,18 @@ fn query_of(compiled: &Compiled, ask: &Ask) -> Option<(String, Read)> {
             }))
         }
         Question::Mode { value } => {
-            let head = format!("{value} AS category, count(*) AS rows");
+            // As a text, which has all digits of any number.
+            let head = format!("CAST({value} AS TEXT) AS category, count(*) AS rows");
             let tail =
-                format!("WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY rows DESC, category LIMIT 1");
-            Some((chain.query(&head, &ask.refs, &tail), |rows| {
-                let first = rows.into_iter().next().and_then(|row| row.into_iter().next());
-                first.unwrap_or(Value::Null)
-            }))
+                format!("WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY rows DESC, {value} LIMIT 1");
+            Some((chain.query(&head, &ask.refs, &tail), first_value))
+        }
+        Question::Repeated { by, condition } => {
+            let condition = where_of(condition.as_deref());
+            let tail = format!("{condition}GROUP BY {} HAVING count(*) > 1", by.join(", "));
+            let repeated = chain.query("count(*) AS rows", &ask.refs, &tail);
+            let query = format!("SELECT coalesce(sum(rows), 0) AS rows FROM ({repeated}) AS repeated");
+            Some((query, first_value))
         }
         Question::Groups {
             by,
@@ -224,15 +292,22 @@ fn query_of(compiled: &Compiled, ask: &Ask) -> Option<(String, Read)> {
                 .map(|(by, name)| format!("{by} AS {name}"))
                 .chain([format!("{aggregate} AS answer")])
                 .collect();
-            let condition = condition
-                .as_ref()
-                .map_or(String::new(), |condition| format!("WHERE {condition} "));
+            let condition = where_of(condition.as_deref());
             let tail = format!("{condition}GROUP BY {}", by.join(", "));
             Some((chain.query(&head.join(", "), &ask.refs, &tail), |rows| {
                 Value::Groups(rows.into_iter().filter_map(group_of).collect())
             }))
         }
     }
+}
+
+fn where_of(condition: Option<&str>) -> String {
+    condition.map_or(String::new(), |condition| format!("WHERE {condition} "))
+}
+
+fn first_value(rows: Vec<Vec<Value>>) -> Value {
+    let first = rows.into_iter().next().and_then(|row| row.into_iter().next());
+    first.unwrap_or(Value::Null)
 }
 
 fn category_of(row: Vec<Value>) -> Option<(String, u64)> {
@@ -249,4 +324,106 @@ fn group_of(mut row: Vec<Value>) -> Option<(Vec<Option<String>>, Value)> {
         _ => None,
     };
     Some((row.into_iter().map(text).collect(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers each aggregate with 2, and takes queries that are not too long.
+    struct Twos {
+        longest: usize,
+        asked: Vec<String>,
+    }
+
+    impl Engine for Twos {
+        type Error = Mistake;
+
+        async fn columns(&mut self, _: &str) -> Result<Vec<Column>, Mistake> {
+            Ok(Vec::new())
+        }
+
+        async fn rows(&mut self, query: &str) -> Result<Vec<Vec<Value>>, Mistake> {
+            self.asked.push(query.to_owned());
+            Ok(vec![vec![Value::Number(2.0); query.matches(" AS a").count()]])
+        }
+
+        async fn store(&mut self, _: &str, _: &str) -> Result<(), Mistake> {
+            Ok(())
+        }
+
+        fn fits(&self, query: &str) -> bool {
+            query.len() < self.longest
+        }
+
+        fn tell(&mut self, _: &str) {}
+    }
+
+    fn wait<F: Future>(future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => output,
+            std::task::Poll::Pending => panic!("it waits for nothing"),
+        }
+    }
+
+    fn columns(columns: &[(&str, Kind)]) -> Vec<Column> {
+        let column = |(name, kind): &(&str, Kind)| Column {
+            name: (*name).to_owned(),
+            kind: *kind,
+        };
+        columns.iter().map(column).collect()
+    }
+
+    fn learned(longest: usize) -> (Spec, Learned, Vec<String>) {
+        let spec = Spec::parse("name: p\nsource: {table: t}\nsteps: [{standardize: numeric}]").unwrap();
+        let source = columns(&[("id", Kind::Text), ("a", Kind::Integer), ("b", Kind::Number)]);
+        let mut engine = Twos {
+            longest,
+            asked: Vec::new(),
+        };
+        let learned = wait(fit(&spec, "t", &source, "x", &mut engine)).unwrap();
+        (spec, learned, engine.asked)
+    }
+
+    #[test]
+    fn a_query_that_is_too_long_becomes_several() {
+        let (_, all, one) = learned(usize::MAX);
+        let (_, parts, several) = learned(200);
+        assert_eq!(all.fitted, parts.fitted);
+        assert!(one.len() == 1 && several.len() > 2, "{several:?}");
+    }
+
+    #[test]
+    fn a_relation_has_the_columns_that_were_learned_from() {
+        let (spec, learned, _) = learned(usize::MAX);
+        let serve_over = |there: &[(&str, Kind)]| {
+            let mut engine = Twos {
+                longest: 0,
+                asked: Vec::new(),
+            };
+            let there = columns(there);
+            let served = wait(serve(&spec, "u", &there, learned.fitted.clone(), &mut engine));
+            served.map(|_| ()).map_err(|mistake| mistake.to_string())
+        };
+        let (a, b) = (("a", Kind::Integer), ("b", Kind::Number));
+        // A column that is only handed on may be what it likes, or lack.
+        assert_eq!(serve_over(&[a, b, ("id", Kind::Date)]), Ok(()));
+        assert_eq!(serve_over(&[a, b]), Ok(()));
+        for (there, said) in [
+            (&[a][..], "there is no column 'b' here"),
+            (
+                &[a, ("b", Kind::Text)],
+                "'b' is text, and was number when the pipeline was run",
+            ),
+            (
+                &[("a", Kind::Number), b],
+                "'a' is number, and was integer when the pipeline was run",
+            ),
+        ] {
+            let told = serve_over(there).unwrap_err();
+            assert!(told.contains(said), "{told}");
+        }
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::sql;
 
@@ -60,10 +62,19 @@ impl Key {
             what: "rows".to_owned(),
         }
     }
+
+    /// What was in a column of the source that the rows are made of.
+    pub(crate) fn kind_of_source(column: &str) -> Self {
+        Self {
+            step: "0 source".to_owned(),
+            column: column.to_owned(),
+            what: "kind".to_owned(),
+        }
+    }
 }
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
     /// There is none: the column has no values.
@@ -78,6 +89,25 @@ pub enum Value {
     Categories(Vec<(String, u64)>),
     /// A value for each group, whose values are texts or null.
     Groups(Vec<(Vec<Option<String>>, Value)>),
+}
+
+/// A number is read with all its digits: `serde_json` itself may be wrong in the last one, and rows that are served would
+/// not have the values that rows had in training.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        let json = json.get();
+        let read = match json.as_bytes().first() {
+            Some(b'n') => Ok(Self::Null),
+            Some(b't' | b'f') => serde_json::from_str(json).map(Self::Boolean),
+            Some(b'"') => serde_json::from_str(json).map(Self::Text),
+            Some(b'[') => serde_json::from_str(json)
+                .map(Self::Categories)
+                .or_else(|_| serde_json::from_str(json).map(Self::Groups)),
+            _ => return json.parse().map(Self::Number).map_err(D::Error::custom),
+        };
+        read.map_err(D::Error::custom)
+    }
 }
 
 impl Value {
@@ -100,6 +130,48 @@ impl Value {
             Self::Text(text) if sql_type == "TEXT" => sql::text(text),
             Self::Text(text) => format!("CAST({} AS {sql_type})", sql::text(text)),
             Self::Null | Self::Categories(_) | Self::Groups(_) => format!("CAST(NULL AS {sql_type})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_is_read_again_to_the_last_digit() {
+        let mut fitted = Fitted::default();
+        let mut insert = |column: String, value| {
+            let (step, what) = ("1 impute".to_owned(), "mean".to_owned());
+            fitted.insert(Key { step, column, what }, value);
+        };
+        let mut state = 1_u64;
+        for number in 0..1000 {
+            // Numerical Recipes' generator, for bits of all kinds.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let value = f64::from_bits(state);
+            if value.is_finite() {
+                insert(format!("n{number}"), Value::Number(value));
+            }
+        }
+        insert("mean".to_owned(), Value::Number(111_564.935_767_413_35));
+        insert("zero".to_owned(), Value::Number(-0.0));
+        insert("null".to_owned(), Value::Null);
+        insert("flag".to_owned(), Value::Boolean(true));
+        insert("text".to_owned(), Value::Text("\"1e5\"\n\u{1f600}".to_owned()));
+        insert("none".to_owned(), Value::Categories(Vec::new()));
+        insert(
+            "categories".to_owned(),
+            Value::Categories(vec![("a".to_owned(), 3)]),
+        );
+        let groups = vec![(vec![None, Some("b".to_owned())], Value::Number(0.1 + 0.2))];
+        insert("groups".to_owned(), Value::Groups(groups));
+        let json = serde_json::to_string(&fitted).unwrap();
+        assert_eq!(serde_json::from_str::<Fitted>(&json).unwrap(), fitted);
+        for wrong in ["{}", "[1]", "1x"] {
+            assert!(serde_json::from_str::<Value>(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -12,8 +12,11 @@
 //!                            Chain without questions ─► SQL of the transform
 //! ```
 //!
+//! What is in columns is looked at by [`profile`], before a pipeline is written, and by [`picture`], after it was run.
+//!
 //! Nothing here runs SQL or knows rows: whoever does implements [`fit::Engine`].
 
+mod aggregates;
 pub mod chain;
 pub mod compile;
 pub mod expression;
@@ -21,6 +24,7 @@ pub mod fit;
 pub mod fitted;
 pub mod kind;
 pub mod mistake;
+pub mod picture;
 pub mod profile;
 pub mod propose;
 pub mod spec;

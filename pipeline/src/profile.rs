@@ -3,6 +3,7 @@
 //! Two passes: the first has everything that can be said of a column alone, the second what depends on its mean and
 //! quartiles, and its most frequent values. Rows are stored in memory first, so a file is read once.
 
+use crate::aggregates::{ask, count, finite, frequent, present};
 use crate::fit::Engine;
 use crate::fitted::Value;
 use crate::kind::{Column, Kind};
@@ -20,10 +21,25 @@ pub const DATE_FORMATS: [&str; 9] = [
     "%d %b %Y",
     "%b %d, %Y",
 ];
+/// Ways in which points in time are written, beside those of ISO 8601.
+pub const MOMENT_FORMATS: [&str; 6] = [
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d/%m/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+];
+/// Signs beside numbers.
+const SIGNS: &str = "$€£¥%";
+/// Numbers with commas between thousands, with a comma before fractions, and with dots between thousands.
+const THOUSANDS: &str = r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$";
+const DECIMAL: &str = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$";
+const DOTTED: &str = r"^[+-]?\d{1,3}(\.\d{3})+(,\d+)?$";
+/// Codes: as a number, they would lose something.
+const ZEROS: &str = r"^0\d+$";
 /// Most frequent values of a column that are named.
 const TOP: usize = 5;
-/// Aggregates that share a query.
-const AGGREGATES_MAX: usize = 300;
 /// A value this many times the distance of the quartiles beyond them is an outlier (Tukey, Exploratory Data Analysis, 1977).
 const FENCE: f64 = 1.5;
 
@@ -83,16 +99,43 @@ pub struct Texts {
     pub blanks: u64,
     /// Blanks at one end.
     pub untrimmed: u64,
-    /// Numbers.
+    /// Numbers. Of these and the next, signs of currencies and of percent are passed over.
     pub numbers: u64,
     /// Numbers, if commas between thousands are left out.
     pub with_thousands: u64,
+    /// Numbers, if a comma is what stands before fractions.
+    pub with_decimal: u64,
+    /// Those of them that have dots between thousands.
+    pub dotted: u64,
     /// Whole numbers.
     pub whole: u64,
-    /// Dates, and the way in which most of them are written.
-    pub dates: u64,
-    /// Its place in [`DATE_FORMATS`].
-    pub date_format: usize,
+    /// Numbers in whatever form that have a sign.
+    pub signed: u64,
+    /// Digits that begin with a zero.
+    pub zeros: u64,
+    /// Points in time as ISO 8601 writes them.
+    pub moments: u64,
+    /// Points in time in each of [`MOMENT_FORMATS`].
+    pub moments_by_format: [u64; MOMENT_FORMATS.len()],
+    /// Dates in each of [`DATE_FORMATS`].
+    pub dates_by_format: [u64; DATE_FORMATS.len()],
+}
+
+impl Texts {
+    /// Numbers in whatever form.
+    pub fn any_numbers(&self) -> u64 {
+        self.with_thousands.max(self.with_decimal)
+    }
+
+    /// How many dates are in the format that has most, and this one, if there are any.
+    pub fn dates(&self) -> Option<(u64, &'static str)> {
+        let formats = self.dates_by_format.into_iter().zip(DATE_FORMATS);
+        // The first of several, which is the more usual.
+        formats
+            .rev()
+            .max_by_key(|(count, _)| *count)
+            .filter(|(count, _)| *count > 0)
+    }
 }
 
 impl ColumnProfile {
@@ -136,14 +179,12 @@ pub async fn profile<E: Engine + Send>(
             numbers.outliers = count(answers.next());
             numbers.skew = answers.next().and_then(|value| value.number()).unwrap_or(0.0);
         }
-        let cell = sql::ident(&profile.name);
-        let top = format!(
-            "SELECT CAST({cell} AS TEXT) AS value, count(*) AS rows FROM {table} WHERE {cell} IS NOT NULL \
-             GROUP BY {cell} ORDER BY rows DESC, value LIMIT {TOP}"
-        );
-        if profile.kind != Kind::Other {
-            let found = engine.rows(&top).await?;
-            profile.top = found.into_iter().filter_map(value_and_rows).collect();
+        let column = Column {
+            name: profile.name.clone(),
+            kind: profile.kind,
+        };
+        if column.kind != Kind::Other {
+            profile.top = frequent(&column, TOP, &table, engine).await?;
         }
     }
     let list: Vec<String> = columns.iter().map(|column| sql::ident(&column.name)).collect();
@@ -160,52 +201,9 @@ pub async fn profile<E: Engine + Send>(
     })
 }
 
-async fn ask<E: Engine + Send>(
-    asked: &[String],
-    table: &str,
-    engine: &mut E,
-) -> Result<Vec<Value>, E::Error> {
-    let mut answers = Vec::with_capacity(asked.len());
-    for part in asked.chunks(AGGREGATES_MAX) {
-        let head: Vec<String> = part
-            .iter()
-            .enumerate()
-            .map(|(number, sql)| format!("{sql} AS a{number}"))
-            .collect();
-        let rows = engine
-            .rows(&format!("SELECT {} FROM {table}", head.join(", ")))
-            .await?;
-        answers.extend(rows.into_iter().next().unwrap_or_default());
-    }
-    Ok(answers)
-}
-
-fn count(value: Option<Value>) -> u64 {
-    value.and_then(|value| value.number()).unwrap_or(0.0) as u64
-}
-
-fn value_and_rows(row: Vec<Value>) -> Option<(String, u64)> {
-    match row.as_slice() {
-        [Value::Text(value), Value::Number(rows)] => Some((value.clone(), *rows as u64)),
-        _ => None,
-    }
-}
-
-/// A number that is finite, or null.
-fn finite(column: &Column) -> String {
-    let cell = sql::ident(&column.name);
-    match column.kind {
-        Kind::Integer => format!("CAST({cell} AS DOUBLE)"),
-        _ => format!("CASE WHEN {cell} - {cell} = 0 THEN CAST({cell} AS DOUBLE) END"),
-    }
-}
-
 fn first_pass(column: &Column) -> Vec<String> {
     let cell = sql::ident(&column.name);
-    let there = match column.kind {
-        Kind::Number => format!("CASE WHEN NOT isnan(CAST({cell} AS DOUBLE)) THEN {cell} END"),
-        _ => cell.clone(),
-    };
+    let there = present(column);
     let mut asked = vec![format!("count({there})")];
     if column.kind == Kind::Other {
         return asked;
@@ -227,17 +225,7 @@ fn first_pass(column: &Column) -> Vec<String> {
         asked.push(format!("count(CASE WHEN {value} = trunc({value}) THEN 1 END)"));
     }
     if column.kind == Kind::Text {
-        let trimmed = format!("btrim({cell})");
-        let plain = format!("replace({trimmed}, ',', '')");
-        let mut conditions = vec![
-            format!("{trimmed} = ''"),
-            format!("{trimmed} <> {cell}"),
-            format!("TRY_CAST({trimmed} AS DOUBLE) IS NOT NULL"),
-            format!("TRY_CAST({plain} AS DOUBLE) IS NOT NULL"),
-            format!("TRY_CAST({trimmed} AS BIGINT) IS NOT NULL"),
-        ];
-        let is_date = |format| format!("try_to_date({trimmed}, {}) IS NOT NULL", sql::text(format));
-        conditions.extend(DATE_FORMATS.map(is_date));
+        let conditions = conditions_of_texts(&cell);
         // The planner names aggregates by their text without casts; numbers make these differ.
         let counted = conditions.iter().enumerate();
         asked.extend(
@@ -245,6 +233,42 @@ fn first_pass(column: &Column) -> Vec<String> {
         );
     }
     asked
+}
+
+/// What may be true of a text, in the order of the fields of [`Texts`].
+fn conditions_of_texts(cell: &str) -> Vec<String> {
+    let trimmed = sql::trimmed(cell);
+    let bare = without_signs(&trimmed);
+    let like = |text: &str, pattern: &str| format!("regexp_like({text}, {})", sql::text(pattern));
+    let number = format!("TRY_CAST({bare} AS DOUBLE) IS NOT NULL");
+    let with_thousands = format!("({number} OR {})", like(&bare, THOUSANDS));
+    let with_decimal = like(&bare, DECIMAL);
+    let has_time = format!("strpos({trimmed}, ':') > 0");
+    let mut conditions = vec![
+        format!("{trimmed} = ''"),
+        format!("{trimmed} <> {cell}"),
+        number,
+        with_thousands.clone(),
+        with_decimal.clone(),
+        like(&bare, DOTTED),
+        format!("TRY_CAST({bare} AS BIGINT) IS NOT NULL"),
+        format!("{bare} <> {trimmed} AND ({with_thousands} OR {with_decimal})"),
+        like(&trimmed, ZEROS),
+        format!("{has_time} AND TRY_CAST({trimmed} AS TIMESTAMP) IS NOT NULL"),
+    ];
+    let is_in = |function: &str, format: &str| {
+        let format = sql::text(format);
+        format!("{function}({trimmed}, {format}) IS NOT NULL")
+    };
+    conditions
+        .extend(MOMENT_FORMATS.map(|format| format!("{has_time} AND {}", is_in("try_to_timestamp", format))));
+    conditions.extend(DATE_FORMATS.map(|format| is_in("try_to_date", format)));
+    conditions
+}
+
+/// A number in a text without what shows its currency.
+pub(crate) fn without_signs(text: &str) -> String {
+    sql::trimmed(&format!("translate({text}, {}, '')", sql::text(SIGNS)))
 }
 
 fn read_first(column: &Column, rows: u64, answers: Vec<Value>) -> ColumnProfile {
@@ -284,21 +308,20 @@ fn read_first(column: &Column, rows: u64, answers: Vec<Value>) -> ColumnProfile 
     }
     if column.kind == Kind::Text {
         let mut next = || count(answers.next());
-        let mut texts = Texts {
+        profile.texts = Some(Texts {
             blanks: next(),
             untrimmed: next(),
             numbers: next(),
             with_thousands: next(),
+            with_decimal: next(),
+            dotted: next(),
             whole: next(),
-            ..Texts::default()
-        };
-        for format in 0..DATE_FORMATS.len() {
-            let dates = next();
-            if dates > texts.dates {
-                (texts.dates, texts.date_format) = (dates, format);
-            }
-        }
-        profile.texts = Some(texts);
+            signed: next(),
+            zeros: next(),
+            moments: next(),
+            moments_by_format: MOMENT_FORMATS.map(|_| next()),
+            dates_by_format: DATE_FORMATS.map(|_| next()),
+        });
     }
     profile
 }
@@ -327,4 +350,48 @@ fn second_pass(profile: &ColumnProfile) -> Option<[String; 2]> {
         false => "0.0".to_owned(),
     };
     Some([outside, skew])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_by_where_their_commas_and_dots_are() {
+        for (text, thousands, decimal, dotted) in [
+            ("1,234", true, true, false),
+            ("-1,234,567.89", true, false, false),
+            ("3,14", false, true, false),
+            ("1234,5", false, true, false),
+            ("1.234,56", false, true, true),
+            ("1.234.567", false, true, true),
+            ("1,23,456", false, false, false),
+            ("12.5", false, false, false),
+            ("12", false, true, false),
+        ] {
+            let fits = |pattern: &str| regex::Regex::new(pattern).unwrap().is_match(text);
+            assert_eq!(
+                (fits(THOUSANDS), fits(DECIMAL), fits(DOTTED)),
+                (thousands, decimal, dotted),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_condition_has_a_field() {
+        let text = Column {
+            name: "x".to_owned(),
+            kind: Kind::Text,
+        };
+        // Values, different ones, the least and the greatest come before.
+        let asked = first_pass(&text).len();
+        let mut answers = vec![Value::Number(9.0); 2];
+        answers.extend(vec![Value::Text("a".to_owned()); 2]);
+        answers.extend((4..asked).map(|number| Value::Number(number as f64)));
+        let texts = read_first(&text, 9, answers).texts.unwrap();
+        assert_eq!((texts.blanks, texts.untrimmed, texts.numbers), (4, 5, 6));
+        assert_eq!(texts.dates(), Some((asked as u64 - 1, DATE_FORMATS[8])));
+        assert_eq!(Texts::default().dates(), None);
+    }
 }

@@ -7,7 +7,8 @@
 use std::fmt::Write as _;
 
 use crate::kind::{Column, Kind};
-use crate::profile::{ColumnProfile, DATE_FORMATS, Profile};
+use crate::profile::{ColumnProfile, DATE_FORMATS, MOMENT_FORMATS, Profile, without_signs};
+use crate::sql;
 
 /// Share of the values of a text column that must be numbers or dates for it to be one of these.
 const EVIDENCE: f64 = 0.95;
@@ -20,28 +21,40 @@ const CATEGORIES_MAX: u64 = 1000;
 const SKEW: f64 = 1.0;
 const SKEW_LOG: f64 = 2.0;
 
+/// Share of digits with a zero in front by which these are codes, and no numbers.
+const CODES: f64 = 0.01;
+/// Last words of the names of columns that name the row.
+const KEYS: [&str; 8] = ["id", "key", "uuid", "guid", "nr", "no", "number", "index"];
+
 /// Casts that texts want: name and what of, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cast {
     /// The column.
     pub column: String,
-    /// `integer`, `number` or `date`.
+    /// `integer`, `number`, `date` or `timestamp`.
     pub to: &'static str,
     /// What must be known to read it.
     pub how: How,
+    /// There are signs of currencies or of percent.
+    pub currency: bool,
     /// Why.
     pub reason: String,
 }
 
 /// What must be known to read a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
     /// Nothing.
     Plain,
     /// Commas stand between thousands.
     Thousands,
-    /// The way dates are written, by its place in [`DATE_FORMATS`].
-    Format(usize),
+    /// A comma stands before fractions.
+    Decimal {
+        /// Dots stand between thousands.
+        dotted: bool,
+    },
+    /// The ways dates are written.
+    Formats(Vec<&'static str>),
 }
 
 /// The casts that a profile of texts suggests.
@@ -57,49 +70,79 @@ fn cast_of(column: &ColumnProfile, rows: u64) -> Option<Cast> {
     let texts = column.texts?;
     let there = rows.saturating_sub(column.nulls + texts.blanks);
     let enough = |count: u64| there > 0 && count as f64 >= EVIDENCE * there as f64;
-    let (to, how, count) = if enough(texts.whole) && texts.whole == texts.with_thousands {
+    let is_code = texts.zeros as f64 > CODES * there as f64;
+    let (dates, date_formats) = formats_of(&texts.dates_by_format, &DATE_FORMATS, there);
+    let (moments, moment_formats) = formats_of(&texts.moments_by_format, &MOMENT_FORMATS, there);
+    let (to, how, count) = if enough(texts.any_numbers()) && is_code {
+        return None;
+    } else if enough(texts.whole) && texts.whole == texts.any_numbers() {
         ("integer", How::Plain, texts.whole)
+    } else if enough(texts.with_decimal) && texts.with_decimal > texts.with_thousands {
+        let dotted = texts.dotted > 0;
+        ("number", How::Decimal { dotted }, texts.with_decimal)
     } else if enough(texts.with_thousands) && texts.with_thousands > texts.numbers {
         ("number", How::Thousands, texts.with_thousands)
     } else if enough(texts.numbers) {
         ("number", How::Plain, texts.numbers)
-    } else if enough(texts.dates) {
-        ("date", How::Format(texts.date_format), texts.dates)
+    } else if enough(dates) {
+        ("date", How::Formats(date_formats), dates)
+    } else if enough(texts.moments) {
+        ("timestamp", How::Plain, texts.moments)
+    } else if enough(moments) {
+        ("timestamp", How::Formats(moment_formats), moments)
     } else {
         return None;
     };
-    let what = match how {
-        How::Format(format) => format!("dates as {}", DATE_FORMATS[format]),
+    let what = match &how {
+        How::Formats(formats) => format!("{to}s as {}", formats.join(" or ")),
         How::Thousands => "numbers, some with commas".to_owned(),
+        How::Decimal { .. } => "numbers with a comma before fractions".to_owned(),
         How::Plain => format!("{to}s"),
     };
     Some(Cast {
         column: column.name.clone(),
         to,
         how,
+        currency: to != "date" && to != "timestamp" && texts.signed > 0,
         reason: format!("{count} of {there} values are {what}"),
     })
+}
+
+/// One or two formats that fit most values, with how many they fit.
+fn formats_of(counts: &[u64], formats: &[&'static str], there: u64) -> (u64, Vec<&'static str>) {
+    let mut found: Vec<(u64, &'static str)> = counts.iter().copied().zip(formats.iter().copied()).collect();
+    found.retain(|(count, _)| *count > 0);
+    // The more usual first, of several that fit as many.
+    found.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let Some((count, first)) = found.first().copied() else {
+        return (0, Vec::new());
+    };
+    // What fits both ways is in doubt, and no second format.
+    let other = found
+        .iter()
+        .skip(1)
+        .find(|(more, format)| count + more <= there && !is_swapped(first, format));
+    match other {
+        Some((more, other)) => (count + more, vec![first, *other]),
+        None => (count, vec![first]),
+    }
+}
+
+/// Whether two formats differ in the order of day and month alone.
+fn is_swapped(one: &str, other: &str) -> bool {
+    let without = |format: &str| format.replace("%d", "%").replace("%m", "%");
+    without(one) == without(other)
 }
 
 /// The query that has the different rows of a relation with these casts, to be profiled in turn.
 pub fn cast_query(relation: &str, columns: &[Column], casts: &[Cast]) -> String {
     let cell = |column: &Column| {
-        let name = crate::sql::ident(&column.name);
-        let trimmed = format!("NULLIF(btrim({name}), '')");
+        let name = sql::ident(&column.name);
+        let trimmed = format!("NULLIF({}, '')", sql::trimmed(&name));
         let value = match casts.iter().find(|cast| cast.column == column.name) {
             None if column.kind == Kind::Text => trimmed,
             None => return name,
-            Some(cast) => match (cast.to, cast.how) {
-                ("date", How::Format(format)) => {
-                    format!(
-                        "try_to_date(btrim({name}), {})",
-                        crate::sql::text(DATE_FORMATS[format])
-                    )
-                }
-                ("integer", _) => format!("TRY_CAST({trimmed} AS BIGINT)"),
-                (_, How::Thousands) => format!("TRY_CAST(replace({trimmed}, ',', '') AS DOUBLE)"),
-                _ => format!("TRY_CAST({trimmed} AS DOUBLE)"),
-            },
+            Some(cast) => cast_sql(cast, &trimmed),
         };
         format!("{value} AS {name}")
     };
@@ -108,6 +151,33 @@ pub fn cast_query(relation: &str, columns: &[Column], casts: &[Cast]) -> String 
         "(SELECT {} FROM (SELECT DISTINCT * FROM {relation}) AS texts) AS typed",
         head.join(", ")
     )
+}
+
+fn cast_sql(cast: &Cast, text: &str) -> String {
+    let bare = match cast.currency {
+        true => without_signs(text),
+        false => text.to_owned(),
+    };
+    let sql_type = match cast.to {
+        "integer" => "BIGINT",
+        "timestamp" => "TIMESTAMP",
+        _ => "DOUBLE",
+    };
+    match &cast.how {
+        How::Formats(formats) => {
+            let formats: Vec<String> = formats.iter().map(|format| sql::text(format)).collect();
+            format!("try_to_{}({text}, {})", cast.to, formats.join(", "))
+        }
+        How::Plain => format!("TRY_CAST({bare} AS {sql_type})"),
+        How::Thousands => format!("TRY_CAST(replace({bare}, ',', '') AS {sql_type})"),
+        How::Decimal { dotted } => {
+            let bare = match dotted {
+                true => format!("replace({bare}, '.', '')"),
+                false => bare,
+            };
+            format!("TRY_CAST(replace({bare}, ',', '.') AS {sql_type})")
+        }
+    }
 }
 
 /// Writes a pipeline. `source` are the lines of its source; `texts` is the profile of the rows as they came, and `typed`
@@ -146,11 +216,7 @@ pub fn pipeline(name: &str, source: &str, texts: &Profile, casts: &[Cast], typed
         );
     }
     write_casts(&mut yaml, casts);
-    let plan: Vec<(&ColumnProfile, Treatment)> = typed
-        .columns
-        .iter()
-        .map(|column| (column, Treatment::of(column, typed.rows)))
-        .collect();
+    let plan = plan_of(typed);
     write_drops(&mut yaml, &plan);
     write_imputations(&mut yaml, &plan, typed.rows);
     write_scales(&mut yaml, &plan);
@@ -174,6 +240,53 @@ pub fn pipeline(name: &str, source: &str, texts: &Profile, casts: &[Cast], typed
     yaml.text
 }
 
+fn plan_of(profile: &Profile) -> Vec<(&ColumnProfile, Treatment)> {
+    let key = key_of(profile);
+    let columns = profile.columns.iter().enumerate();
+    let plan: Vec<(&ColumnProfile, Treatment)> = columns
+        .map(|(place, column)| match key == Some(place) {
+            true => (column, Treatment::Key),
+            false => (column, Treatment::of(column, profile.rows)),
+        })
+        .collect();
+    match plan
+        .iter()
+        .all(|(_, treatment)| matches!(treatment, Treatment::Drop(_)))
+    {
+        // Something must be left.
+        true => plan
+            .into_iter()
+            .map(|(column, _)| (column, Treatment::Keep))
+            .collect(),
+        false => plan,
+    }
+}
+
+/// The place of the column that names the row: one that is called so, or else the first. Others are different by chance.
+fn key_of(profile: &Profile) -> Option<usize> {
+    let may_be = |column: &ColumnProfile| {
+        let is_name = match column.kind {
+            Kind::Integer => profile.rows > 1,
+            Kind::Text => profile.rows > ONE_HOT_MAX,
+            _ => false,
+        };
+        is_name && column.is_key(profile.rows)
+    };
+    let is_called_so = |column: &ColumnProfile| {
+        let name = column.name.to_lowercase();
+        let last = name
+            .rsplit(|c: char| !c.is_alphanumeric())
+            .next()
+            .unwrap_or_default();
+        KEYS.contains(&last) || column.name.ends_with("Id") || column.name.ends_with("ID")
+    };
+    let columns = &profile.columns;
+    let named = columns
+        .iter()
+        .position(|column| may_be(column) && is_called_so(column));
+    named.or_else(|| columns.first().filter(|first| may_be(first)).map(|_| 0))
+}
+
 /// What is done with a column.
 #[derive(Debug, Clone, PartialEq)]
 enum Treatment {
@@ -181,6 +294,8 @@ enum Treatment {
     Drop(String),
     /// It names the row.
     Key,
+    /// Nothing.
+    Keep,
     /// Two values, which are numbers already.
     Flag,
     Scale,
@@ -205,8 +320,6 @@ impl Treatment {
         }
         match column.kind {
             Kind::Other => Self::Drop("no step knows its type".to_owned()),
-            Kind::Integer if column.is_key(rows) => Self::Key,
-            Kind::Text if column.is_key(rows) && rows > ONE_HOT_MAX => Self::Key,
             Kind::Boolean => Self::OneHot,
             Kind::Date | Kind::Timestamp => Self::Date,
             Kind::Text if column.distinct <= ONE_HOT_MAX => Self::OneHot,
@@ -236,7 +349,7 @@ fn write_casts(yaml: &mut Yaml, casts: &[Cast]) {
     for cast in casts {
         match groups
             .iter_mut()
-            .find(|(first, _)| (first.to, first.how) == (cast.to, cast.how))
+            .find(|(first, _)| (first.to, &first.how, first.currency) == (cast.to, &cast.how, cast.currency))
         {
             Some((_, columns)) => columns.push(&cast.column),
             None => groups.push((cast, vec![&cast.column])),
@@ -247,11 +360,16 @@ fn write_casts(yaml: &mut Yaml, casts: &[Cast]) {
             1 => cast.reason.clone(),
             _ => format!("{}; so it is with the others", cast.reason),
         };
-        let how = match cast.how {
+        let mut how = match &cast.how {
             How::Plain => String::new(),
             How::Thousands => ", thousands: \",\"".to_owned(),
-            How::Format(format) => format!(", formats: [\"{}\"]", DATE_FORMATS[format]),
+            How::Decimal { dotted: true } => ", thousands: \".\", decimal: \",\"".to_owned(),
+            How::Decimal { dotted: false } => ", decimal: \",\"".to_owned(),
+            How::Formats(formats) => format!(", formats: [\"{}\"]", formats.join("\", \"")),
         };
+        if cast.currency {
+            how.push_str(", currency: true");
+        }
         let columns = list(&columns);
         yaml.step(
             &reason,
@@ -270,7 +388,7 @@ fn write_drops(yaml: &mut Yaml, plan: &[(&ColumnProfile, Treatment)]) {
 
 fn write_imputations(yaml: &mut Yaml, plan: &[(&ColumnProfile, Treatment)], rows: u64) {
     for (column, treatment) in plan {
-        if column.nulls == 0 || matches!(treatment, Treatment::Drop(_) | Treatment::Key) {
+        if column.nulls == 0 || matches!(treatment, Treatment::Drop(_) | Treatment::Key | Treatment::Keep) {
             continue;
         }
         let name = quoted(&column.name);
@@ -429,6 +547,135 @@ mod tests {
         }
     }
 
+    /// What is proposed for a column of 100 texts.
+    fn cast_of_texts(texts: Texts) -> Option<(&'static str, How, bool)> {
+        let column = ColumnProfile {
+            texts: Some(texts),
+            ..column("x", Kind::Text)
+        };
+        cast_of(&column, 100).map(|cast| (cast.to, cast.how, cast.currency))
+    }
+
+    #[test]
+    fn texts_become_what_most_of_them_are() {
+        let numbers = |whole, numbers, with_thousands, with_decimal| Texts {
+            whole,
+            numbers,
+            with_thousands,
+            with_decimal,
+            ..Texts::default()
+        };
+        let dates = |counts: &[(usize, u64)]| {
+            let mut texts = Texts::default();
+            for (format, count) in counts {
+                texts.dates_by_format[*format] = *count;
+            }
+            texts
+        };
+        let formats = |formats: &[usize]| How::Formats(formats.iter().map(|at| DATE_FORMATS[*at]).collect());
+        let comma = Texts {
+            dotted: 3,
+            ..numbers(5, 5, 20, 100)
+        };
+        for (texts, expected) in [
+            (numbers(100, 100, 100, 100), Some(("integer", How::Plain, false))),
+            (numbers(10, 98, 98, 98), Some(("number", How::Plain, false))),
+            (numbers(10, 40, 100, 70), Some(("number", How::Thousands, false))),
+            // In doubt, a comma is one between thousands.
+            (numbers(0, 0, 100, 100), Some(("number", How::Thousands, false))),
+            (
+                numbers(5, 5, 20, 100),
+                Some(("number", How::Decimal { dotted: false }, false)),
+            ),
+            (comma, Some(("number", How::Decimal { dotted: true }, false))),
+            (
+                Texts {
+                    signed: 9,
+                    ..numbers(1, 99, 99, 1)
+                },
+                Some(("number", How::Plain, true)),
+            ),
+            (
+                Texts {
+                    zeros: 9,
+                    ..numbers(100, 100, 100, 100)
+                },
+                None,
+            ),
+            (
+                Texts {
+                    zeros: 1,
+                    ..numbers(100, 100, 100, 100)
+                },
+                Some(("integer", How::Plain, false)),
+            ),
+            (
+                Texts {
+                    moments: 99,
+                    ..Texts::default()
+                },
+                Some(("timestamp", How::Plain, false)),
+            ),
+            (dates(&[(0, 99)]), Some(("date", formats(&[0]), false))),
+            (
+                dates(&[(0, 40), (4, 60)]),
+                Some(("date", formats(&[4, 0]), false)),
+            ),
+            // Day and month may be the one or the other.
+            (dates(&[(2, 100), (3, 40)]), Some(("date", formats(&[2]), false))),
+            (dates(&[(2, 50), (3, 50)]), None),
+            (dates(&[(0, 50)]), None),
+        ] {
+            assert_eq!(cast_of_texts(texts), expected, "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn one_column_names_the_row() {
+        let unique = |name: &str, kind| ColumnProfile {
+            distinct: 100,
+            ..column(name, kind)
+        };
+        let key = |names: &[(&str, Kind)]| {
+            let columns = names.iter().map(|(name, kind)| unique(name, *kind)).collect();
+            let profile = Profile {
+                rows: 100,
+                duplicates: 0,
+                columns,
+            };
+            key_of(&profile).map(|place| names[place].0.to_owned())
+        };
+        let (integer, text, number) = (Kind::Integer, Kind::Text, Kind::Number);
+        assert_eq!(
+            key(&[("salary", integer), ("customer_id", text)]).unwrap(),
+            "customer_id"
+        );
+        assert_eq!(
+            key(&[("Kunden-Nr", integer), ("salary", integer)]).unwrap(),
+            "Kunden-Nr"
+        );
+        assert_eq!(key(&[("first", integer), ("salary", integer)]).unwrap(), "first");
+        assert_eq!(
+            key(&[("size", number), ("salary", integer), ("notes", text)]),
+            None
+        );
+    }
+
+    #[test]
+    fn something_is_left_of_a_single_row() {
+        let single = |name: &str| ColumnProfile {
+            distinct: 1,
+            ..column(name, Kind::Integer)
+        };
+        let profile = Profile {
+            rows: 1,
+            duplicates: 0,
+            columns: vec![single("a"), single("b")],
+        };
+        let yaml = pipeline("p", "table: t", &profile, &[], &profile);
+        assert!(!yaml.contains("drop") && Spec::parse(&yaml).is_ok(), "{yaml}");
+    }
+
     #[test]
     fn what_is_proposed_can_be_read() {
         let income = ColumnProfile {
@@ -456,7 +703,8 @@ mod tests {
             columns: vec![id.clone(), income, city.clone()],
         };
         let casts = casts(&texts);
-        assert_eq!((casts.len(), casts[0].how), (1, How::Thousands));
+        assert_eq!(casts.len(), 1);
+        assert_eq!(casts[0].how, How::Thousands);
         let income = ColumnProfile {
             nulls: 9,
             numbers: Some(Numbers {

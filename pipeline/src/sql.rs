@@ -17,6 +17,23 @@ pub fn text(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }
 
+/// A text without the blanks at its ends: spaces, also those that keep words together, tabs and ends of lines.
+pub fn trimmed(text_sql: &str) -> String {
+    format!("btrim({text_sql}, {})", text(" \t\r\n\u{a0}"))
+}
+
+/// 32 digits to the base of 16 that follow from a seed and some texts. These do not run into each other, and null is not
+/// the same as nothing.
+pub(crate) fn hash(seed: &str, texts: impl IntoIterator<Item = String>) -> String {
+    let mut parts = vec![text(seed)];
+    parts.extend(
+        texts
+            .into_iter()
+            .map(|text| format!("chr(2), coalesce({text}, chr(1))")),
+    );
+    format!("md5(concat({}))", parts.join(", "))
+}
+
 /// A number; what is none is null.
 pub fn number(value: f64) -> String {
     match value.is_finite() {

@@ -45,3 +45,6 @@ pub(crate) fn compile(step: &Step, on: &mut Compiler<'_>) -> Result<(), Mistake>
         Step::Expect(options) => expect::compile(options, on),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
 use datafusion::prelude::SessionContext;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
 use millpond_engine::codec;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::shards::ShardsRead;
@@ -55,7 +56,9 @@ const STATUS_QUEUE: usize = 64;
 /// Ballista's scheduler, ready to run jobs.
 #[derive(Clone)]
 pub(crate) struct Cluster {
-    server: Server,
+    /// A handle of Ballista's scheduler, behind a function: its type names every message that a plan is made of, and the
+    /// compiler would look through all of them wherever something with a cluster in it goes to another thread.
+    server: Arc<dyn Fn() -> Server + Send + Sync>,
     state: BallistaCluster,
     clients: Arc<DashMap<(String, u16), BallistaClient>>,
     draining: Draining,
@@ -138,7 +141,7 @@ impl Cluster {
             .await
             .map_err(internal)?;
         Ok(Self {
-            server,
+            server: Arc::new(move || server.clone()),
             state,
             clients: Arc::default(),
             draining,
@@ -148,32 +151,43 @@ impl Cluster {
 
     /// The gRPC service that executors register with and report to. It has no authentication.
     pub(crate) fn internal_service(&self) -> SchedulerGrpcServer<Server> {
-        SchedulerGrpcServer::new(self.server.clone())
+        SchedulerGrpcServer::new(self.server())
             .max_decoding_message_size(self.max_message_bytes)
             .max_encoding_message_size(self.max_message_bytes)
     }
 
+    fn server(&self) -> Server {
+        (self.server)()
+    }
+
     /// Hands a plan to the cluster. The receiver yields every change of the job's status and must be drained.
-    pub(crate) async fn submit(
-        &self,
-        name: &str,
+    pub(crate) fn submit<'a>(
+        &'a self,
+        name: &'a str,
         context: Arc<SessionContext>,
-        plan: &LogicalPlan,
-    ) -> Result<(JobId, mpsc::Receiver<JobStatus>), Error> {
-        let (sender, receiver) = mpsc::channel(STATUS_QUEUE);
-        let job = self
-            .server
-            .submit_job(name, context, plan, Some(sender))
-            .await
-            .map_err(internal)?;
-        Ok((job, receiver))
+        plan: &'a LogicalPlan,
+    ) -> BoxFuture<'a, Result<(JobId, mpsc::Receiver<JobStatus>), Error>> {
+        let server = self.server();
+        async move {
+            let (sender, receiver) = mpsc::channel(STATUS_QUEUE);
+            let job = server
+                .submit_job(name, context, plan, Some(sender))
+                .await
+                .map_err(internal)?;
+            Ok((job, receiver))
+        }
+        .boxed()
     }
 
     /// Asks for the end of a job. Tasks are interrupted; the job ends as failed with the reason `Cancelled`.
-    pub(crate) async fn cancel(&self, job: &JobId) {
-        if let Err(error) = self.server.cancel_job(job.clone()).await {
-            tracing::warn!(%job, %error, "cancel job");
+    pub(crate) fn cancel<'a>(&self, job: &'a JobId) -> BoxFuture<'a, ()> {
+        let server = self.server();
+        async move {
+            if let Err(error) = server.cancel_job(job.clone()).await {
+                tracing::warn!(%job, %error, "cancel job");
+            }
         }
+        .boxed()
     }
 
     /// Executors that are registered now.
@@ -233,7 +247,7 @@ impl Cluster {
     /// but their vcores are counted by the stage, which is not running any more, and stay taken for ever. Without
     /// this the next job could wait for a free vcore that never comes.
     pub(crate) async fn restore_vcores(&self) {
-        if self.server.running_job_number() > 0 {
+        if self.server().running_job_number() > 0 {
             return;
         }
         let totals: HashMap<String, u32> = self
@@ -280,7 +294,7 @@ impl Cluster {
     }
 
     async fn with_graph<R>(&self, job: &JobId, read: impl FnOnce(&ExecutionGraphBox) -> R) -> Option<R> {
-        let running = self.server.state.task_manager.get_running_job_cache();
+        let running = self.server().state.task_manager.get_running_job_cache();
         if let Some(info) = running.get(job) {
             let graph = info.execution_graph.read().await;
             return Some(read(&graph));

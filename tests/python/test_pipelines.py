@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pipelines import applied, equal, query, run, text
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import (
     KBinsDiscretizer,
@@ -20,20 +21,12 @@ from sklearn.preprocessing import (
 )
 
 ROWS = 500
-TOLERANCE = 1e-9
 WORDS = ["Zürich", "東京", "", "o'Brien", "São Paulo", 'say "hi"', "rare"]
 
 
 @pytest.fixture(scope="module")
-def connection(cluster_url):
-    with flight_sql.connect(cluster_url, autocommit=True) as connection:
-        yield connection
-
-
-def query(connection, sql):
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetch_arrow_table().to_pandas()
+def connection(shared_connection):
+    return shared_connection
 
 
 @pytest.fixture(scope="module")
@@ -64,29 +57,6 @@ def rows(connection):
     with connection.cursor() as cursor:
         cursor.adbc_ingest("raw", table, mode="replace")
     return frame
-
-
-def run(connection, name, steps, source="raw", **more):
-    """Runs a pipeline and gives its rows by id, and its report."""
-    spec = {"name": name, "source": {"table": source}, "steps": steps, "output": [{"table": f"{name}_out"}]} | more
-    report = query(connection, f"RUN PIPELINE {text(json.dumps(spec))}")
-    return query(connection, f"SELECT * FROM {name}_out ORDER BY id"), report
-
-
-def text(value):
-    return "'" + value.replace("'", "''") + "'"
-
-
-def equal(actual, expected):
-    np.testing.assert_allclose(
-        np.asarray(actual, dtype="float64"), np.asarray(expected, dtype="float64"), rtol=TOLERANCE, atol=TOLERANCE
-    )
-
-
-def applied(connection, name, source="raw"):
-    """The same as a view over the table."""
-    query(connection, f"APPLY PIPELINE {name} TO {source} AS {name}_view")
-    return query(connection, f"SELECT * FROM {name}_view ORDER BY id")
 
 
 @pytest.mark.parametrize(("strategy", "theirs"), [("mean", "mean"), ("median", "median"), ("mode", "most_frequent")])

@@ -172,6 +172,11 @@ fn show(batches: &[RecordBatch], shape: Shape, expanded: bool) -> Result<(), Err
     } else {
         Format::Table
     };
+    print(batches, format, expanded)
+}
+
+/// Prints rows.
+pub(super) fn print(batches: &[RecordBatch], format: Format, expanded: bool) -> Result<(), Error> {
     let mut sink = Sink::stdout();
     let mut writer = sink.open(format, expanded, &batches[0].schema())?;
     let written = batches

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use clap::{Args as ClapArgs, Subcommand};
 use millpond_pipeline::Spec;
 
-use super::look::look;
+use super::look::{look, print};
 use crate::access::{Access, AccessArgs};
 use crate::error::Error;
 use crate::interrupt::Interrupts;
@@ -40,6 +40,9 @@ enum Command {
         /// File of a pipeline, or the name of one that was run before
         #[arg(value_name = "FILE|NAME")]
         what: String,
+        /// Write a page with what the rows looked like before and after
+        #[arg(long, value_name = "FILE.html")]
+        report: Option<PathBuf>,
         #[command(flatten)]
         access: AccessArgs,
     },
@@ -95,13 +98,16 @@ enum Command {
 /// A file that cannot be read, a pipeline that cannot be run, the connection.
 pub async fn run(args: Args, interrupts: Interrupts) -> Result<(), Error> {
     match args.command {
-        Command::Run { what, access } => {
+        Command::Run { what, report, access } => {
             let sql = match Path::new(&what).is_file() {
                 true => format!("RUN PIPELINE {}", literal(&read(Path::new(&what))?)),
                 false if what.contains(['.', '/']) => return Err(no_file(Path::new(&what))),
                 false => format!("RUN PIPELINE {}", identifier(&what)),
             };
-            statement(&sql, access, interrupts).await
+            match report {
+                Some(file) => run_with_page(&sql, &file, access, interrupts).await,
+                None => statement(&sql, access, interrupts).await,
+            }
         }
         Command::Init { source, name, access } => {
             let name = name.unwrap_or_else(|| name_of(&source));
@@ -203,6 +209,43 @@ async fn show(sql: &str, bare: bool, access: AccessArgs, mut interrupts: Interru
     };
     access.close().await;
     outcome
+}
+
+/// Runs a pipeline, prints what it did, and writes the page, which is the last row of the answer, into a file.
+async fn run_with_page(
+    sql: &str,
+    file: &Path,
+    access: AccessArgs,
+    mut interrupts: Interrupts,
+) -> Result<(), Error> {
+    // A place that cannot be written is told before anything is done.
+    let mut sink = Sink::file(file)?;
+    let (access_args, configured) = access.resolve()?;
+    let access = Access::open(&access_args, 1, &mut interrupts).await?;
+    let answer = look(&access.connection, &format!("{sql} WITH REPORT"), &mut interrupts).await;
+    access.close().await;
+    let (lines, page) = take_page(answer?)?;
+    print(&lines, configured.unwrap_or(Format::Table), false)?;
+    sink.write_text(&page)?;
+    sink.close()
+}
+
+fn take_page(mut batches: Vec<RecordBatch>) -> Result<(Vec<RecordBatch>, String), Error> {
+    let missing = || Error::Protocol("the answer has no page".to_owned());
+    let at = batches.iter().rposition(|batch| batch.num_rows() > 0);
+    let last = at.and_then(|at| batches.get_mut(at)).ok_or_else(missing)?;
+    let row = last.num_rows() - 1;
+    let cell = |name: &str| {
+        let texts = last.column_by_name(name)?.as_string_opt::<i32>()?;
+        Some(texts.value(row).to_owned())
+    };
+    match (cell("what").as_deref(), cell("value")) {
+        (Some("html"), Some(page)) => {
+            *last = last.slice(0, row);
+            Ok((batches, page))
+        }
+        _ => Err(missing()),
+    }
 }
 
 async fn print_text(access: &Access, sql: &str, interrupts: &mut Interrupts) -> Result<(), Error> {

@@ -122,6 +122,22 @@ impl Sink {
         rows::open(layout, schema, out).map_err(|error| failure(name, error))
     }
 
+    /// Writes a text as it is.
+    ///
+    /// # Errors
+    /// The disk is full, or nobody reads standard output.
+    pub fn write_text(&mut self, text: &str) -> Result<(), Error> {
+        let written = match &mut self.target {
+            Target::Stdout => io::stdout().write_all(text.as_bytes()),
+            Target::Pending { file, .. } => file.write_all(text.as_bytes()),
+            Target::Special { file, .. } => file.write_all(text.as_bytes()),
+        };
+        written.map_err(|source| Error::Output {
+            target: self.name(),
+            source,
+        })
+    }
+
     /// Turns an error of a writer of this sink into one for the user.
     pub fn failure(&self, error: rows::Error) -> Error {
         failure(self.name(), error)

@@ -194,6 +194,9 @@ fn by_word(word: &Name, columns: &[Column]) -> Result<Vec<usize>, Mistake> {
 }
 
 fn by_name(name: &Name, columns: &[Column]) -> Result<Vec<usize>, Mistake> {
+    if let Some(place) = columns.iter().position(|column| column.name == **name) {
+        return Ok(vec![place]);
+    }
     if name.contains('*') {
         let fits = |column: &Column| fits(name, &column.name);
         let places: Vec<usize> = (0..columns.len())

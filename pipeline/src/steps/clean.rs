@@ -1,14 +1,16 @@
 //! Values that are wrong, missing, or beyond limits.
 
-use super::expect::literal;
-use super::scale::quantile;
+use jiff::fmt::strtime;
+
+use super::expect::{literal, scalar};
+use super::scale::{quantile, simple_quantile};
 use crate::chain::Id;
 use crate::compile::{Compiler, Question};
 use crate::expression;
 use crate::fitted::Value;
 use crate::kind::Kind;
 use crate::mistake::Mistake;
-use crate::spec::{Cast, Clip, Impute, Name, OnError, Replace, Scalar, Selection, Strategy, Type};
+use crate::spec::{Cast, Clip, Impute, Name, OnError, Replace, Selection, Strategy, Type};
 use crate::sql;
 
 /// Groups that may have a value of their own.
@@ -22,7 +24,7 @@ const NO: [&str; 6] = ["false", "f", "no", "n", "off", "0"];
 pub(super) fn trim(selection: &Selection, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     for place in on.of_kind(selection, |kind| kind == Kind::Text, "texts", "leave it out")? {
         let cell = on.cell(place);
-        let expression = format!("btrim({})", on.chain.sql(cell));
+        let expression = sql::trimmed(&on.chain.sql(cell));
         on.change(place, Kind::Text, &[cell], expression);
     }
     Ok(())
@@ -37,12 +39,18 @@ pub(super) fn cast(options: &Cast, on: &mut Compiler<'_>) -> Result<(), Mistake>
         if from == to && from != Kind::Number {
             continue;
         }
+        if from == Kind::Text && matches!(to, Kind::Date | Kind::Timestamp) {
+            options
+                .formats
+                .iter()
+                .try_for_each(|format| check_format(format, to))?;
+        }
         let refs = [cell];
         let expression = cast_of(&before, from, options);
         let cast = on.chain.add(&name, to, &refs, expression);
         let is_there = match from {
-            Kind::Text => format!("{before} IS NOT NULL AND btrim({before}) <> ''"),
-            _ => format!("{before} IS NOT NULL"),
+            Kind::Text => format!("{before} IS NOT NULL AND {} <> ''", sql::trimmed(&before)),
+            _ => format!("NOT {}", on.is_missing(cell)),
         };
         let failed = format!("({is_there} AND {} IS NULL)", on.chain.sql(cast));
         let both = [cell, cast];
@@ -59,6 +67,9 @@ pub(super) fn cast(options: &Cast, on: &mut Compiler<'_>) -> Result<(), Mistake>
 fn cast_of(cell: &str, from: Kind, options: &Cast) -> String {
     let blank_is_null = |text: String| format!("NULLIF({text}, '')");
     match (options.to, from) {
+        (Type::Text, Kind::Number) => {
+            format!("CASE WHEN NOT isnan(CAST({cell} AS DOUBLE)) THEN CAST({cell} AS TEXT) END")
+        }
         (Type::Text, _) => format!("CAST({cell} AS TEXT)"),
         (Type::Number, Kind::Text) => format!(
             "TRY_CAST({} AS DOUBLE)",
@@ -74,8 +85,12 @@ fn cast_of(cell: &str, from: Kind, options: &Cast) -> String {
         }
         (Type::Integer, Kind::Number) => whole(&format!("CAST({cell} AS DOUBLE)")),
         (Type::Integer, _) => format!("TRY_CAST({cell} AS BIGINT)"),
+        (Type::Boolean, Kind::Integer | Kind::Number) => {
+            let number = format!("CAST({cell} AS DOUBLE) + 0.0");
+            format!("CASE WHEN {number} = 1.0 THEN true WHEN {number} = 0.0 THEN false END")
+        }
         (Type::Boolean, _) => {
-            let text = format!("lower(btrim(CAST({cell} AS TEXT)))");
+            let text = format!("lower({})", sql::trimmed(&format!("CAST({cell} AS TEXT)")));
             let list = |words: [&str; 6]| words.map(sql::text).join(", ");
             format!(
                 "CASE WHEN {text} IN ({}) THEN true WHEN {text} IN ({}) THEN false END",
@@ -98,9 +113,10 @@ fn whole(number: &str) -> String {
 }
 
 fn number_text(cell: &str, options: &Cast) -> String {
-    let mut text = format!("btrim({cell})");
+    let mut text = sql::trimmed(cell);
     if options.currency {
-        text = format!("btrim(regexp_replace({text}, {}, '', 'g'))", sql::text(CURRENCY));
+        let bare = format!("regexp_replace({text}, {}, '', 'g')", sql::text(CURRENCY));
+        text = sql::trimmed(&bare);
     }
     if let Some(thousands) = &options.thousands {
         text = format!("replace({text}, {}, '')", sql::text(thousands));
@@ -112,7 +128,7 @@ fn number_text(cell: &str, options: &Cast) -> String {
 }
 
 fn from_formats(function: &str, sql_type: &str, cell: &str, formats: &[Name]) -> String {
-    let text = format!("btrim({cell})");
+    let text = sql::trimmed(cell);
     if formats.is_empty() {
         return format!("TRY_CAST(NULLIF({text}, '') AS {sql_type})");
     }
@@ -120,10 +136,30 @@ fn from_formats(function: &str, sql_type: &str, cell: &str, formats: &[Name]) ->
     format!("{function}({text}, {})", formats.join(", "))
 }
 
+/// Whether a day or a time that is written so can be read again.
+fn check_format(format: &Name, to: Kind) -> Result<(), Mistake> {
+    let time = jiff::Zoned::new(jiff::Timestamp::UNIX_EPOCH, jiff::tz::TimeZone::UTC);
+    let wrong = |what: String| {
+        format
+            .mistake(format!("'{}' is no format of a {to}: {what}", **format))
+            .hint("write it as strftime does, such as %Y-%m-%d or %d.%m.%Y %H:%M:%S")
+    };
+    let written = strtime::format(format.as_str(), &time).map_err(|error| wrong(error.to_string()))?;
+    let read = strtime::parse(format.as_str(), &written).map_err(|error| wrong(error.to_string()))?;
+    match read.to_date().is_ok() || to == Kind::Timestamp && read.to_timestamp().is_ok() {
+        true => Ok(()),
+        false => Err(wrong("it says no day".to_owned())),
+    }
+}
+
 pub(super) fn replace(options: &Replace, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     if options.values.is_empty() && options.pattern.is_none() && options.others.is_none() {
         return Err(Mistake::new("nothing is replaced").hint("add values, others or pattern"));
     }
+    let pattern = match &options.pattern {
+        Some(pattern) => Some((pattern, expression::pattern(pattern, on)?)),
+        None => None,
+    };
     for place in on.resolve(&options.columns)? {
         let (name, kind) = on.column(place);
         let cell = on.cell(place);
@@ -131,32 +167,29 @@ pub(super) fn replace(options: &Replace, on: &mut Compiler<'_>) -> Result<(), Mi
             Kind::Text => format!("CAST({} AS TEXT)", on.chain.sql(cell)),
             _ => on.chain.sql(cell),
         };
-        if let Some(pattern) = &options.pattern {
+        // -0.0 is 0.0.
+        let compared = |value: &str| match kind {
+            Kind::Number => format!("CAST({value} AS DOUBLE) + 0.0"),
+            _ => value.to_owned(),
+        };
+        if let Some((pattern, sql)) = &pattern {
             if kind != Kind::Text {
                 return Err(pattern.mistake(format!("pattern is about texts, and '{name}' is {kind}")));
             }
             let with = options.with.as_deref().unwrap_or_default();
-            value = format!(
-                "regexp_replace({value}, {}, {}, 'g')",
-                expression::pattern(pattern),
-                sql::text(with)
-            );
+            value = format!("regexp_replace({value}, {sql}, {}, 'g')", sql::text(with));
         }
-        let branches: Vec<(String, String)> = options
-            .values
-            .iter()
-            .map(|(old, new)| {
-                let old = literal(&Scalar::Text(old.to_string()), kind);
-                let old = if kind.is_numeric() || kind == Kind::Boolean {
-                    format!("CAST({old} AS {})", kind.sql_type())
-                } else {
-                    old
-                };
-                (format!("{value} = {old}"), literal(new, kind))
-            })
-            .collect();
+        let mut branches = Vec::with_capacity(options.values.len());
+        for (old, new) in options.values.iter() {
+            let old = literal(&scalar(old, kind), &name, kind, on)?;
+            let new = literal(new, &name, kind, on)?;
+            branches.push((format!("{} = {old}", compared(&value)), new));
+        }
         let otherwise = match &options.others {
-            Some(other) => format!("CASE WHEN {value} IS NOT NULL THEN {} END", literal(other, kind)),
+            Some(other) => {
+                let other = literal(other, &name, kind, on)?;
+                format!("CASE WHEN {value} IS NOT NULL THEN {other} END")
+            }
             None => value.clone(),
         };
         let expression = sql::case(&branches, &otherwise);
@@ -181,7 +214,10 @@ pub(super) fn impute(options: &Impute, on: &mut Compiler<'_>) -> Result<(), Mist
         Some(_) if matches!(options.strategy, Strategy::Mode | Strategy::Constant) => {
             return Err(Mistake::new("by is for strategies mean and median"));
         }
-        Some(by) => on.resolve(by)?.into_iter().map(|place| on.cell(place)).collect(),
+        Some(by) => {
+            let places = on.resolve(by)?.into_iter();
+            places.map(|place| on.add_text(on.cell(place))).collect()
+        }
         None => Vec::new(),
     };
     for place in places {
@@ -200,7 +236,7 @@ fn impute_one(place: usize, options: &Impute, by: &[Id], on: &mut Compiler<'_>) 
         Strategy::Mode | Strategy::Constant => kind,
     };
     let fill = match (options.strategy, &options.value) {
-        (Strategy::Constant, Some(value)) => Some(literal(value, kind)),
+        (Strategy::Constant, Some(value)) => Some(literal(value, &name, kind, on)?),
         _ => learned_fill(&name, cell, options.strategy, by, on)?,
     };
     if options.indicator {
@@ -243,14 +279,11 @@ fn learned_fill(
     let value = on.finite(cell);
     let (what, aggregate) = match strategy {
         Strategy::Mean => ("mean", format!("avg({value})")),
-        Strategy::Median => ("median", quantile(0.5, &value)),
+        Strategy::Median => ("median", simple_quantile(0.5, &value)),
         Strategy::Mode | Strategy::Constant => {
             let value = match kind {
-                Kind::Number => format!(
-                    "CASE WHEN NOT {} THEN {} END",
-                    on.is_missing(cell),
-                    on.live(&on.chain.sql(cell))
-                ),
+                // -0.0 is 0.0.
+                Kind::Number => format!("{value} + 0.0"),
                 _ => on.live(&on.chain.sql(cell)),
             };
             let mut refs = vec![cell];
@@ -266,10 +299,7 @@ fn learned_fill(
     let mut refs = vec![cell];
     refs.extend(by);
     refs.extend(on.chain.fate());
-    let texts: Vec<String> = by
-        .iter()
-        .map(|id| format!("CAST({} AS TEXT)", on.chain.sql(*id)))
-        .collect();
+    let texts: Vec<String> = by.iter().map(|id| on.chain.sql(*id)).collect();
     let question = Question::Groups {
         by: texts.clone(),
         aggregate,
@@ -322,6 +352,11 @@ pub(super) fn clip(options: &Clip, on: &mut Compiler<'_>) -> Result<(), Mistake>
         return Err(Mistake::new(format!("[{low}, {high}] are no quantiles"))
             .hint("write two from 0 to 1, the lesser first"));
     }
+    if let (Some(lower), Some(upper)) = (options.lower, options.upper)
+        && lower > upper
+    {
+        return Err(Mistake::new(format!("clip: lower is {lower}, and upper is {upper}")).hint("swap them"));
+    }
     for place in on.numeric(&options.columns)? {
         let (name, _) = on.column(place);
         let cell = on.cell(place);
@@ -350,21 +385,21 @@ type Limits = (Option<f64>, Option<f64>);
 
 fn limits(options: &Clip, name: &str, cell: Id, on: &mut Compiler<'_>) -> Option<Limits> {
     let value = on.finite(cell);
-    let mut ask = |what: &str, aggregate: String| on.aggregate(name, what, &[cell], aggregate);
     // All are asked before any is needed.
     let (one, other, width) = match (options.quantiles, options.iqr, options.deviations) {
         (Some([low, high]), ..) => {
-            let low = ask("lower", quantile(low, &value));
-            return Some((low?.number(), ask("upper", quantile(high, &value))?.number()));
+            let low = quantile(name, "lower", low, cell, on);
+            let high = quantile(name, "upper", high, cell, on);
+            return Some((low?.number(), high?.number()));
         }
         (_, Some(width), _) => (
-            ask("q1", quantile(0.25, &value)),
-            ask("q3", quantile(0.75, &value)),
+            quantile(name, "q1", 0.25, cell, on),
+            quantile(name, "q3", 0.75, cell, on),
             width,
         ),
         (_, _, Some(width)) => (
-            ask("mean", format!("avg({value})")),
-            ask("deviation", format!("stddev_pop({value})")),
+            on.aggregate(name, "mean", &[cell], format!("avg({value})")),
+            on.aggregate(name, "deviation", &[cell], format!("stddev_pop({value})")),
             width,
         ),
         _ => return Some((options.lower, options.upper)),

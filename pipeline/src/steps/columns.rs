@@ -1,5 +1,6 @@
 //! Which columns there are, and new ones from old.
 
+use crate::chain::Id;
 use crate::compile::Compiler;
 use crate::expression;
 use crate::kind::Kind;
@@ -25,6 +26,13 @@ pub(super) fn select(selection: &Selection, on: &mut Compiler<'_>) -> Result<(),
     let places = on.resolve(selection)?;
     let visible = on.chain.visible();
     let kept = places.into_iter().map(|place| visible[place].clone()).collect();
+    keep(kept, on)
+}
+
+fn keep(kept: Vec<(String, Id)>, on: &mut Compiler<'_>) -> Result<(), Mistake> {
+    if kept.is_empty() {
+        return Err(Mistake::new("no column would be left"));
+    }
     on.chain.set_visible(kept);
     Ok(())
 }
@@ -36,11 +44,7 @@ pub(super) fn drop(selection: &Selection, on: &mut Compiler<'_>) -> Result<(), M
         .filter(|(place, _)| !places.contains(place))
         .map(|(_, column)| column.clone())
         .collect();
-    if kept.is_empty() {
-        return Err(Mistake::new("no column would be left"));
-    }
-    on.chain.set_visible(kept);
-    Ok(())
+    keep(kept, on)
 }
 
 pub(super) fn derive(expressions: &Pairs<Name>, on: &mut Compiler<'_>) -> Result<(), Mistake> {
@@ -49,7 +53,14 @@ pub(super) fn derive(expressions: &Pairs<Name>, on: &mut Compiler<'_>) -> Result
         let kind = on
             .kind_of(name, &expression.refs, &expression.sql)
             .unwrap_or(Kind::Other);
-        let place = on.chain.visible().iter().position(|(other, _)| *other == **name);
+        let columns = on.chain.columns();
+        let place = match columns
+            .iter()
+            .any(|column| column.name.eq_ignore_ascii_case(name))
+        {
+            true => Some(on.place_of(name)?),
+            false => None,
+        };
         let id = on.chain.add(name, kind, &expression.refs, expression.sql);
         match place {
             Some(place) => on.chain.set(place, id),

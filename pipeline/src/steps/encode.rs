@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::chain::Id;
-use crate::compile::{Compiler, Purpose, Question};
+use crate::compile::{Compiler, Purpose, Question, ROW_DIGITS};
 use crate::fitted::Value;
 use crate::kind::Kind;
 use crate::mistake::Mistake;
@@ -12,13 +12,14 @@ use crate::sql;
 
 /// Most categories of a column.
 pub(crate) const CATEGORIES_MAX: usize = 1000;
-/// End of the name of the column of grouped categories.
+/// End of the name of the column of grouped categories, and the same where a category has that name.
 const OTHER: &str = "other";
+const RARE: &str = "rare";
 
-/// The categories of a column, the most frequent first; None: it is asked.
-fn categories(name: &str, cell: Id, on: &mut Compiler<'_>) -> Result<Option<Vec<(String, u64)>>, Mistake> {
-    let value = on.live(&as_text(cell, on));
-    let mut refs = vec![cell];
+/// The categories of a column whose texts are in a cell, the most frequent first; None: it is asked.
+fn categories(name: &str, text: Id, on: &mut Compiler<'_>) -> Result<Option<Vec<(String, u64)>>, Mistake> {
+    let value = on.live(&on.chain.sql(text));
+    let mut refs = vec![text];
     refs.extend(on.chain.fate());
     match on.ask(name, "categories", &refs, Question::Categories { value }) {
         None => Ok(None),
@@ -31,13 +32,6 @@ fn categories(name: &str, cell: Id, on: &mut Compiler<'_>) -> Result<Option<Vec<
     }
 }
 
-fn as_text(cell: Id, on: &Compiler<'_>) -> String {
-    match on.chain.kind(cell) {
-        Kind::Text => on.chain.sql(cell),
-        _ => format!("CAST({} AS TEXT)", on.chain.sql(cell)),
-    }
-}
-
 pub(super) fn one_hot(options: &OneHot, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     if options.max_categories == Some(0) {
         return Err(Mistake::new("max_categories is 1 or more"));
@@ -47,13 +41,13 @@ pub(super) fn one_hot(options: &OneHot, on: &mut Compiler<'_>) -> Result<(), Mis
     places.sort_unstable();
     for place in places.into_iter().rev() {
         let (name, _) = on.column(place);
-        let cell = on.cell(place);
+        let cell = on.add_text(on.cell(place));
         let Some(categories) = categories(&name, cell, on)? else {
             on.await_columns();
             continue;
         };
         let (shown, grouped) = grouped(&categories, options);
-        let text = as_text(cell, on);
+        let text = on.chain.sql(cell);
         let list = |names: &[&str]| {
             names
                 .iter()
@@ -73,7 +67,8 @@ pub(super) fn one_hot(options: &OneHot, on: &mut Compiler<'_>) -> Result<(), Mis
                 true => format!("{text} IS NOT NULL"),
                 false => format!("{text} NOT IN ({})", list(&shown)),
             };
-            made.push((format!("{name}_{OTHER}"), condition));
+            let group = if shown.contains(&OTHER) { RARE } else { OTHER };
+            made.push((format!("{name}_{group}"), condition));
         }
         if options.drop_first && !made.is_empty() {
             made.remove(0);
@@ -114,16 +109,16 @@ fn grouped<'a>(categories: &'a [(String, u64)], options: &OneHot) -> (Vec<&'a st
 pub(super) fn ordinal(options: &Ordinal, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     for place in on.resolve(&options.columns)? {
         let (name, kind) = on.column(place);
-        let cell = on.cell(place);
+        let cell = on.add_text(on.cell(place));
         let order = match &options.order {
-            Some(order) => Some(order.clone()),
+            Some(order) => Some(order.iter().map(|category| text_of(category, kind)).collect()),
             None => categories(&name, cell, on)?.map(|categories| in_order(categories, kind)),
         };
         let Some(order) = order else {
             on.change_later(place, Kind::Integer);
             continue;
         };
-        let text = as_text(cell, on);
+        let text = on.chain.sql(cell);
         let branches: Vec<(String, String)> = order
             .iter()
             .enumerate()
@@ -133,6 +128,14 @@ pub(super) fn ordinal(options: &Ordinal, on: &mut Compiler<'_>) -> Result<(), Mi
         on.change(place, Kind::Integer, &[cell], expression);
     }
     Ok(())
+}
+
+/// How [`Compiler::text`] writes a category that somebody else has written.
+fn text_of(category: &str, kind: Kind) -> String {
+    match category.parse::<f64>() {
+        Ok(number) if kind == Kind::Number && number.fract() == 0.0 => format!("{number:.0}"),
+        _ => category.to_owned(),
+    }
 }
 
 fn in_order(categories: Vec<(String, u64)>, kind: Kind) -> Vec<String> {
@@ -150,7 +153,7 @@ fn in_order(categories: Vec<(String, u64)>, kind: Kind) -> Vec<String> {
 pub(super) fn frequency(selection: &Selection, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     for place in on.resolve(selection)? {
         let (name, _) = on.column(place);
-        let cell = on.cell(place);
+        let cell = on.add_text(on.cell(place));
         let live = on.chain.is_live().unwrap_or_else(|| "true".to_owned());
         let rows = on.aggregate(&name, "rows", &[], format!("count(CASE WHEN {live} THEN 1 END)"));
         let (Some(categories), Some(rows)) = (categories(&name, cell, on)?, rows) else {
@@ -158,7 +161,7 @@ pub(super) fn frequency(selection: &Selection, on: &mut Compiler<'_>) -> Result<
             continue;
         };
         let rows = rows.number().unwrap_or(0.0).max(1.0);
-        let text = as_text(cell, on);
+        let text = on.chain.sql(cell);
         let branches: Vec<(String, String)> = categories
             .iter()
             .map(|(category, count)| {
@@ -225,14 +228,13 @@ pub(super) fn target(options: &TargetEncode, on: &mut Compiler<'_>) -> Result<()
             .hint("cast it to number first"));
     }
     let target = on.cell(target_place);
-    let all: Vec<Id> = on.chain.visible().iter().map(|(_, id)| *id).collect();
-    let fold = fold_of(&all, options.folds, on);
+    let fold = fold_of(options.folds, on)?;
     for place in on.resolve(&options.columns)? {
         if place == target_place {
             return Err(Mistake::new(format!("'{target_name}' is the target")));
         }
         let (name, _) = on.column(place);
-        let cell = on.cell(place);
+        let cell = on.add_text(on.cell(place));
         let Some(sums) = sums_of(&name, cell, target, fold, on) else {
             on.change_later(place, Kind::Number);
             continue;
@@ -246,7 +248,7 @@ pub(super) fn target(options: &TargetEncode, on: &mut Compiler<'_>) -> Result<()
         }
         let by_fold = total(&sums, |(_, fold)| fold.clone());
         let everything = total(&sums, |_| ()).remove(&()).unwrap_or_default();
-        let text = as_text(cell, on);
+        let text = on.chain.sql(cell);
         let mut branches = Vec::new();
         let otherwise;
         match on.purpose {
@@ -289,22 +291,23 @@ pub(super) fn target(options: &TargetEncode, on: &mut Compiler<'_>) -> Result<()
     Ok(())
 }
 
-/// The part that a row is in, which follows from its values.
-fn fold_of(cells: &[Id], folds: u32, on: &mut Compiler<'_>) -> Id {
-    let parts: Vec<String> = cells
-        .iter()
-        .map(|id| format!("coalesce(CAST({} AS TEXT), chr(1)), chr(2)", on.chain.sql(*id)))
-        .collect();
-    // 64 digits of 4 bits; two of them are enough for 100 parts of about the same size.
-    let digits = format!("left(md5(concat({})), 6)", parts.join(", "));
+/// The part that a row is in, which follows from what it came with.
+fn fold_of(folds: u32, on: &mut Compiler<'_>) -> Result<Id, Mistake> {
+    let row = on.row().ok_or_else(|| Mistake::new("rows have no hash"))?;
+    let digits = on.chain.sql(row);
+    let all = 16u64.pow(ROW_DIGITS);
     let branches: Vec<(String, String)> = (1..folds)
         .map(|fold| {
-            let limit = u64::from(fold) * (1 << 24) / u64::from(folds);
-            (format!("{digits} < '{limit:06x}'"), (fold - 1).to_string())
+            let limit = u64::from(fold) * all / u64::from(folds);
+            let limit = format!("{limit:0width$x}", width = ROW_DIGITS as usize);
+            (
+                format!("{digits} < {}", sql::text(&limit)),
+                (fold - 1).to_string(),
+            )
         })
         .collect();
     let expression = sql::case(&branches, &(folds - 1).to_string());
-    on.chain.add("fold", Kind::Integer, cells, expression)
+    Ok(on.chain.add("fold", Kind::Integer, &[row], expression))
 }
 
 type OfCategoryAndFold = BTreeMap<(String, String), Sums>;
@@ -314,7 +317,10 @@ fn sums_of(name: &str, cell: Id, target: Id, fold: Id, on: &mut Compiler<'_>) ->
         Kind::Boolean => format!("CAST(CAST({} AS INT) AS DOUBLE)", on.chain.sql(target)),
         _ => on.finite(target),
     };
-    let by = vec![as_text(cell, on), format!("CAST({} AS TEXT)", on.chain.sql(fold))];
+    let by = vec![
+        on.chain.sql(cell),
+        format!("CAST({} AS TEXT)", on.chain.sql(fold)),
+    ];
     let mut refs = vec![cell, target, fold];
     refs.extend(on.chain.fate());
     let mut ask = |what: &str, aggregate: String| {

@@ -34,7 +34,7 @@ pub(super) fn compile(expect: &Expect, on: &mut Compiler<'_>) -> Result<(), Mist
         return Err(Mistake::new("it is not said of which columns").hint("add columns"));
     }
     if let Some(condition) = &expect.holds {
-        let read = expression::read(condition, &on.chain)?;
+        let read = expression::read_condition(condition, on)?;
         claims.push(Claim {
             column: "*".to_owned(),
             what: condition.to_string(),
@@ -43,7 +43,7 @@ pub(super) fn compile(expect: &Expect, on: &mut Compiler<'_>) -> Result<(), Mist
             refs: read.refs,
         });
     }
-    if claims.is_empty() && expect.rows.is_none() {
+    if claims.is_empty() && expect.rows.is_none() && !expect.unique {
         return Err(Mistake::new("nothing is expected")
             .hint("add not_null, unique, range, one_of, matches, holds or rows"));
     }
@@ -86,19 +86,28 @@ fn of_columns(
                 .into_iter()
                 .filter_map(|(limit, sign)| Some(format!("{cell} {sign} {}", sql::number(limit?))))
                 .collect();
+            let there = present(id, on);
             if !outside.is_empty() {
                 let text = |limit: Option<f64>| limit.map_or("...".to_owned(), |limit| limit.to_string());
                 claim(
                     format!("from {} to {}", text(least), text(greatest)),
-                    format!("({})", outside.join(" OR ")),
+                    format!("({there}({}))", outside.join(" OR ")),
                 );
             }
         }
         if let Some(values) = &expect.one_of {
-            let list: Vec<String> = values.iter().map(|value| literal(value, kind)).collect();
+            let list: Result<Vec<String>, _> = values
+                .iter()
+                .map(|value| literal(value, &name, kind, on))
+                .collect();
+            let compared = match kind {
+                // -0.0 is 0.0.
+                Kind::Number => format!("CAST({cell} AS DOUBLE) + 0.0"),
+                _ => cell.clone(),
+            };
             claim(
                 "one of the values".to_owned(),
-                format!("{cell} NOT IN ({})", list.join(", ")),
+                format!("({}{compared} NOT IN ({}))", present(id, on), list?.join(", ")),
             );
         }
         if let Some(pattern) = &expect.matches {
@@ -107,28 +116,51 @@ fn of_columns(
             }
             claim(
                 format!("like {}", **pattern),
-                format!("NOT regexp_like({cell}, {})", expression::pattern(pattern)),
+                format!("NOT regexp_like({cell}, {})", expression::pattern(pattern, on)?),
             );
         }
     }
-    // They are compared together.
     if expect.unique && on.purpose == Purpose::Fit {
-        let refs: Vec<Id> = places.iter().map(|place| on.cell(*place)).collect();
+        unique(&places, expect.otherwise, on, claims);
+    }
+    Ok(())
+}
+
+/// Rows are compared in all columns together.
+fn unique(places: &[usize], otherwise: Otherwise, on: &mut Compiler<'_>, claims: &mut Vec<Claim>) {
+    let refs: Vec<Id> = places.iter().map(|place| on.cell(*place)).collect();
+    let names: Vec<String> = places.iter().map(|place| on.column(*place).0).collect();
+    let (column, what) = (names.join(", "), "unique".to_owned());
+    if let Otherwise::Warn | Otherwise::Fail = otherwise {
+        let said = format!("{column} is {what}");
+        on.verdict_unique(
+            &format!("{column}: {what}"),
+            &refs,
+            said,
+            otherwise == Otherwise::Fail,
+        );
+    } else {
         let mut by: Vec<String> = refs.iter().map(|id| on.chain.sql(*id)).collect();
         by.extend(on.chain.is_live());
         let mut of = refs.clone();
         of.extend(on.chain.fate());
         let count = format!("count(*) OVER (PARTITION BY {})", by.join(", "));
         let count = on.chain.add("count", Kind::Integer, &of, count);
-        let names: Vec<String> = places.iter().map(|place| on.column(*place).0).collect();
         claims.push(Claim {
-            column: names.join(", "),
-            what: "unique".to_owned(),
+            column,
+            what,
             violated: format!("{} > 1", on.chain.sql(count)),
             refs: vec![count],
         });
     }
-    Ok(())
+}
+
+/// `x is there AND `, of numbers: NaN is none.
+fn present(id: Id, on: &Compiler<'_>) -> String {
+    match on.chain.kind(id) {
+        Kind::Number => format!("NOT {} AND ", on.is_missing(id)),
+        _ => String::new(),
+    }
 }
 
 fn enforce(claim: Claim, otherwise: Otherwise, on: &mut Compiler<'_>) {
@@ -184,16 +216,51 @@ fn count_rows(rows: Range, otherwise: Otherwise, on: &mut Compiler<'_>) -> Resul
     Ok(())
 }
 
-/// A value as SQL, to be compared with a column.
-pub(super) fn literal(value: &Scalar, kind: Kind) -> String {
-    match (value, kind) {
-        (Scalar::Null(()), _) => "NULL".to_owned(),
-        (Scalar::Integer(value), Kind::Integer) => value.to_string(),
-        (Scalar::Integer(value), Kind::Number) => sql::number(*value as f64),
-        (Scalar::Number(value), Kind::Integer | Kind::Number) => sql::number(*value),
-        (Scalar::Boolean(value), Kind::Boolean) => value.to_string(),
-        (value, Kind::Date) => format!("CAST({} AS DATE)", sql::text(&value.to_string())),
-        (value, Kind::Timestamp) => format!("CAST({} AS TIMESTAMP)", sql::text(&value.to_string())),
-        (value, _) => sql::text(&value.to_string()),
-    }
+/// A value as SQL, to be compared with a column, or to take the place of its values.
+///
+/// # Errors
+/// A value of another kind.
+pub(super) fn literal(
+    value: &Scalar,
+    column: &str,
+    kind: Kind,
+    on: &Compiler<'_>,
+) -> Result<String, Mistake> {
+    let text = value.to_string();
+    let literal = match (value, kind) {
+        (Scalar::Null(()), _) => Some("NULL".to_owned()),
+        (Scalar::Integer(value), Kind::Integer) => Some(value.to_string()),
+        (Scalar::Integer(value), Kind::Number) => Some(sql::number(*value as f64)),
+        (Scalar::Number(value), Kind::Integer) if value.fract() == 0.0 => Some(format!("{value:.0}")),
+        (Scalar::Number(value), Kind::Number) => Some(sql::number(*value)),
+        (Scalar::Boolean(value), Kind::Boolean) => Some(value.to_string()),
+        (_, Kind::Date) => text
+            .parse::<jiff::civil::Date>()
+            .ok()
+            .map(|_| format!("CAST({} AS DATE)", sql::text(&text))),
+        (_, Kind::Timestamp) => text
+            .parse::<jiff::civil::DateTime>()
+            .ok()
+            .map(|_| format!("CAST({} AS TIMESTAMP)", sql::text(&text))),
+        (_, Kind::Text | Kind::Other) => Some(sql::text(&text)),
+        (_, Kind::Integer | Kind::Number | Kind::Boolean) => None,
+    };
+    literal.ok_or_else(|| {
+        Mistake::new(format!(
+            "{}: '{column}' is {kind}, and '{text}' is not",
+            on.word()
+        ))
+        .hint("write a value of that kind, or cast the column first")
+    })
+}
+
+/// A text as the value of a kind that it stands for, or as it is.
+pub(super) fn scalar(text: &str, kind: Kind) -> Scalar {
+    let read = match kind {
+        Kind::Integer => text.parse().map(Scalar::Integer).ok(),
+        Kind::Number => text.parse().map(Scalar::Number).ok(),
+        Kind::Boolean => text.parse().map(Scalar::Boolean).ok(),
+        _ => None,
+    };
+    read.unwrap_or_else(|| Scalar::Text(text.to_owned()))
 }

@@ -56,7 +56,7 @@ pub(super) fn drop_duplicates(options: &DropDuplicates, on: &mut Compiler<'_>) -
 }
 
 pub(super) fn filter(condition: &Name, on: &mut Compiler<'_>) -> Result<(), Mistake> {
-    let expression = expression::read(condition, &on.chain)?;
+    let expression = expression::read_condition(condition, on)?;
     let doomed = format!("{} IS NOT TRUE", expression.sql);
     on.doom("dropped", condition, &doomed, &expression.refs);
     Ok(())
@@ -74,12 +74,7 @@ pub(super) fn split(options: &Split, on: &mut Compiler<'_>) -> Result<(), Mistak
         .into_iter()
         .map(|place| on.cell(place))
         .collect();
-    // Values of different columns do not run into each other.
-    let parts: Vec<String> = key
-        .iter()
-        .map(|id| format!("coalesce(CAST({} AS TEXT), chr(1)), chr(2)", on.chain.sql(*id)))
-        .collect();
-    let hash = format!("md5(concat('{}', chr(2), {}))", options.seed, parts.join(", "));
+    let hash = sql::hash(&options.seed.to_string(), key.iter().map(|id| on.text(*id)));
     let digits = format!("left({hash}, {HASH_DIGITS})");
     let all = 16f64.powi(HASH_DIGITS as i32);
     let expression = match options.test {

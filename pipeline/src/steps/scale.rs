@@ -2,6 +2,7 @@
 
 use crate::chain::Id;
 use crate::compile::Compiler;
+use crate::fitted::Value;
 use crate::kind::Kind;
 use crate::mistake::Mistake;
 use crate::spec::{Bin, Norm, NormalizeRows, Selection};
@@ -10,13 +11,45 @@ use crate::sql;
 /// Most bins.
 const BINS_MAX: u32 = 1000;
 
-/// A quantile as an aggregate, between the two values next to it where it is none itself.
-pub(super) fn quantile(share: f64, value: &str) -> String {
+/// The quantile of a cell's values, between the two next to it where it is none itself; None: it is asked.
+pub(super) fn quantile(name: &str, what: &str, share: f64, cell: Id, on: &mut Compiler<'_>) -> Option<Value> {
+    let value = on.finite(cell);
+    let exact = (share * 4.0).fract() == 0.0;
+    let sql = match exact {
+        true => simple_quantile(share, &value),
+        false => {
+            let count = on.aggregate(name, "values", &[cell], format!("count({value})"))?;
+            between(share, count.number().unwrap_or(0.0), &value)
+        }
+    };
+    on.aggregate(name, what, &[cell], sql)
+}
+
+/// A quantile as the engine gives it: it weighs its neighbours with six digits, which is enough for quarters.
+pub(super) fn simple_quantile(share: f64, value: &str) -> String {
     match share {
         0.5 => format!("median({value})"),
         _ => format!(
             "percentile_cont({}) WITHIN GROUP (ORDER BY {value})",
             sql::number(share)
+        ),
+    }
+}
+
+/// A quantile of so many values, of the two next to it.
+fn between(share: f64, count: f64, value: &str) -> String {
+    /// Lets a rounding error of a place not reach the one before, and is too small to weigh anything.
+    const NUDGE: f64 = 5e-7;
+    let last = (count - 1.0).max(1.0);
+    let place = share * last;
+    let at = |place: f64| simple_quantile(((place + NUDGE) / last).min(1.0), value);
+    let (below, weight) = (at(place.floor()), place.fract());
+    match weight == 0.0 {
+        true => below,
+        false => format!(
+            "{below} + ({} - {below}) * {}",
+            at(place.floor() + 1.0),
+            sql::number(weight)
         ),
     }
 }
@@ -34,14 +67,7 @@ pub(super) fn standardize(selection: &Selection, on: &mut Compiler<'_>) -> Resul
         // The error that a sum of equal values may have.
         let variance = deviation * deviation;
         let bound = count * f64::EPSILON * variance + (count * mean * f64::EPSILON).powi(2);
-        Some((
-            mean,
-            if variance <= bound {
-                1.0
-            } else {
-                divisor(deviation)
-            },
-        ))
+        Some((mean, if variance <= bound { 1.0 } else { deviation }))
     })
 }
 
@@ -58,8 +84,7 @@ pub(super) fn min_max(selection: &Selection, on: &mut Compiler<'_>) -> Result<()
 
 pub(super) fn robust(selection: &Selection, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     scale(selection, on, |name, cell, on| {
-        let value = on.finite(cell);
-        let mut ask = |what: &str, share: f64| on.aggregate(name, what, &[cell], quantile(share, &value));
+        let mut ask = |what: &str, share: f64| quantile(name, what, share, cell, on);
         let (low, middle, high) = (ask("q1", 0.25), ask("median", 0.5), ask("q3", 0.75));
         let (low, middle, high) = (low?.number(), middle?.number(), high?.number());
         let (Some(low), Some(middle), Some(high)) = (low, middle, high) else {
@@ -69,7 +94,7 @@ pub(super) fn robust(selection: &Selection, on: &mut Compiler<'_>) -> Result<(),
     })
 }
 
-/// Divides by 1 instead of by next to nothing.
+/// Divides by 1 instead of by next to nothing, as scikit-learn does it.
 fn divisor(width: f64) -> f64 {
     match width.abs() < 10.0 * f64::EPSILON {
         true => 1.0,
@@ -102,7 +127,11 @@ pub(super) fn log(selection: &Selection, on: &mut Compiler<'_>) -> Result<(), Mi
     for place in on.numeric(selection)? {
         let cell = on.cell(place);
         let value = format!("CAST({} AS DOUBLE)", on.chain.sql(cell));
-        let expression = format!("CASE WHEN {value} > -1.0 THEN ln(1.0 + {value}) END");
+        // Of small numbers, 1 + x has few digits of x.
+        let expression = format!(
+            "CASE WHEN abs({value}) < 0.5 THEN 2.0 * atanh({value} / (2.0 + {value})) \
+             WHEN {value} > -1.0 THEN ln(1.0 + {value}) END"
+        );
         on.change(place, Kind::Number, &[cell], expression);
     }
     Ok(())
@@ -113,7 +142,7 @@ pub(super) fn normalize_rows(options: &NormalizeRows, on: &mut Compiler<'_>) -> 
     let cells: Vec<Id> = places.iter().map(|place| on.cell(*place)).collect();
     let values: Vec<String> = cells
         .iter()
-        .map(|id| format!("coalesce(CAST({} AS DOUBLE), 0.0)", on.chain.sql(*id)))
+        .map(|id| format!("coalesce(nanvl(CAST({} AS DOUBLE), 0.0), 0.0)", on.chain.sql(*id)))
         .collect();
     let each = |form: fn(&str) -> String| values.iter().map(|value| form(value)).collect::<Vec<_>>();
     let norm = match options.norm {
@@ -182,15 +211,15 @@ fn edges(options: &Bin, name: &str, cell: Id, on: &mut Compiler<'_>) -> Option<V
     }
     let value = on.finite(cell);
     let mut ask = |what: &str, aggregate: String| on.aggregate(name, what, &[cell], aggregate);
+    let (least, greatest) = (
+        ask("min", format!("min({value})")),
+        ask("max", format!("max({value})")),
+    );
+    let (least, greatest) = (least?.number(), greatest?.number());
+    let (Some(least), Some(greatest)) = (least, greatest) else {
+        return Some(Vec::new());
+    };
     let mut edges: Vec<f64> = if let Some(bins) = options.width {
-        let (least, greatest) = (
-            ask("min", format!("min({value})")),
-            ask("max", format!("max({value})")),
-        );
-        let (least, greatest) = (least?.number(), greatest?.number());
-        let (Some(least), Some(greatest)) = (least, greatest) else {
-            return Some(Vec::new());
-        };
         let width = (greatest - least) / f64::from(bins);
         (1..bins).map(|edge| least + width * f64::from(edge)).collect()
     } else {
@@ -198,13 +227,14 @@ fn edges(options: &Bin, name: &str, cell: Id, on: &mut Compiler<'_>) -> Option<V
         let asked: Vec<_> = (1..bins)
             .map(|edge| {
                 let share = f64::from(edge) / f64::from(bins);
-                ask(&format!("quantile {share}"), quantile(share, &value))
+                quantile(name, &format!("quantile {share}"), share, cell, on)
             })
             .collect();
         let edges: Option<Vec<_>> = asked.into_iter().collect();
-        edges?.iter().filter_map(crate::fitted::Value::number).collect()
+        edges?.iter().filter_map(Value::number).collect()
     };
-    // Where many values are equal.
+    // Where many values are equal, the bins between them are none.
+    edges.retain(|edge| least < *edge && *edge < greatest);
     edges.dedup();
     Some(edges)
 }

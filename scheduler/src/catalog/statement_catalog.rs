@@ -5,6 +5,7 @@
 //! exists is changed through the log only.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
@@ -45,21 +46,29 @@ pub(crate) const SYSTEM_SCHEMA: &str = "system";
 pub(crate) type RelationKey = (String, String);
 
 /// Makes session states that see the cluster's catalog. Made once; the functions and rules in it are shared.
-#[derive(Debug)]
 pub(crate) struct SessionFactory {
-    base: SessionState,
+    /// Behind a function, for the compiler's sake: a state may hold plans, and whatever holds a state would be proven to be
+    /// fit for other threads by way of all of SQL, again and again.
+    base: Arc<dyn Fn() -> SessionState + Send + Sync>,
+}
+
+impl fmt::Debug for SessionFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionFactory").finish_non_exhaustive()
+    }
 }
 
 impl SessionFactory {
     /// Makes a factory whose sessions run with `runtime`.
     pub(crate) fn new(runtime: Arc<RuntimeEnv>) -> Result<Self> {
         let nothing = Arc::new(MemoryCatalogProviderList::new());
+        let base = millpond_engine::session::session_state(
+            millpond_engine::session::session_config(),
+            nothing,
+            runtime,
+        )?;
         Ok(Self {
-            base: millpond_engine::session::session_state(
-                millpond_engine::session::session_config(),
-                nothing,
-                runtime,
-            )?,
+            base: Arc::new(move || base.clone()),
         })
     }
 
@@ -71,7 +80,7 @@ impl SessionFactory {
         catalogs: Arc<dyn CatalogProviderList>,
     ) -> SessionState {
         // Building a state anew takes longer than many a query.
-        let mut state = self.base.clone();
+        let mut state = (self.base)();
         *state.config_mut() = config;
         state.register_catalog_list(catalogs);
         state

@@ -9,6 +9,8 @@
 //! known to be well; tables in between are dropped at the end, whatever it is.
 
 mod account;
+mod outputs;
+mod page;
 mod report;
 mod runner;
 mod summary;
@@ -22,8 +24,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
+use millpond_pipeline::fit::Learned;
 use millpond_pipeline::profile::{Profile, profile};
-use millpond_pipeline::{Compiled, Fitted, Mistake, Purpose, Spec, compile, sql};
+use millpond_pipeline::{Compiled, Fitted, Mistake, Spec, sql};
 use millpond_pipeline::{fit, propose};
 use millpond_proto::catalog::{AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion};
 
@@ -54,13 +57,13 @@ async fn carry_out(
     command: PipelineStatement,
 ) -> Result<ResultSet, Error> {
     match command {
-        PipelineStatement::Run(text) => {
+        PipelineStatement::Run { text, report } => {
             let yaml = yaml_of(services, text)?;
             let spec = Spec::parse(&yaml).map_err(refused)?;
             let mut runner = Runner::new(services, statement, &spec.name);
-            let report = run_spec(&spec, &yaml, &mut runner).await;
+            let done = run_spec(&spec, &yaml, report, &mut runner).await;
             runner.clean_up().await;
-            report?.result()
+            done?.result()
         }
         PipelineStatement::Check(yaml) => {
             let spec = Spec::parse(&yaml).map_err(refused)?;
@@ -108,21 +111,35 @@ pub(crate) async fn drop_leftovers(catalog: &CatalogLog) -> Result<(), Error> {
 /// Columns of the answer.
 pub(super) fn answer_of(command: &PipelineStatement) -> Option<SchemaRef> {
     match command {
-        PipelineStatement::Run(_) | PipelineStatement::Check(_) => Some(report::schema()),
+        PipelineStatement::Run { .. } | PipelineStatement::Check(_) => Some(report::schema()),
         PipelineStatement::Summarize(_) => Some(summary::schema()),
         PipelineStatement::Propose { .. } => Some(report::text_schema("pipeline")),
         PipelineStatement::Apply { .. } | PipelineStatement::Drop { .. } => None,
     }
 }
 
-async fn run_spec(spec: &Spec, yaml: &str, runner: &mut Runner<'_>) -> Result<Report, Error> {
+async fn run_spec(
+    spec: &Spec,
+    yaml: &str,
+    with_page: bool,
+    runner: &mut Runner<'_>,
+) -> Result<Report, Error> {
     let start = Instant::now();
-    let source = runner.open(&spec.source).await?;
+    outputs::check_places(spec, runner).await?;
+    let mut source = runner.open(&spec.source).await?;
+    let before = match with_page {
+        true => Some(page::before(&mut source, runner).await?),
+        false => None,
+    };
     let prefix = runner.prefix().to_string();
-    let (compiled, known) = fit::fit(spec, &source.relation, &source.columns, &prefix, runner)
+    let Learned {
+        compiled,
+        serving,
+        fitted,
+    } = fit::fit(spec, &source.relation, &source.columns, &prefix, runner)
         .await
         .map_err(Error::from)?;
-    let fitted = &known.fitted;
+    let fitted = &fitted;
     let warnings = verdicts(&compiled, fitted)?;
     let account = Account::of(&compiled, fitted, runner).await?;
     if account.rows_out == 0 && account.rows_in > 0 {
@@ -130,13 +147,13 @@ async fn run_spec(spec: &Spec, yaml: &str, runner: &mut Runner<'_>) -> Result<Re
             .with_detail(account.to_string())
             .with_hint("look at the steps that take rows out"));
     }
+    outputs::check_columns(spec, &compiled, runner).await?;
     let written = runner.write(spec, &compiled, &account).await?;
-    let serving = compile(spec, "source", &source.columns, &known, Purpose::Serve).map_err(refused)?;
     let version = PipelineVersion {
         version: 0,
         spec: yaml.to_string(),
         fitted: serde_json::to_string(fitted).map_err(|error| Error::bug(error.to_string()))?,
-        source: source.name,
+        source: source.name.clone(),
         rows_in: account.rows_in,
         rows_out: account.rows_out,
         created_at_ms: now_ms(),
@@ -149,7 +166,7 @@ async fn run_spec(spec: &Spec, yaml: &str, runner: &mut Runner<'_>) -> Result<Re
         keep: VERSIONS_KEPT,
     });
     commit(runner.services, added).await?;
-    Ok(Report::new(
+    let mut report = Report::new(
         spec,
         &compiled,
         fitted,
@@ -157,16 +174,23 @@ async fn run_spec(spec: &Spec, yaml: &str, runner: &mut Runner<'_>) -> Result<Re
         &warnings,
         &written,
         start.elapsed(),
-    ))
+    );
+    if let Some(before) = before {
+        let page = page::after(&spec.name, &source.name, &report, &before, &compiled, runner).await?;
+        report.add_page(page);
+    }
+    Ok(report)
 }
 
 /// Looks whether a pipeline fits its source, as far as that can be said without reading rows.
 async fn check(spec: &Spec, runner: &mut Runner<'_>) -> Result<Report, Error> {
+    outputs::check_places(spec, runner).await?;
     let source = runner.open(&spec.source).await?;
     let prefix = runner.prefix().to_string();
     let compiled = fit::check(spec, &source.relation, &source.columns, &prefix, runner)
         .await
         .map_err(Error::from)?;
+    outputs::check_columns(spec, &compiled, runner).await?;
     Ok(Report::of_check(spec, &compiled))
 }
 
@@ -251,6 +275,12 @@ async fn apply(
     let fitted: Fitted =
         serde_json::from_str(&version.fitted).map_err(|error| Error::bug(error.to_string()))?;
     let mut runner = Runner::new(services, statement, name);
+    if runner.is_same(to, view).await? {
+        return Err(
+            Error::user(Code::PIPELINE, format!("the view '{view}' would be over itself"))
+                .with_hint("give it another name than that of the table"),
+        );
+    }
     let relation = sql::table(&to.to_string());
     let columns = runner.columns_of(&relation).await?;
     let compiled = fit::serve(&spec, &relation, &columns, fitted, &mut runner)

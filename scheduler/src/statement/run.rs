@@ -14,7 +14,8 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use millpond_engine::error::{Code, Error};
 
 use super::frontend::{Request, Services};
@@ -69,8 +70,17 @@ where
     }
 }
 
-/// Runs one statement to its result. Dropping the future stops what it started.
-pub(super) async fn run(
+/// Runs one statement to its result. Dropping the future stops what it started. Its type says nothing of what is inside:
+/// statements that run others would else be types without end.
+pub(super) fn run<'a>(
+    services: &'a Services,
+    statement: &'a Arc<Statement>,
+    request: &'a Request,
+) -> BoxFuture<'a, Result<ResultSet, Error>> {
+    run_one(services, statement, request).boxed()
+}
+
+async fn run_one(
     services: &Services,
     statement: &Arc<Statement>,
     request: &Request,
@@ -238,7 +248,14 @@ pub(super) async fn partitions_of_cluster(services: &Services) -> usize {
 
 /// Plans a statement without running it, for prepared statements and schemas. The plan of a statement of ours is empty,
 /// with the columns of its answer.
-pub(crate) async fn plan_only(catalog: &StatementCatalog, sql: &str) -> Result<LogicalPlan, Error> {
+pub(crate) fn plan_only<'a>(
+    catalog: &'a StatementCatalog,
+    sql: &'a str,
+) -> BoxFuture<'a, Result<LogicalPlan, Error>> {
+    plan_one(catalog, sql).boxed()
+}
+
+async fn plan_one(catalog: &StatementCatalog, sql: &str) -> Result<LogicalPlan, Error> {
     limits::check_text(sql)?;
     if let Some(own) = syntax::parse(sql).map_err(|error| error.with_sql(sql))? {
         return empty_plan(match &own {

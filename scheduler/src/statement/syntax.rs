@@ -5,7 +5,7 @@
 //! UNCACHE TABLE [IF EXISTS] name      CLEAR CACHE      REFRESH [TABLE] name
 //! PAUSE TABLE name      RESUME TABLE name      WAIT FOR TABLE name [OFFSETS '0:123,1:77'] [TIMEOUT '5s']
 //! ALTER TABLE name SET OPTIONS ('key' 'value', ...)      REPLAY DEAD LETTERS FROM name [WHERE condition]
-//! RUN PIPELINE 'yaml' | name      CHECK PIPELINE 'yaml'      DROP PIPELINE [IF EXISTS] name
+//! RUN PIPELINE 'yaml' | name [WITH REPORT]      CHECK PIPELINE 'yaml'      DROP PIPELINE [IF EXISTS] name
 //! APPLY PIPELINE name [VERSION n] TO table AS view
 //! SUMMARIZE name | query      PROPOSE PIPELINE name FROM 'source of a pipeline'
 //! ```
@@ -33,7 +33,11 @@ pub(super) enum OwnStatement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PipelineStatement {
     /// Learn, transform, write.
-    Run(PipelineText),
+    Run {
+        text: PipelineText,
+        /// A page with pictures is wanted too.
+        report: bool,
+    },
     /// Look whether it can be run. The YAML.
     Check(String),
     /// Look at the columns of what can stand behind FROM.
@@ -140,7 +144,7 @@ impl OwnStatement {
             Self::Stream(StreamStatement::SetOptions(..)) => "ALTER TABLE",
             Self::Stream(StreamStatement::Replay { .. }) => "REPLAY DEAD LETTERS",
             Self::Stream(StreamStatement::Wait { .. }) => "WAIT FOR TABLE",
-            Self::Pipeline(PipelineStatement::Run(_)) => "RUN PIPELINE",
+            Self::Pipeline(PipelineStatement::Run { .. }) => "RUN PIPELINE",
             Self::Pipeline(PipelineStatement::Check(_)) => "CHECK PIPELINE",
             Self::Pipeline(PipelineStatement::Summarize(_)) => "SUMMARIZE",
             Self::Pipeline(PipelineStatement::Propose { .. }) => "PROPOSE PIPELINE",
@@ -361,10 +365,15 @@ impl Words<'_> {
     fn run_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
         self.expect("PIPELINE")?;
         let is_text = !matches!(&self.parser.peek_token().token, Token::Word(_));
-        Ok(PipelineStatement::Run(match is_text {
+        let text = match is_text {
             true => PipelineText::Yaml(self.parser.parse_literal_string()?),
             false => PipelineText::Stored(self.pipeline_name()?),
-        }))
+        };
+        let report = self.take("WITH");
+        if report {
+            self.expect("REPORT")?;
+        }
+        Ok(PipelineStatement::Run { text, report })
     }
 
     fn check_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
@@ -452,12 +461,19 @@ mod tests {
     #[test]
     fn pipelines() {
         let of = OwnStatement::Pipeline;
-        let run = |text: PipelineText| of(PipelineStatement::Run(text));
+        let run = |text: PipelineText, report| of(PipelineStatement::Run { text, report });
         assert_eq!(
             read("RUN PIPELINE 'name: it''s'"),
-            run(PipelineText::Yaml("name: it's".into()))
+            run(PipelineText::Yaml("name: it's".into()), false)
         );
-        assert_eq!(read("run pipeline p;"), run(PipelineText::Stored("p".into())));
+        assert_eq!(
+            read("run pipeline p;"),
+            run(PipelineText::Stored("p".into()), false)
+        );
+        assert_eq!(
+            read("RUN PIPELINE p WITH REPORT"),
+            run(PipelineText::Stored("p".into()), true)
+        );
         assert_eq!(
             read("APPLY PIPELINE p VERSION 3 TO s.t AS v"),
             of(PipelineStatement::Apply {

@@ -117,14 +117,28 @@ impl Account {
         };
         let fate_sql = chain.sql(fate);
         let part = |number: u32| format!("split_part({fate_sql}, '|', {number})");
+        // A reason may have bars itself.
+        let reason = format!(r"regexp_replace({fate_sql}, '^[^|]*\|[^|]*\|', '')");
+        // The columns of the source keep their names.
+        let free = |name: &str| {
+            let mut name = name.to_string();
+            let is_taken = |name: &str| {
+                let mut taken = compiled.source.iter();
+                taken.any(|(other, _)| other.eq_ignore_ascii_case(name))
+            };
+            while is_taken(&name) {
+                name.push('_');
+            }
+            sql::ident(&name)
+        };
         let mut head = vec![
-            format!("{} AS step", part(1)),
-            format!("{} AS how", part(2)),
-            format!("{} AS reason", part(3)),
+            format!("{} AS {}", part(1), free("step")),
+            format!("{} AS {}", part(2), free("how")),
+            format!("{reason} AS {}", free("reason")),
         ];
         let mut refs = vec![fate];
         if let Some(weight) = chain.weight() {
-            head.push(format!("{} AS copies", chain.sql(weight)));
+            head.push(format!("{} AS {}", chain.sql(weight), free("copies")));
             refs.push(weight);
         }
         for (name, id) in &compiled.source {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millpond_engine::error::Error;
+use millpond_pipeline::picture::Line;
 use millpond_pipeline::{Compiled, Fitted, Spec, Value};
 
 use super::account::Account;
@@ -16,7 +17,7 @@ const SHOWN: usize = 8;
 
 /// See the module.
 pub(super) struct Report {
-    lines: Vec<[String; 4]>,
+    lines: Vec<Line>,
 }
 
 /// Columns of a report.
@@ -88,6 +89,16 @@ impl Report {
             report.line("output", &column.name, "kind", column.kind);
         }
         report
+    }
+
+    /// Its lines: step, column, what, value.
+    pub(super) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Adds a page of HTML, as its last line.
+    pub(super) fn add_page(&mut self, page: String) {
+        self.line("report", "", "html", page);
     }
 
     fn line(&mut self, step: &str, column: &str, what: &str, value: impl ToString) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Float64Type};
+use datafusion::common::TableReference;
 use futures::TryStreamExt;
 use millpond_engine::error::{Code, Error};
 use millpond_pipeline::fit::Engine;
@@ -13,12 +14,13 @@ use millpond_pipeline::{Column, Compiled, Kind, Mistake, Spec, Value, sql};
 use millpond_proto::catalog::{Change, ChangeKind, RelationRef};
 
 use super::account::Account;
+use super::outputs::rejects_of;
 use super::{refused, transform};
 use crate::state::CatalogLog;
 use crate::statement::frontend::{Request, Services};
 use crate::statement::registry::Statement;
 use crate::statement::result::ResultSet;
-use crate::statement::run;
+use crate::statement::{limits, run};
 
 /// Start of the names of tables that go when the pipeline has ended.
 pub(super) const TEMPORARY: &str = "__pipeline_";
@@ -31,7 +33,7 @@ const EVERY: &str = "*";
 /// See the module.
 pub(super) struct Runner<'a> {
     pub(super) services: &'a Services,
-    statement: &'a Arc<Statement>,
+    pub(super) statement: &'a Arc<Statement>,
     /// Start of the names of its tables, which it alone has.
     prefix: String,
 }
@@ -128,6 +130,8 @@ impl<'a> Runner<'a> {
         let rest = format!("STORED AS {format} LOCATION {}{options}", sql::text(file));
         self.execute(&format!("CREATE EXTERNAL TABLE {relation} {rest}"))
             .await?;
+        let query = format!("SELECT * FROM {relation}");
+        look_at_file(source, file, &self.plan_fields(&query).await?)?;
         if !source.types.is_empty() {
             let columns = self.columns_of(&relation).await?;
             let mut types: Vec<&str> = columns.iter().map(|column| column.kind.sql_type()).collect();
@@ -165,13 +169,29 @@ impl<'a> Runner<'a> {
     }
 
     async fn plan_columns(&self, query: &str) -> Result<Vec<Column>, Error> {
-        let catalog = run::statement_catalog(self.services, self.statement).await;
-        let plan = run::plan_only(&catalog, query).await?;
-        let column = |field: &Arc<datafusion::arrow::datatypes::Field>| Column {
+        let column = |field: &Arc<Field>| Column {
             name: field.name().clone(),
             kind: Kind::of_arrow(&field.data_type().to_string()),
         };
-        Ok(plan.schema().fields().iter().map(column).collect())
+        Ok(self.plan_fields(query).await?.iter().map(column).collect())
+    }
+
+    async fn plan_fields(&self, query: &str) -> Result<Fields, Error> {
+        let catalog = run::statement_catalog(self.services, self.statement).await;
+        let plan = run::plan_only(&catalog, query).await?;
+        Ok(plan.schema().fields().clone())
+    }
+
+    /// Whether two names are of the same table.
+    pub(super) async fn is_same(&self, one: &TableReference, other: &TableReference) -> Result<bool, Error> {
+        let catalog = run::statement_catalog(self.services, self.statement).await;
+        let state = catalog.session_state().map_err(Error::from_datafusion)?;
+        let names = &state.config().options().catalog;
+        let full = |name: &TableReference| {
+            name.clone()
+                .resolve(&names.default_catalog, &names.default_schema)
+        };
+        Ok(full(one) == full(other))
     }
 
     /// Runs a statement to its end.
@@ -185,8 +205,7 @@ impl<'a> Runner<'a> {
         };
         tracing::debug!(sql, "a query of a pipeline");
         let verb = self.statement.progress().status.verb;
-        let ended: Result<ResultSet, Error> =
-            Box::pin(run::run(self.services, self.statement, &request)).await;
+        let ended: Result<ResultSet, Error> = run::run(self.services, self.statement, &request).await;
         // It is a part of the statement, which keeps its name.
         self.statement.update(|status| {
             status.verb = verb;
@@ -212,22 +231,20 @@ impl<'a> Runner<'a> {
         compiled: &Compiled,
         account: &Account,
     ) -> Result<Vec<(String, String)>, Error> {
+        let query = transform(compiled);
+        check_length(&query, compiled)?;
         let mut written = Vec::new();
         if account.set_aside > 0 {
-            let table = match &spec.rejects {
-                Some(table) => table.to_string(),
-                None => format!("{}_rejected", *spec.name),
-            };
+            let table = rejects_of(spec);
             self.say(&format!("write {table}"));
-            let query = account.set_aside_query(compiled);
+            let rejected = account.set_aside_query(compiled);
             self.execute(&format!(
-                "CREATE OR REPLACE TABLE {} AS {query}",
+                "CREATE OR REPLACE TABLE {} AS {rejected}",
                 sql::table(&table)
             ))
             .await?;
             written.push(("rejected rows".to_string(), table));
         }
-        let query = transform(compiled);
         for sink in &spec.output {
             let (what, place, sql) = match (&sink.table, &sink.file, &sink.insert) {
                 (Some(table), ..) => (
@@ -280,9 +297,45 @@ impl Engine for Runner<'_> {
         Ok(())
     }
 
+    fn fits(&self, query: &str) -> bool {
+        limits::check_text(query).is_ok()
+    }
+
     fn tell(&mut self, what: &str) {
         self.say(what);
     }
+}
+
+/// Refuses a transform that is no statement, while nothing is written.
+fn check_length(query: &str, compiled: &Compiled) -> Result<(), Error> {
+    limits::check_text(query).map_err(|error| {
+        let columns = compiled.chain.visible().len();
+        Error::user(
+            error.code,
+            format!("{columns} columns are too many for these steps"),
+        )
+        .with_detail(error.message)
+        .with_hint("drop columns that are not needed, or make several pipelines of some columns each")
+    })
+}
+
+/// Refuses a file of which nothing can be said.
+fn look_at_file(source: &Source, file: &str, fields: &Fields) -> Result<(), Error> {
+    if fields.is_empty() {
+        return Err(
+            Error::user(Code::PIPELINE, format!("'{file}' is empty: it has no columns"))
+                .with_hint("name a file with rows, or at least with the names of columns"),
+        );
+    }
+    let is_unknown = |field: &Arc<Field>| *field.data_type() == DataType::Null;
+    if source.types.is_empty() && fields.iter().all(is_unknown) {
+        return Err(Error::user(
+            Code::PIPELINE,
+            format!("'{file}' has no rows that say what is in its columns"),
+        )
+        .with_hint("write it in types, such as types: {a: text}"));
+    }
+    Ok(())
 }
 
 /// Tables whose names begin so, by schema and name.
@@ -337,7 +390,7 @@ fn format_of_source(source: &Source, file: &str) -> Result<String, Error> {
 }
 
 /// The format of a file, by the end of its name.
-fn format_of(file: &str) -> Result<String, Error> {
+pub(super) fn format_of(file: &str) -> Result<String, Error> {
     let ending = file.trim_end_matches('/').rsplit('.').next().unwrap_or_default();
     let format = match ending.to_ascii_lowercase().as_str() {
         "csv" | "tsv" => "CSV",

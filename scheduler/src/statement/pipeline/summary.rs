@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millpond_engine::error::Error;
-use millpond_pipeline::profile::{ColumnProfile, DATE_FORMATS, Numbers, Profile, Texts};
+use millpond_pipeline::profile::{ColumnProfile, Numbers, Profile, Texts};
 
 use crate::statement::result::ResultSet;
 
@@ -51,8 +51,11 @@ const COLUMNS: [(&str, Cell); 23] = [
     ("top", Cell::Text(top)),
     ("blanks", Cell::OfTexts(|texts| texts.blanks)),
     ("untrimmed", Cell::OfTexts(|texts| texts.untrimmed)),
-    ("numbers_in_text", Cell::OfTexts(|texts| texts.with_thousands)),
-    ("dates_in_text", Cell::OfTexts(|texts| texts.dates)),
+    ("numbers_in_text", Cell::OfTexts(Texts::any_numbers)),
+    (
+        "dates_in_text",
+        Cell::OfTexts(|texts| texts.dates().map_or(0, |(count, _)| count)),
+    ),
     ("date_format", Cell::Text(date_format)),
     ("is_key", Cell::Key),
     ("duplicate_rows", Cell::Whole(|profile| profile.duplicates)),
@@ -118,6 +121,5 @@ fn top(column: &ColumnProfile) -> Option<String> {
 }
 
 fn date_format(column: &ColumnProfile) -> Option<String> {
-    let texts = column.texts.filter(|texts| texts.dates > 0)?;
-    Some(DATE_FORMATS[texts.date_format].to_string())
+    column.texts?.dates().map(|(_, format)| format.to_string())
 }
