@@ -17,23 +17,44 @@ pub(crate) async fn ask<E: Engine + Send>(
     relation: &str,
     engine: &mut E,
 ) -> Result<Vec<Value>, E::Error> {
+    let query = |part: &[String]| format!("SELECT {} FROM {relation}", numbered(part));
+    ask_in_parts(asked, query, engine).await
+}
+
+/// Asks for aggregates by as few queries as are good for the engine; `query` has one with those that it is given.
+///
+/// # Errors
+/// Whatever the engine says.
+pub(crate) async fn ask_in_parts<T: Sync, E: Engine + Send>(
+    asked: &[T],
+    query: impl Fn(&[T]) -> String + Send,
+    engine: &mut E,
+) -> Result<Vec<Value>, E::Error> {
     let mut answers = Vec::with_capacity(asked.len());
-    let mut parts: Vec<&[String]> = asked.chunks(AGGREGATES_MAX).rev().collect();
+    let mut parts: Vec<&[T]> = asked.chunks(AGGREGATES_MAX).rev().collect();
     while let Some(part) = parts.pop() {
-        let numbered = part.iter().enumerate();
-        let head: Vec<String> = numbered
-            .map(|(number, sql)| format!("{sql} AS a{number}"))
-            .collect();
-        let query = format!("SELECT {} FROM {relation}", head.join(", "));
+        let query = query(part);
         if part.len() > 1 && !engine.fits(&query) {
             let (first, second) = part.split_at(part.len() / 2);
             parts.extend([second, first]);
             continue;
         }
-        let rows = engine.rows(&query).await?;
-        answers.extend(rows.into_iter().next().unwrap_or_default());
+        let row = engine.rows(&query).await?.into_iter().next();
+        let mut row = row.unwrap_or_default();
+        // Without a row nothing is known.
+        row.resize(part.len(), Value::Null);
+        answers.extend(row);
     }
     Ok(answers)
+}
+
+/// Aggregates under names of their own, as they stand behind SELECT.
+pub(crate) fn numbered<S: AsRef<str>>(aggregates: &[S]) -> String {
+    let numbered = aggregates.iter().enumerate();
+    let head: Vec<String> = numbered
+        .map(|(number, sql)| format!("{} AS a{number}", sql.as_ref()))
+        .collect();
+    head.join(", ")
 }
 
 /// An answer that is a number of rows.
@@ -75,9 +96,13 @@ pub(crate) async fn frequent<E: Engine + Send>(
          GROUP BY {cell} ORDER BY rows DESC, value LIMIT {limit}"
     );
     let found = engine.rows(&query).await?;
-    let pair = |row: Vec<Value>| match row.as_slice() {
+    Ok(found.into_iter().filter_map(value_and_rows).collect())
+}
+
+/// A row of a value and how many rows have it.
+pub(crate) fn value_and_rows(row: Vec<Value>) -> Option<(String, u64)> {
+    match row.as_slice() {
         [Value::Text(value), Value::Number(rows)] => Some((value.clone(), *rows as u64)),
         _ => None,
-    };
-    Ok(found.into_iter().filter_map(pair).collect())
+    }
 }

@@ -4,6 +4,7 @@
 //! rows for these, and one for each column whose categories are counted. Rows are stored in between where a source would
 //! be read again and again, and where equal rows become one.
 
+use crate::aggregates::{ask_in_parts, numbered, value_and_rows};
 use crate::compile::{Ask, Compiled, Known, Purpose, Question, compile};
 use crate::fitted::{Fitted, Key, Value};
 use crate::kind::{Column, Kind};
@@ -13,8 +14,6 @@ use crate::sql;
 
 /// Rounds after which something is wrong with a pipeline: each step needs no more than two.
 const ROUNDS_MAX: usize = 10_000;
-/// Aggregates that share a query. A planner's work grows faster than their number.
-const AGGREGATES_MAX: usize = 400;
 
 /// Whoever runs SQL.
 pub trait Engine {
@@ -213,19 +212,10 @@ async fn answer<E: Engine + Send>(
             _ => None,
         })
         .collect();
-    let mut parts: Vec<&[(&Ask, &String)]> = aggregates.chunks(AGGREGATES_MAX).rev().collect();
-    while let Some(part) = parts.pop() {
-        let query = query_of_aggregates(compiled, part);
-        if part.len() > 1 && !engine.fits(&query) {
-            let (first, second) = part.split_at(part.len() / 2);
-            parts.extend([second, first]);
-            continue;
-        }
-        let rows = engine.rows(&query).await?;
-        let mut values = rows.into_iter().next().unwrap_or_default().into_iter();
-        for (ask, _) in part {
-            fitted.insert(ask.key.clone(), values.next().unwrap_or(Value::Null));
-        }
+    let query = |part: &[(&Ask, &String)]| query_of_aggregates(compiled, part);
+    let answers = ask_in_parts(&aggregates, query, engine).await?;
+    for ((ask, _), value) in aggregates.iter().zip(answers) {
+        fitted.insert(ask.key.clone(), value);
     }
     for ask in asks {
         if let Some((query, read)) = query_of(compiled, ask) {
@@ -237,14 +227,11 @@ async fn answer<E: Engine + Send>(
 }
 
 fn query_of_aggregates(compiled: &Compiled, asks: &[(&Ask, &String)]) -> String {
-    let numbered = asks.iter().enumerate();
-    let head: Vec<String> = numbered
-        .map(|(number, (_, sql))| format!("{sql} AS a{number}"))
-        .collect();
+    let head: Vec<&String> = asks.iter().map(|(_, sql)| *sql).collect();
     let mut refs: Vec<_> = asks.iter().flat_map(|(ask, _)| ask.refs.clone()).collect();
     refs.sort_unstable();
     refs.dedup();
-    compiled.chain.query(&head.join(", "), &refs, "")
+    compiled.chain.query(&numbered(&head), &refs, "")
 }
 
 type Read = fn(Vec<Vec<Value>>) -> Value;
@@ -261,7 +248,7 @@ fn query_of(compiled: &Compiled, ask: &Ask) -> Option<(String, Read)> {
                 "WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY rows DESC, category LIMIT {most}"
             );
             Some((chain.query(&head, &ask.refs, &tail), |rows| {
-                Value::Categories(rows.into_iter().filter_map(category_of).collect())
+                Value::Categories(rows.into_iter().filter_map(value_and_rows).collect())
             }))
         }
         Question::Mode { value } => {
@@ -308,13 +295,6 @@ fn where_of(condition: Option<&str>) -> String {
 fn first_value(rows: Vec<Vec<Value>>) -> Value {
     let first = rows.into_iter().next().and_then(|row| row.into_iter().next());
     first.unwrap_or(Value::Null)
-}
-
-fn category_of(row: Vec<Value>) -> Option<(String, u64)> {
-    match row.as_slice() {
-        [Value::Text(category), Value::Number(count)] => Some((category.clone(), *count as u64)),
-        _ => None,
-    }
 }
 
 fn group_of(mut row: Vec<Value>) -> Option<(Vec<Option<String>>, Value)> {
