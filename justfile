@@ -77,6 +77,12 @@ bench-ingest *options: binary venv
     python -m pip install --quiet --requirement bench/ingest/requirements.txt
     MILLPOND_BIN="${MILLPOND_BIN:-target/debug/millpond}" tests/kafka/with-broker python bench/ingest/run.py "$@"
 
+# Models, beside scikit-learn and Spark; bench/models/README.md has options and method.
+[positional-arguments]
+bench-models *options: binary venv
+    python -m pip install --quiet --requirement bench/models/requirements.txt
+    MILLPOND_BIN="${MILLPOND_BIN:-target/debug/millpond}" tests/kafka/with-broker python bench/models/run.py "$@"
+
 # Writes the documents that come from the code.
 generate:
     cargo xtask generate

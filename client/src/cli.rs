@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::commands::look::{self, Subject};
 use crate::commands::{cancel, completion, drain, pipeline, sql, submit};
 #[cfg(feature = "server")]
-use crate::commands::{config, executor, scheduler, state, topic, up};
+use crate::commands::{config, demo, executor, scheduler, state, topic, up};
 use crate::datagen;
 use crate::error::Error;
 use crate::interrupt::Interrupts;
@@ -29,6 +29,9 @@ enum Command {
     /// Run a whole cluster on this machine, in the foreground
     #[cfg(feature = "server")]
     Up(Box<up::Args>),
+    /// See all of it at work: a cluster with a broker, and the four jobs on the shipped data
+    #[cfg(feature = "server")]
+    Demo(demo::Args),
     /// Run the scheduler of a cluster
     #[cfg(feature = "server")]
     Scheduler(Box<scheduler::Args>),
@@ -45,6 +48,8 @@ enum Command {
     Jobs(look::Args),
     /// Show executors
     Executors(look::Args),
+    /// Show models, or what one has learned
+    Models(look::Args),
     /// Show tables that follow topics
     Streams(look::Args),
     /// Show tables and views
@@ -77,6 +82,8 @@ pub async fn run(cli: Cli, interrupts: Interrupts) -> Result<(), Error> {
         #[cfg(feature = "server")]
         Command::Up(args) => Box::pin(up::run(*args, interrupts)).await,
         #[cfg(feature = "server")]
+        Command::Demo(args) => Box::pin(demo::run(args, interrupts)).await,
+        #[cfg(feature = "server")]
         Command::Scheduler(args) => Box::pin(scheduler::run(*args, interrupts)).await,
         #[cfg(feature = "server")]
         Command::Executor(args) => Box::pin(executor::run(*args, interrupts)).await,
@@ -85,6 +92,7 @@ pub async fn run(cli: Cli, interrupts: Interrupts) -> Result<(), Error> {
         Command::Pipeline(args) => Box::pin(pipeline::run(*args, interrupts)).await,
         Command::Jobs(args) => Box::pin(look::run(Subject::Jobs, args, interrupts)).await,
         Command::Executors(args) => Box::pin(look::run(Subject::Executors, args, interrupts)).await,
+        Command::Models(args) => Box::pin(look::run(Subject::Models, args, interrupts)).await,
         Command::Streams(args) => Box::pin(look::run(Subject::Streams, args, interrupts)).await,
         Command::Tables(args) => Box::pin(look::run(Subject::Tables, args, interrupts)).await,
         Command::Cancel(args) => Box::pin(cancel::run(args, interrupts)).await,

@@ -13,6 +13,7 @@ use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
+use datafusion_proto::physical_plan::AsExecutionPlan;
 use datafusion_proto::physical_plan::PhysicalPlanDecodeContext;
 use datafusion_proto::physical_plan::from_proto::{
     parse_protobuf_file_scan_config, parse_table_schema_from_proto,
@@ -23,9 +24,10 @@ use datafusion_proto::physical_plan::{
 };
 use datafusion_proto::protobuf::{FileScanExecConf, PhysicalExprNode, PhysicalPlanNode};
 use millpond_proto::Message;
-use millpond_proto::plan::{PlanNode, PlanNodeKind, ShardPlace, ShardScan, TextScan};
+use millpond_proto::plan::{KeptSums, PlanNode, PlanNodeKind, ShardPlace, ShardScan, TextScan};
 
 use crate::files::{FileConcatExec, FileSinkExec, text_source};
+use crate::models::{Kept, KeptSumsExec};
 use crate::schema::decode_schema;
 use crate::shards::{Reader, ShardSinkExec, ShardSource};
 use crate::topics::{TopicSinkExec, TopicWriter};
@@ -45,6 +47,8 @@ pub struct Local {
     pub shards: Reader,
     /// Topics.
     pub topics: Arc<dyn TopicWriter>,
+    /// Aggregates over live shards.
+    pub kept: Arc<Kept>,
 }
 
 /// Codec for physical plans; only an executor has something `local`.
@@ -53,6 +57,12 @@ pub fn physical_codec(local: Option<Local>) -> Arc<dyn PhysicalExtensionCodec> {
         ballista: BallistaPhysicalExtensionCodec::default(),
         local,
     })
+}
+
+/// A plan as bytes, to tell whether two are the same.
+pub(crate) fn encode_plan(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
+    let node = <PhysicalPlanNode as AsExecutionPlan>::try_from_physical_plan(plan, &Codec::default())?;
+    Ok(node.encode_to_vec())
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +106,10 @@ impl PhysicalExtensionCodec for Codec {
                     topics,
                 )))
             }
+            (Some(PlanNodeKind::KeptSums(_)), [input]) => {
+                let kept = self.local.as_ref().map(|local| local.kept.clone());
+                Ok(Arc::new(KeptSumsExec::new(input.clone(), kept)))
+            }
             (Some(PlanNodeKind::ShardScan(scan)), []) => self.decode_scan(&scan, context, converter),
             (Some(PlanNodeKind::TextScan(settings)), []) => {
                 let scan = PhysicalPlanNode::decode(settings.scan.as_slice())
@@ -124,6 +138,8 @@ impl PhysicalExtensionCodec for Codec {
             PlanNodeKind::ShardSink(exec.sink().clone())
         } else if let Some(exec) = node.downcast_ref::<TopicSinkExec>() {
             PlanNodeKind::TopicSink(exec.sink().clone())
+        } else if node.downcast_ref::<KeptSumsExec>().is_some() {
+            PlanNodeKind::KeptSums(KeptSums {})
         } else if let Some((scan, source)) = ShardSource::scanned_by(&node) {
             PlanNodeKind::ShardScan(self.encode_scan(scan, source, converter)?)
         } else if let Some((scan, settings)) = text_source::unwrap(&node) {
@@ -219,7 +235,6 @@ mod tests {
     use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
     use datafusion::physical_plan::{collect, displayable};
     use datafusion::prelude::{CsvReadOptions, SessionContext};
-    use datafusion_proto::physical_plan::AsExecutionPlan;
     use millpond_proto::plan::{FileConcat, FileSink};
 
     fn sent(plan: Arc<dyn ExecutionPlan>, context: &SessionContext) -> Arc<dyn ExecutionPlan> {

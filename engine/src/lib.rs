@@ -18,6 +18,7 @@ mod functions;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
+pub mod models;
 pub mod object_stores;
 pub mod planner;
 pub mod schema;

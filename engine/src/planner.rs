@@ -19,6 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use crate::files::{FileConcatExec, FileConcatNode, FileSinkExec, FileSinkNode, text_source};
+use crate::models::KeptSumsExec;
 use crate::shards::{ShardSinkExec, ShardSinkNode};
 use crate::topics::{TopicSinkExec, TopicSinkNode};
 
@@ -37,8 +38,19 @@ impl QueryPlanner for MillpondPlanner {
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OwnNodes)])
             .create_physical_plan(&plan, session)
             .await?;
-        text_source::keep_settings(physical)
+        keep_sums(text_source::keep_settings(physical)?)
     }
+}
+
+/// Lets aggregates over live shards be computed from what has changed, where that is possible.
+fn keep_sums(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        Ok(match KeptSumsExec::over(&node) {
+            Some(kept) => Transformed::yes(Arc::new(kept) as Arc<dyn ExecutionPlan>),
+            None => Transformed::no(node),
+        })
+    })
+    .map(|plan| plan.data)
 }
 
 /// Reads all columns of a `generate_series` of which none is wanted, as by `count(*)`, and drops them afterwards.

@@ -21,6 +21,7 @@ use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder}
 use datafusion::prelude::SessionConfig;
 
 use crate::functions;
+use crate::models;
 use crate::planner::MillpondPlanner;
 
 /// The only catalog of a cluster.
@@ -200,6 +201,10 @@ fn with_functions(config: SessionConfig) -> Result<SessionState> {
     let mut state = ballista_core::utils::default_session_builder(config)?;
     for function in functions::all() {
         state.register_udf(function)?;
+    }
+    state.register_udf(models::feature())?;
+    for function in models::aggregates() {
+        state.register_udaf(function)?;
     }
     Ok(state)
 }

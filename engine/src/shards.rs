@@ -41,8 +41,8 @@ mod writer;
 pub use fit::{Fitting, plain_schema};
 pub use level::StorageLevel;
 pub use live::{
-    Applied, Expiry, LiveShard, LiveTable, SavedSegment, SegmentView, Stalled, VersionColumn, View, is_time,
-    is_version, stored_schema, times,
+    Applied, Expiry, LiveShard, LiveTable, Origin, SavedSegment, SegmentView, Stalled, VersionColumn, View,
+    is_time, is_version, stored_schema, times,
 };
 pub use parts::key_of;
 pub use read::ShardRead;
@@ -54,5 +54,6 @@ pub use sink_node::ShardSinkNode;
 pub use snapshot::Snapshots;
 pub(crate) use snapshot::{check_local, decode_ipc, encode_ipc, sync};
 pub use source::{Holders, Reader, ShardSource};
+pub(crate) use source::{rows_of, shard_of};
 pub use store::{ShardStore, Stored};
 pub use writer::Writer;

@@ -37,6 +37,7 @@ use ballista_executor::shutdown::{Shutdown, ShutdownNotifier};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use millpond_engine::models::Kept;
 use millpond_engine::shards::Reader;
 use millpond_engine::{codec, session};
 use tokio::sync::mpsc;
@@ -104,6 +105,8 @@ pub(crate) struct Parts {
     pub(crate) brokers: Access,
     /// Topics that tables follow. They last as long as the process, too.
     pub(crate) streams: Arc<Streams>,
+    /// Aggregates over their tables, as long as the process too.
+    pub(crate) kept: Arc<Kept>,
 }
 
 /// Makes runtimes that share files, caches and spill directory, and have a part of the memory each.
@@ -393,6 +396,7 @@ impl Parts {
             topics: Arc::new(Producers {
                 access: self.brokers.clone(),
             }),
+            kept: self.kept.clone(),
         }
     }
 

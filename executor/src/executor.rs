@@ -271,6 +271,7 @@ impl Service {
                 options.roles.ingest,
             )),
             brokers,
+            kept: Arc::default(),
             shards: Reader {
                 store,
                 connections: Connections::new(options.grpc_max_message_bytes),

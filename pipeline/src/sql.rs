@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// Digits of a hash that are compared with the share of rows.
+const HASH_DIGITS: usize = 8;
+
 /// A name between quotes.
 pub fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -32,6 +35,16 @@ pub(crate) fn hash(seed: &str, texts: impl IntoIterator<Item = String>) -> Strin
             .map(|text| format!("chr(2), coalesce({text}, chr(1))")),
     );
     format!("md5(concat({}))", parts.join(", "))
+}
+
+/// A condition that holds for a share of all texts, chosen by their [`hash`].
+pub fn is_in_share(share: f64, seed: &str, texts: impl IntoIterator<Item = String>) -> String {
+    if share >= 1.0 {
+        return "true".to_owned();
+    }
+    let digits = format!("left({}, {HASH_DIGITS})", hash(seed, texts));
+    let limit = (share * 16f64.powi(HASH_DIGITS as i32)) as u64;
+    format!("{digits} < {}", text(&format!("{limit:0HASH_DIGITS$x}")))
 }
 
 /// A number; what is none is null.

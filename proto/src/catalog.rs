@@ -95,6 +95,18 @@ pub enum ChangeKind {
     /// A pipeline goes, with all versions.
     #[prost(message, tag = "16")]
     DropPipeline(DropPipeline),
+    /// A model that was not there, or takes the place of another with all its versions.
+    #[prost(message, tag = "17")]
+    PutModel(Model),
+    /// A model was trained again.
+    #[prost(message, tag = "18")]
+    AddModelVersion(AddModelVersion),
+    /// Another version of a model answers.
+    #[prost(message, tag = "19")]
+    ServeModel(ServeModel),
+    /// A model goes, with all versions.
+    #[prost(message, tag = "20")]
+    DropModel(DropModel),
 }
 
 /// What a pipeline has learned in one run. Names of pipelines are apart from those of tables.
@@ -157,6 +169,111 @@ pub struct AddPipeline {
 /// Names a pipeline that goes.
 #[derive(Clone, PartialEq, Message)]
 pub struct DropPipeline {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
+/// What a model has learned in one training.
+#[derive(Clone, PartialEq, Message)]
+pub struct ModelVersion {
+    /// From 1.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// What was learned, as JSON: features, coefficients, metrics.
+    #[prost(string, tag = "2")]
+    pub fitted: String,
+    /// Why it was trained: `create`, `refresh`, `refresh full` or `change`.
+    #[prost(string, tag = "3")]
+    pub cause: String,
+    /// Rows that it was trained on.
+    #[prost(uint64, tag = "4")]
+    pub rows: u64,
+    /// Rows that were left out, since a feature or the label is null or not finite.
+    #[prost(uint64, tag = "5")]
+    pub left_out: u64,
+    /// What it has seen of tables that follow topics.
+    #[prost(message, repeated, tag = "6")]
+    pub reads: Vec<crate::statement::LiveRead>,
+    /// Milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "7")]
+    pub created_at_ms: u64,
+    /// Milliseconds that the training took.
+    #[prost(uint64, tag = "8")]
+    pub elapsed_ms: u64,
+    /// Versions of the tables in memory that it has seen, by `schema.name`.
+    #[prost(btree_map = "string, uint64", tag = "9")]
+    pub tables: std::collections::BTreeMap<String, u64>,
+}
+
+/// A model with its versions, the newest last.
+#[derive(Clone, PartialEq, Message)]
+pub struct Model {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its options, as they were written.
+    #[prost(message, repeated, tag = "2")]
+    pub options: Vec<ModelOption>,
+    /// The query whose rows it learns from.
+    #[prost(string, tag = "3")]
+    pub query: String,
+    /// Its versions.
+    #[prost(message, repeated, tag = "4")]
+    pub versions: Vec<ModelVersion>,
+    /// The version that answers; absent: the newest.
+    #[prost(uint64, optional, tag = "5")]
+    pub served: Option<u64>,
+    /// Who made it.
+    #[prost(string, tag = "6")]
+    pub owner: String,
+    /// Milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "7")]
+    pub created_at_ms: u64,
+}
+
+/// An option of a model.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct ModelOption {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub key: String,
+    /// Its value.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// Adds a version. Its number is given when it is added.
+#[derive(Clone, PartialEq, Message)]
+pub struct AddModelVersion {
+    /// Name of the model.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// When the model was made that was trained. Another one of that name is left as it is.
+    #[prost(uint64, tag = "2")]
+    pub model_created_at_ms: u64,
+    /// What is added.
+    #[prost(message, optional, tag = "3")]
+    pub version: Option<ModelVersion>,
+    /// Versions that are kept at most, beside the one that answers.
+    #[prost(uint32, tag = "4")]
+    pub keep: u32,
+}
+
+/// Chooses the version that answers.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct ServeModel {
+    /// Name of the model.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// A version; absent: always the newest.
+    #[prost(uint64, optional, tag = "2")]
+    pub version: Option<u64>,
+}
+
+/// Names a model that goes.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct DropModel {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
@@ -610,6 +727,9 @@ pub struct Snapshot {
     /// Pipelines, in order of name.
     #[prost(message, repeated, tag = "6")]
     pub pipelines: Vec<Pipeline>,
+    /// Models, in order of name.
+    #[prost(message, repeated, tag = "7")]
+    pub models: Vec<Model>,
 }
 
 /// A backup: every object of a state store, in one file.

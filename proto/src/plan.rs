@@ -10,7 +10,7 @@ use prost::{Message, Oneof};
 #[derive(Clone, PartialEq, Message)]
 pub struct PlanNode {
     /// Which node.
-    #[prost(oneof = "PlanNodeKind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "PlanNodeKind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: Option<PlanNodeKind>,
 }
 
@@ -35,7 +35,14 @@ pub enum PlanNodeKind {
     /// Sends its input to a topic.
     #[prost(message, tag = "6")]
     TopicSink(TopicSink),
+    /// Computes an aggregate over live shards from what has changed.
+    #[prost(message, tag = "7")]
+    KeptSums(KeptSums),
 }
+
+/// Everything about it is in its input.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct KeptSums {}
 
 /// A topic to write to, and how.
 #[derive(Clone, PartialEq, Eq, Message)]

@@ -26,16 +26,21 @@ def cluster():
             [BINARY, "up", *flags, *ports], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
         try:
-            announced = {}
-            for line in process.stdout:
-                if line.strip() == "ready":
-                    break
-                name, value = line.split()
-                announced[name] = value
-            yield announced
+            yield announced(process)
         finally:
             process.terminate()
             process.wait(timeout=60)
+
+
+def announced(process):
+    """What a cluster says at its start: addresses by name."""
+    addresses = {}
+    for line in process.stdout:
+        if line.strip() == "ready":
+            break
+        name, value = line.split()
+        addresses[name] = value
+    return addresses
 
 
 @pytest.fixture(scope="session")

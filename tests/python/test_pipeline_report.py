@@ -60,5 +60,5 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_done(cluster
     done = run(cluster, "data/pipelines/marketing.yaml", "--report", "/nowhere/report.html")
     assert done.returncode != 0 and "/nowhere/report.html" in done.stderr
     with shared_connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM system.tables WHERE starts_with(table_name, '__pipeline')")
+        cursor.execute("SELECT count(*) FROM system.tables WHERE starts_with(table_name, '__part_')")
         assert cursor.fetchone()[0] == 0

@@ -1,10 +1,11 @@
-//! `millpond jobs`, `tables`, `streams` and `executors`: look at the cluster through its system tables.
+//! `millpond jobs`, `tables`, `streams`, `models` and `executors`: look at the cluster through its system tables.
 
 use std::io::Write;
 
 use arrow::array::RecordBatch;
 use clap::{Args as ClapArgs, ValueEnum};
 
+use super::model;
 use crate::access::{Access, AccessArgs};
 use crate::connection::{Connection, run as run_statement};
 use crate::error::Error;
@@ -22,6 +23,8 @@ pub enum Subject {
     Tables,
     /// Tables that follow topics.
     Streams,
+    /// Models.
+    Models,
     /// Executors.
     Executors,
 }
@@ -56,6 +59,7 @@ impl Subject {
             Self::Jobs => "job",
             Self::Tables => "table or view",
             Self::Streams => "table that follows a topic",
+            Self::Models => "model",
             Self::Executors => "executor",
         }
     }
@@ -70,6 +74,7 @@ impl Subject {
             Self::Streams => {
                 "table_schema, table_name, topic, kind, state, partitions, lag, rows, messages_per_s, dead, reason"
             }
+            Self::Models => "name, type, label, refresh, version, rows, metrics, trained_at",
             Self::Executors => "*",
         }
     }
@@ -79,6 +84,7 @@ impl Subject {
             Self::Jobs => "system.jobs",
             Self::Tables => "system.tables",
             Self::Streams => "system.streams",
+            Self::Models => "system.models",
             Self::Executors => "system.executors",
         }
     }
@@ -87,6 +93,7 @@ impl Subject {
         match self {
             Self::Jobs => "submitted_at, statement_id",
             Self::Tables | Self::Streams => "table_schema, table_name",
+            Self::Models => "name",
             Self::Executors => "executor_id",
         }
     }
@@ -104,6 +111,7 @@ impl Subject {
             Self::Tables | Self::Streams => {
                 format!("table_name = {name} OR table_schema || '.' || table_name = {name}")
             }
+            Self::Models => format!("name = {name}"),
             Self::Executors => format!("executor_id = {name} OR starts_with(executor_id, {name} || '-')"),
         }
     }
@@ -128,9 +136,16 @@ pub async fn run(subject: Subject, args: Args, mut interrupts: Interrupts) -> Re
     let (access_args, _) = args.access.resolve()?;
     let access = Access::open(&access_args, 1, &mut interrupts).await?;
     let sql = subject.query(args.name.as_deref(), args.output);
-    let outcome = look(&access.connection, &sql, &mut interrupts).await;
+    let outcome = match (subject, &args.name, args.output) {
+        (Subject::Models, Some(name), Shape::Table) => {
+            Box::pin(model::show(&access.connection, name, &mut interrupts))
+                .await
+                .map(|()| None)
+        }
+        _ => look(&access.connection, &sql, &mut interrupts).await.map(Some),
+    };
     access.close().await;
-    let batches = outcome?;
+    let Some(batches) = outcome? else { return Ok(()) };
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if let Some(name) = args.name.filter(|_| rows == 0) {
         return Err(Error::Statement(format!(

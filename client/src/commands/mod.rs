@@ -4,10 +4,13 @@ pub mod cancel;
 pub mod completion;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod demo;
 pub mod drain;
 #[cfg(feature = "server")]
 pub mod executor;
 pub mod look;
+mod model;
 pub mod pipeline;
 #[cfg(feature = "server")]
 pub mod scheduler;

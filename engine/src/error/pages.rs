@@ -292,6 +292,11 @@ pages! {
         why: "The message says the line and column of the YAML, or the step. Expectations with `otherwise: fail` end the pipeline before anything is written.",
         remedy: "Mend the place that is named. `millpond pipeline check FILE` looks at a pipeline without running it.",
     }
+    MODEL = 88, User, Never, "a model cannot be made or asked as it is written" {
+        happened: "A model has an option or a column that cannot be, cannot be learned from these rows, or is asked for what it does not have.",
+        why: "The message names the option, the column or what is wrong with the rows: too few of them, one class only, classes that can be told apart without an error.",
+        remedy: "Mend what is named. `DESCRIBE MODEL name` shows what a model has learned, `SHOW MODELS` which there are.",
+    }
     INTERNAL = 90, Bug, Never, "a mistake in Millpond" {
         happened: "Millpond came into a state that should be impossible.",
         why: "This is a bug in Millpond or in a library it is built on, not in your statement.",

@@ -24,6 +24,4 @@ pub use moment::{is_time, is_version, times};
 pub use saved::{SavedSegment, SegmentView, stored_schema};
 pub use shard::{Applied, LiveShard, Stalled};
 pub use table::{Expiry, LiveTable, VersionColumn};
-pub use view::View;
-
-pub(super) use segment::Segment;
+pub use view::{Origin, View};

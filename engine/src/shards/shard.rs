@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::file::{FileBeingWritten, IpcWriter, ShardFile, has_place_for};
 use super::level::StorageLevel;
-use super::live::Segment;
+use super::live::View;
 use super::packed::Column;
 use super::room::Claim;
 use crate::error::Error;
@@ -84,7 +84,7 @@ pub(super) enum Contents {
     },
     Disk(ShardFile),
     /// Of a live table; their memory counts as that of the table.
-    Live(Vec<Segment>),
+    Live(Arc<View>),
 }
 
 impl fmt::Debug for Shard {
@@ -149,13 +149,21 @@ impl Shard {
     pub fn decoded(&self) -> impl Iterator<Item = Result<RecordBatch>> + Send + '_ {
         let all: Vec<usize> = (0..self.schema().fields().len()).collect();
         self.about.batches.iter().enumerate().map(move |(index, rows)| {
-            if let Contents::Live(segments) = &self.contents {
-                return segments[index].decoded(self.schema());
+            if let Contents::Live(view) = &self.contents {
+                return view.batch(index).decoded(self.schema());
             }
             let columns = self.columns(index, &all)?;
             let columns = columns.iter().map(Column::unpack).collect::<Result<_>>()?;
             batch_of(self.schema().clone(), columns, *rows)
         })
+    }
+
+    /// The view that it is, if its rows are those of a live table.
+    pub(crate) fn view(&self) -> Option<&Arc<View>> {
+        match &self.contents {
+            Contents::Live(view) => Some(view),
+            Contents::Memory { .. } | Contents::Disk(_) => None,
+        }
     }
 
     pub(super) fn about(&self) -> &About {
@@ -170,8 +178,8 @@ impl Shard {
                 .map(|column| batches[batch][*column].clone())
                 .collect()),
             Contents::Disk(file) => file.columns(batch, wanted),
-            Contents::Live(segments) => {
-                let columns = segments[batch].columns();
+            Contents::Live(view) => {
+                let columns = view.batch(batch).columns();
                 Ok(wanted.iter().map(|column| columns[*column].clone()).collect())
             }
         }
@@ -180,7 +188,7 @@ impl Shard {
     /// Which of some rows of a batch are there; `None`: all of them.
     pub(super) fn alive(&self, batch: usize, rows: &Range<usize>) -> Option<BooleanArray> {
         match &self.contents {
-            Contents::Live(segments) => segments[batch].alive(rows),
+            Contents::Live(view) => view.batch(batch).alive(rows),
             Contents::Memory { .. } | Contents::Disk(_) => None,
         }
     }

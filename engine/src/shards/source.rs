@@ -18,6 +18,7 @@ use datafusion::datasource::physical_plan::{FileOpenFuture, FileOpener, FileScan
 use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::object_store::ObjectStore;
 use datafusion::physical_expr::conjunction;
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
@@ -29,6 +30,7 @@ use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::live::View;
 use super::read::ShardRead;
 use super::reads;
 use super::shard::ShardId;
@@ -47,6 +49,20 @@ pub struct Reader {
     pub store: Arc<ShardStore>,
     /// For those of others.
     pub connections: Connections,
+}
+
+impl Reader {
+    /// A file for a view, and a reader that has that view and no other shard.
+    pub(crate) fn alone(&self, view: &Arc<View>) -> (PartitionedFile, Self) {
+        let store = ShardStore::new(Arc::new(UnboundedMemoryPool::default()), 0);
+        let shard = store.pin(view, "");
+        let file = ShardSource::file_of(shard.id(), 0..shard.rows() as u64, view.bytes() as u64);
+        let reader = Self {
+            store: Arc::new(store),
+            connections: self.connections.clone(),
+        };
+        (file, reader)
+    }
 }
 
 /// See the module.
@@ -101,6 +117,19 @@ impl ShardSource {
         PartitionedFile::new(shard.to_string(), bytes.max(1)).with_range(place(rows.start), place(rows.end))
     }
 
+    /// What it reads with, if it is that of an executor.
+    pub(crate) fn reader(&self) -> Option<&Reader> {
+        self.reader.as_ref()
+    }
+
+    /// The same with another reader.
+    pub(crate) fn with_reader(&self, reader: Option<Reader>) -> Self {
+        Self {
+            reader,
+            ..self.clone()
+        }
+    }
+
     /// `HOST:PORT` of the data port of the executor where a file's shard is best read.
     pub fn holder_of(&self, file: &PartitionedFile) -> Option<&str> {
         let shard = shard_of(file).ok()?;
@@ -131,7 +160,8 @@ impl ShardSource {
     }
 }
 
-fn rows_of(file: &PartitionedFile) -> Range<usize> {
+/// The rows of a shard that a file stands for.
+pub(crate) fn rows_of(file: &PartitionedFile) -> Range<usize> {
     let place = |row: i64| usize::try_from(row).unwrap_or(0);
     match &file.range {
         Some(range) => place(range.start)..place(range.end),
@@ -139,7 +169,8 @@ fn rows_of(file: &PartitionedFile) -> Range<usize> {
     }
 }
 
-fn shard_of(file: &PartitionedFile) -> Result<ShardId> {
+/// The shard that a file stands for.
+pub(crate) fn shard_of(file: &PartitionedFile) -> Result<ShardId> {
     Ok(file.object_meta.location.as_ref().parse()?)
 }
 

@@ -7,9 +7,6 @@ use crate::mistake::Mistake;
 use crate::spec::{DropDuplicates, Keep, Name, Split};
 use crate::sql;
 
-/// Digits of a hash that are compared with the share of rows.
-const HASH_DIGITS: usize = 8;
-
 pub(super) fn drop_duplicates(options: &DropDuplicates, on: &mut Compiler<'_>) -> Result<(), Mistake> {
     let Some(key) = &options.key else {
         if options.order_by.is_some() {
@@ -74,19 +71,9 @@ pub(super) fn split(options: &Split, on: &mut Compiler<'_>) -> Result<(), Mistak
         .into_iter()
         .map(|place| on.cell(place))
         .collect();
-    let hash = sql::hash(&options.seed.to_string(), key.iter().map(|id| on.text(*id)));
-    let digits = format!("left({hash}, {HASH_DIGITS})");
-    let all = 16f64.powi(HASH_DIGITS as i32);
-    let expression = match options.test {
-        1.0 => "'test'".to_owned(),
-        test => {
-            let limit = format!("{:0width$x}", (test * all) as u64, width = HASH_DIGITS);
-            format!(
-                "CASE WHEN {digits} < {} THEN 'test' ELSE 'train' END",
-                sql::text(&limit)
-            )
-        }
-    };
+    let texts: Vec<String> = key.iter().map(|id| on.text(*id)).collect();
+    let is_test = sql::is_in_share(options.test, &options.seed.to_string(), texts);
+    let expression = format!("CASE WHEN {is_test} THEN 'test' ELSE 'train' END");
     let id = on.chain.add(&options.column, Kind::Text, &key, expression);
     on.append(&options.column, id)
 }

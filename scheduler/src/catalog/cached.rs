@@ -112,6 +112,9 @@ impl SourceState {
                 digest.update(&cache.source);
             }
         }
+        for (model, (made_at_ms, version)) in source.models() {
+            digest.update(format!("{model}\0{made_at_ms}\0{version}\n"));
+        }
         state.digest = digest.finalize().to_vec();
         Ok(state)
     }

@@ -4,7 +4,7 @@
 //! that occurs twice, or once directly and once in a view, is the same table. Nothing can be registered here: what
 //! exists is changed through the log only.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -22,6 +22,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, TableType};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::CATALOG;
 use millpond_proto::catalog::{KafkaTable, MemoryTable as Stored, Relation, RelationKind, View};
@@ -30,6 +31,7 @@ use parking_lot::Mutex;
 use super::live_table::LiveTable;
 use super::memory_table::MemoryTable;
 use super::metadata::{MetadataTable, rows_fn};
+use super::predict;
 use super::readable::Readable;
 use super::relation::open_files;
 use super::system::SystemTables;
@@ -117,6 +119,8 @@ pub(crate) struct StatementCatalog {
     live: Mutex<Vec<LivePin>>,
     /// How far they are.
     reads: LiveReads,
+    /// Models that it has asked for predictions, and their versions.
+    models: Mutex<BTreeMap<String, (u64, u64)>>,
     this: Weak<StatementCatalog>,
 }
 
@@ -186,6 +190,7 @@ impl StatementCatalog {
             pins: Mutex::default(),
             live: Mutex::default(),
             reads,
+            models: Mutex::default(),
             this: this.clone(),
         })
     }
@@ -203,6 +208,28 @@ impl StatementCatalog {
     /// Schema of names that have none.
     pub(crate) fn default_schema(&self) -> String {
         self.config.options().catalog.default_schema.clone()
+    }
+
+    /// Reads the text of a statement, and writes its predictions out.
+    ///
+    /// # Errors
+    /// What is no SQL; predictions as in [`predict::write_out`].
+    pub(crate) fn parse(&self, state: &SessionState, sql: &str) -> Result<Statement> {
+        let dialect = state.config().options().sql_parser.dialect;
+        let mut statement = state.sql_to_statement(sql, &dialect)?;
+        let used = predict::write_out(&self.version, &mut statement)?;
+        self.models.lock().extend(used);
+        Ok(statement)
+    }
+
+    /// Models that were asked for predictions, by name: when they were made and which version answered.
+    pub(super) fn models(&self) -> BTreeMap<String, (u64, u64)> {
+        self.models.lock().clone()
+    }
+
+    /// Names of the tables and views that were opened.
+    pub(crate) fn opened_names(&self) -> Vec<RelationKey> {
+        self.opened().into_iter().map(|(key, _)| key).collect()
     }
 
     /// Tables and views that were opened, in order of name.
@@ -329,7 +356,8 @@ impl StatementCatalog {
             .clone()
             .with_default_catalog_and_schema(CATALOG, &view.default_schema);
         let state = self.factory.state(config, self.strong()?);
-        match state.create_logical_plan(&view.definition).await? {
+        let definition = self.parse(&state, &view.definition)?;
+        match state.statement_to_plan(definition).await? {
             LogicalPlan::Ddl(DdlStatement::CreateView(create)) => Ok(Arc::new(ViewTable::new(
                 create.input.as_ref().clone(),
                 Some(view.definition.clone()),

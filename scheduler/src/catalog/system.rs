@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BinaryArray, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
+    ArrayRef, BinaryArray, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::catalog::TableProvider;
@@ -17,7 +17,7 @@ use millpond_proto::statement::LiveRead;
 
 use super::cached::Caches;
 use super::metadata::{MetadataTable, rows_fn};
-use super::stream_tables;
+use super::{model_tables, stream_tables};
 use crate::cluster::Cluster;
 use crate::session::Sessions;
 use crate::shards::{Shards, holders, rows_of};
@@ -44,6 +44,7 @@ pub(super) enum Cell {
     Text(Option<String>),
     Bytes(Option<Vec<u8>>),
     Number(Option<u64>),
+    Real(Option<f64>),
     /// Milliseconds since the Unix epoch.
     Time(Option<u64>),
 }
@@ -66,6 +67,12 @@ impl From<u64> for Cell {
     }
 }
 
+impl From<Option<f64>> for Cell {
+    fn from(number: Option<f64>) -> Self {
+        Self::Real(number)
+    }
+}
+
 impl From<Option<u64>> for Cell {
     fn from(number: Option<u64>) -> Self {
         Self::Number(number)
@@ -77,6 +84,7 @@ pub(super) enum Kind {
     Text,
     Bytes,
     Number,
+    Real,
     Time,
 }
 
@@ -213,6 +221,9 @@ impl SystemTables {
             "dead_letters",
             "executors",
             "jobs",
+            "model_coefficients",
+            "model_versions",
+            "models",
             "pipelines",
             "sessions",
             "settings",
@@ -235,6 +246,9 @@ impl SystemTables {
         let columns = match name {
             "executors" => EXECUTORS,
             "jobs" => JOBS,
+            "model_coefficients" => model_tables::COEFFICIENTS,
+            "model_versions" => model_tables::VERSIONS,
+            "models" => model_tables::MODELS,
             "pipelines" => PIPELINES,
             "sessions" => SESSIONS,
             "settings" => SETTINGS,
@@ -254,6 +268,9 @@ impl SystemTables {
                 let rows = match name.as_str() {
                     "executors" => this.executors().await,
                     "jobs" => this.jobs(),
+                    "model_coefficients" => model_tables::coefficients(&version),
+                    "model_versions" => model_tables::versions(&version),
+                    "models" => model_tables::models(&version),
                     "pipelines" => pipelines(&version),
                     "sessions" => this.sessions(),
                     "settings" => this.settings(settings),
@@ -503,6 +520,7 @@ fn schema_of(columns: Columns) -> Arc<Schema> {
             Kind::Text => DataType::Utf8,
             Kind::Bytes => DataType::Binary,
             Kind::Number => DataType::UInt64,
+            Kind::Real => DataType::Float64,
             Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
         };
         Field::new(*name, data_type, true)
@@ -528,7 +546,7 @@ fn batch_of(columns: Columns, rows: Vec<Vec<Cell>>) -> Result<RecordBatch> {
 }
 
 /// Positions as `WAIT FOR TABLE ... OFFSETS` takes them, each table with its name.
-fn positions_of(reads: &[LiveRead]) -> Option<String> {
+pub(super) fn positions_of(reads: &[LiveRead]) -> Option<String> {
     let tables = reads.iter().map(|read| {
         let positions = read.positions.iter();
         let positions = positions.map(|(number, position)| format!("{number}:{position}"));
@@ -548,6 +566,7 @@ fn array_of(kind: Kind, cells: Vec<Cell>) -> ArrayRef {
         Kind::Text => Arc::new(cells.into_iter().map(text_of).collect::<StringArray>()),
         Kind::Bytes => Arc::new(cells.into_iter().map(bytes_of).collect::<BinaryArray>()),
         Kind::Number => Arc::new(cells.into_iter().map(number_of).collect::<UInt64Array>()),
+        Kind::Real => Arc::new(cells.into_iter().map(real_of).collect::<Float64Array>()),
         Kind::Time => {
             let times = cells
                 .into_iter()
@@ -567,7 +586,7 @@ fn bytes_of(cell: Cell) -> Option<Vec<u8>> {
 fn text_of(cell: Cell) -> Option<String> {
     match cell {
         Cell::Text(text) => text,
-        Cell::Bytes(_) => None,
+        Cell::Bytes(_) | Cell::Real(_) => None,
         Cell::Number(number) | Cell::Time(number) => number.map(|number| number.to_string()),
     }
 }
@@ -575,6 +594,13 @@ fn text_of(cell: Cell) -> Option<String> {
 fn number_of(cell: Cell) -> Option<u64> {
     match cell {
         Cell::Number(number) | Cell::Time(number) => number,
-        Cell::Text(_) | Cell::Bytes(_) => None,
+        Cell::Text(_) | Cell::Bytes(_) | Cell::Real(_) => None,
+    }
+}
+
+fn real_of(cell: Cell) -> Option<f64> {
+    match cell {
+        Cell::Real(number) => number,
+        _ => None,
     }
 }

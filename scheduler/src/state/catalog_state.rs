@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millpond_engine::session::DEFAULT_SCHEMA;
 use millpond_proto::catalog::{
-    AlterColumns, Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, Pipeline, PlaceShards,
+    AlterColumns, Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, Model, Pipeline, PlaceShards,
     Relation, RelationKind, RenameRelation, SchemaRef, SetCache, Snapshot,
 };
 
@@ -22,6 +22,8 @@ pub struct CatalogState {
     pub relations: BTreeMap<(String, String), Arc<Relation>>,
     /// Pipelines by name. Each has a version.
     pub pipelines: BTreeMap<String, Arc<Pipeline>>,
+    /// Models by name. Each has a version.
+    pub models: BTreeMap<String, Arc<Model>>,
 }
 
 impl Default for CatalogState {
@@ -35,6 +37,7 @@ impl Default for CatalogState {
             schemas: BTreeMap::from([(schema.schema.clone(), schema)]),
             relations: BTreeMap::new(),
             pipelines: BTreeMap::new(),
+            models: BTreeMap::new(),
         }
     }
 }
@@ -63,6 +66,10 @@ impl CatalogState {
             Some(ChangeKind::AlterTopic(altered)) => self.alter_topic(altered),
             Some(ChangeKind::AddPipeline(added)) => self.add_pipeline(added),
             Some(ChangeKind::DropPipeline(dropped)) => self.drop_pipeline(&dropped.name),
+            Some(ChangeKind::PutModel(model)) => self.put_model(model),
+            Some(ChangeKind::AddModelVersion(added)) => self.add_model_version(added),
+            Some(ChangeKind::ServeModel(served)) => self.serve_model(served),
+            Some(ChangeKind::DropModel(dropped)) => self.drop_model(&dropped.name),
             None => Err(self.unknown_change()),
         }
     }
@@ -304,6 +311,7 @@ impl CatalogState {
                 .values()
                 .map(|pipeline| pipeline.as_ref().clone())
                 .collect(),
+            models: self.models.values().map(|model| model.as_ref().clone()).collect(),
         }
     }
 
@@ -318,6 +326,7 @@ impl CatalogState {
             schemas: BTreeMap::new(),
             relations: BTreeMap::new(),
             pipelines: BTreeMap::new(),
+            models: BTreeMap::new(),
         };
         let damaged = |error: Error| match error {
             Error::UnknownChange { .. } => Error::UnknownChange {
@@ -341,6 +350,10 @@ impl CatalogState {
         let pipelines = snapshot.pipelines.iter();
         state.pipelines = pipelines
             .map(|pipeline| (pipeline.name.clone(), Arc::new(pipeline.clone())))
+            .collect();
+        let models = snapshot.models.iter();
+        state.models = models
+            .map(|model| (model.name.clone(), Arc::new(model.clone())))
             .collect();
         Ok(Self {
             version: snapshot.version,

@@ -138,6 +138,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// No model of that name exists, or not in that version.
+    #[error("there is no model '{name}', or not in that version")]
+    UnknownModel {
+        /// The name.
+        name: String,
+    },
     /// Somebody else has changed rows that this write wanted to replace.
     #[error("table '{schema}.{name}' was changed by another statement")]
     WriteConflict {
@@ -174,9 +180,10 @@ impl Error {
             Self::TooNew { .. } | Self::UnknownChange { .. } => Code::STATE_TOO_NEW,
             Self::LeaseLost { .. } => Code::LEASE_LOST,
             Self::SchemaExists { .. } | Self::RelationExists { .. } => Code::RELATION_EXISTS,
-            Self::UnknownSchema { .. } | Self::UnknownRelation { .. } | Self::UnknownPipeline { .. } => {
-                Code::UNKNOWN_RELATION
-            }
+            Self::UnknownSchema { .. }
+            | Self::UnknownRelation { .. }
+            | Self::UnknownPipeline { .. }
+            | Self::UnknownModel { .. } => Code::UNKNOWN_RELATION,
             Self::SchemaNotEmpty { .. } => Code::INVALID_STATEMENT,
             Self::WriteConflict { .. } => Code::STATE_CONFLICT,
             Self::NotEmpty { .. } | Self::Empty => Code::STATE_CONFLICT,
@@ -204,6 +211,7 @@ impl Error {
             | Self::RelationExists { .. }
             | Self::UnknownRelation { .. }
             | Self::UnknownPipeline { .. }
+            | Self::UnknownModel { .. }
             | Self::WriteConflict { .. }
             | Self::NotEmpty { .. }
             | Self::Empty => Class::User,

@@ -29,6 +29,7 @@ mod error;
 mod folder;
 mod load;
 mod log;
+mod model_state;
 mod pipeline_state;
 mod sealed;
 mod store;

@@ -228,8 +228,9 @@ async fn create_view(
     let catalog = run::statement_catalog(services, statement).await;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let sql = format!("CREATE VIEW {} AS {query}", name.to_quoted_string());
+    let parsed = catalog.parse(&state, &sql).map_err(Error::from_datafusion)?;
     let plan = state
-        .create_logical_plan(&sql)
+        .statement_to_plan(parsed)
         .await
         .map_err(Error::from_datafusion)?;
     let LogicalPlan::Ddl(command @ DdlStatement::CreateView(_)) = plan else {

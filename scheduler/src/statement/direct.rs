@@ -30,6 +30,7 @@ use millpond_engine::direct;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::files::file_scan;
 use millpond_engine::memory::Bytes;
+use millpond_engine::models::keeps_sums;
 use millpond_engine::session::{ExecutionMode, MillpondOptions};
 use millpond_engine::shards::ShardSource;
 
@@ -38,6 +39,7 @@ use super::registry::Statement;
 use super::result::{HEAD_BYTES, ResultSet, Rows};
 use super::run::Planned;
 use super::{constants, job, run};
+use crate::catalog::reads_live;
 use crate::cluster::{data_address, wait_for_executors};
 
 /// What an executor reads from its own memory counts this part of what comes from elsewhere.
@@ -172,6 +174,11 @@ pub(super) async fn choose(
     let options = MillpondOptions::of(state.config());
     if options.execution_mode == ExecutionMode::Staged {
         return Ok(Way::Staged("millpond.execution_mode is staged".to_string()));
+    }
+    if options.execution_mode == ExecutionMode::Auto && keeps_sums(plan) && reads_live(plan)? {
+        return Ok(Way::Staged(
+            "sums are kept where the rows of the topic are".to_string(),
+        ));
     }
     wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
     let mut executors = services.cluster.executors().await;

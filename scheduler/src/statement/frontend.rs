@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::admission::Admission;
 use super::ingest::{self, Ingest};
 use super::registry::{Registry, Statement};
-use super::{run, upkeep};
+use super::{model, run, upkeep};
 use crate::catalog::system::SystemTables;
 use crate::catalog::{Caches, SessionFactory, StatementCatalog};
 use crate::cluster::Cluster;
@@ -128,6 +128,7 @@ impl Frontend {
         stop: tokio_util::sync::CancellationToken,
     ) {
         tokio::spawn(upkeep::work(self.clone(), tasks, stop.clone()));
+        tokio::spawn(model::follow(self.clone(), stop.clone()));
         let services = self.services.clone();
         let keeper = Keeper::new(
             services.shards.clone(),

@@ -32,12 +32,11 @@ use millpond_proto::catalog::{AddPipeline, Change, ChangeKind, DropPipeline, Pip
 
 use self::account::Account;
 use self::report::Report;
-use self::runner::{Runner, TEMPORARY};
+use self::runner::Runner;
 use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::syntax::{PipelineStatement, PipelineText};
-use crate::state::CatalogLog;
 
 /// Versions of a pipeline that are kept.
 const VERSIONS_KEPT: u32 = 10;
@@ -62,26 +61,26 @@ async fn carry_out(
             let spec = Spec::parse(&yaml).map_err(refused)?;
             let mut runner = Runner::new(services, statement, &spec.name);
             let done = run_spec(&spec, &yaml, report, &mut runner).await;
-            runner.clean_up().await;
+            runner.parts.clean_up().await;
             done?.result()
         }
         PipelineStatement::Check(yaml) => {
             let spec = Spec::parse(&yaml).map_err(refused)?;
             let mut runner = Runner::new(services, statement, &spec.name);
             let checked = check(&spec, &mut runner).await;
-            runner.clean_up().await;
+            runner.parts.clean_up().await;
             checked?.result()
         }
         PipelineStatement::Summarize(relation) => {
             let mut runner = Runner::new(services, statement, "summary");
             let summary = summarize(&relation, &mut runner).await;
-            runner.clean_up().await;
+            runner.parts.clean_up().await;
             summary::result(&summary?)
         }
         PipelineStatement::Propose { name, source } => {
             let mut runner = Runner::new(services, statement, &name);
             let proposed = propose(&name, &source, &mut runner).await;
-            runner.clean_up().await;
+            runner.parts.clean_up().await;
             report::text("pipeline", proposed?)
         }
         PipelineStatement::Apply {
@@ -98,14 +97,6 @@ async fn carry_out(
             Ok(ResultSet::nothing())
         }
     }
-}
-
-/// Drops tables of pipelines that ended with their scheduler.
-///
-/// # Errors
-/// A state store that does not answer.
-pub(crate) async fn drop_leftovers(catalog: &CatalogLog) -> Result<(), Error> {
-    runner::drop_temporary(catalog, TEMPORARY).await
 }
 
 /// Columns of the answer.
@@ -165,7 +156,7 @@ async fn run_spec(
         version: Some(version),
         keep: VERSIONS_KEPT,
     });
-    commit(runner.services, added).await?;
+    commit(runner.parts.services, added).await?;
     let mut report = Report::new(
         spec,
         &compiled,
@@ -289,6 +280,7 @@ async fn apply(
     let query = transform(&compiled);
     let view = sql::table(&view.to_string());
     runner
+        .parts
         .execute(&format!("CREATE OR REPLACE VIEW {view} AS {query}"))
         .await?;
     Ok(ResultSet::nothing())

@@ -23,7 +23,9 @@ use super::job::Watched;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::syntax::OwnStatement;
-use super::{alter, cache, direct, explain, job, limits, memory, pipeline, stream, syntax, upkeep, write};
+use super::{
+    alter, cache, direct, explain, job, limits, memory, model, pipeline, stream, syntax, upkeep, write,
+};
 use crate::catalog::{Reads, SessionFactory, StatementCatalog, ddl, what_is_read};
 use crate::session::Session;
 use crate::streams::LiveReads;
@@ -104,15 +106,19 @@ async fn run_one(
                 drop(catalog);
                 pipeline::run(services, statement, command).await
             }
+            OwnStatement::Model(command) => {
+                drop(catalog);
+                model::run(services, statement, command).await
+            }
         };
     }
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
-    let parsed = parse(&state, &request.sql)?;
+    let parsed = parse(&catalog, &state, &request.sql)?;
     statement.update(|status| status.verb = verb_of(&parsed));
     if let Some(done) = prepared_statement(session, &parsed)? {
         return Ok(done);
     }
-    let resolved = resolve(session, &state, parsed, request)?;
+    let resolved = resolve(session, &catalog, &state, parsed, request)?;
     if let Some(command) = alter::command(&resolved.parsed) {
         let context = ddl_context(services, statement, &catalog, &state, &request.sql);
         return Box::pin(alter::run(services, statement, &context, command)).await;
@@ -133,8 +139,8 @@ pub(super) async fn plan_again(
     let session = &statement.session;
     let catalog = statement_catalog(services, statement).await;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
-    let parsed = parse(&state, &request.sql)?;
-    let resolved = resolve(session, &state, parsed, request)?;
+    let parsed = parse(&catalog, &state, &request.sql)?;
+    let resolved = resolve(session, &catalog, &state, parsed, request)?;
     let (planned, _) = plan_resolved(catalog, state, resolved).await?;
     Ok(planned)
 }
@@ -142,11 +148,12 @@ pub(super) async fn plan_again(
 /// The statement to plan: the one that was sent, or the one that its `EXECUTE` names.
 fn resolve(
     session: &Session,
+    catalog: &StatementCatalog,
     state: &SessionState,
     parsed: ParsedStatement,
     request: &Request,
 ) -> Result<Resolved, Error> {
-    let stored = executed_statement(session, state, &parsed)?;
+    let stored = executed_statement(session, catalog, state, &parsed)?;
     Ok(stored.unwrap_or_else(|| Resolved {
         parsed,
         parameters: request.parameters.clone(),
@@ -165,10 +172,11 @@ async fn plan_resolved(
 
 /// Parses a statement and takes its options away.
 pub(super) fn parse_with_options(
+    catalog: &StatementCatalog,
     state: &SessionState,
     sql: &str,
 ) -> Result<(ParsedStatement, Options), Error> {
-    let mut parsed = parse(state, sql)?;
+    let mut parsed = parse(catalog, state, sql)?;
     let options = take_options(&mut parsed)?;
     Ok((parsed, options))
 }
@@ -258,13 +266,19 @@ pub(crate) fn plan_only<'a>(
 async fn plan_one(catalog: &StatementCatalog, sql: &str) -> Result<LogicalPlan, Error> {
     limits::check_text(sql)?;
     if let Some(own) = syntax::parse(sql).map_err(|error| error.with_sql(sql))? {
+        if let OwnStatement::Model(command) = &own
+            && let Some(query) = model::query_of(catalog.version(), command)?
+        {
+            return plan_only(catalog, &query).await;
+        }
         return empty_plan(match &own {
             syntax::OwnStatement::Pipeline(command) => pipeline::answer_of(command),
+            syntax::OwnStatement::Model(command) => model::answer_of(command),
             other => other.answers_count().then(|| Arc::new(write::count_schema())),
         });
     }
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
-    let (parsed, _) = parse_with_options(&state, sql)?;
+    let (parsed, _) = parse_with_options(catalog, &state, sql)?;
     if alter::command(&parsed).is_some() {
         return empty_plan(None);
     }
@@ -283,13 +297,12 @@ fn empty_plan(columns: Option<SchemaRef>) -> Result<LogicalPlan, Error> {
     }))
 }
 
-fn parse(state: &SessionState, sql: &str) -> Result<ParsedStatement, Error> {
-    let dialect = state.config().options().sql_parser.dialect;
+fn parse(catalog: &StatementCatalog, state: &SessionState, sql: &str) -> Result<ParsedStatement, Error> {
     if sql.trim().trim_end_matches(';').trim().is_empty() {
         return Err(Error::user(Code::SYNTAX, "the statement is empty"));
     }
-    state
-        .sql_to_statement(sql, &dialect)
+    catalog
+        .parse(state, sql)
         .map_err(|error| Error::from_datafusion(error).with_sql(sql))
 }
 
@@ -341,6 +354,7 @@ fn prepared_statement(session: &Session, parsed: &ParsedStatement) -> Result<Opt
 /// For `EXECUTE name (values)`: the stored statement, planned anew against today's catalog, with its values.
 fn executed_statement(
     session: &Session,
+    catalog: &StatementCatalog,
     state: &SessionState,
     parsed: &ParsedStatement,
 ) -> Result<Option<Resolved>, Error> {
@@ -363,7 +377,7 @@ fn executed_statement(
     }
     let parameters = (!values.is_empty()).then_some(ParamValues::List(values));
     Ok(Some(Resolved {
-        parsed: parse(state, &sql)?,
+        parsed: parse(catalog, state, &sql)?,
         parameters,
     }))
 }

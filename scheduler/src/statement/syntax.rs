@@ -1,4 +1,4 @@
-//! Statements that are ours and not DataFusion's: about caches, tables that follow topics, and pipelines.
+//! Statements that are ours and not DataFusion's: about caches, tables that follow topics, pipelines and models.
 //!
 //! ```text
 //! CACHE [LAZY] TABLE name [OPTIONS ('key' 'value', ...)] [[AS] query]
@@ -8,7 +8,11 @@
 //! RUN PIPELINE 'yaml' | name [WITH REPORT]      CHECK PIPELINE 'yaml'      DROP PIPELINE [IF EXISTS] name
 //! APPLY PIPELINE name [VERSION n] TO table AS view
 //! SUMMARIZE name | query      PROPOSE PIPELINE name FROM 'source of a pipeline'
+//! CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name OPTIONS ('key' 'value', ...) AS query      REFRESH MODEL name [FULL]
+//! ALTER MODEL name SET VERSION n | NEWEST      DROP MODEL [IF EXISTS] name      SHOW MODELS      DESCRIBE MODEL name
 //! ```
+
+mod model;
 
 use datafusion::common::TableReference;
 use datafusion::sql::planner::object_name_to_table_reference;
@@ -17,6 +21,8 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use millpond_engine::error::{Code, Error};
+
+pub(super) use self::model::{CreateModel, ModelStatement};
 
 /// A statement of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub(super) enum OwnStatement {
     Stream(StreamStatement),
     /// Something about a pipeline.
     Pipeline(PipelineStatement),
+    /// Something about a model.
+    Model(ModelStatement),
 }
 
 /// A statement about a pipeline.
@@ -150,6 +158,7 @@ impl OwnStatement {
             Self::Pipeline(PipelineStatement::Propose { .. }) => "PROPOSE PIPELINE",
             Self::Pipeline(PipelineStatement::Apply { .. }) => "APPLY PIPELINE",
             Self::Pipeline(PipelineStatement::Drop { .. }) => "DROP PIPELINE",
+            Self::Model(statement) => statement.verb(),
         }
     }
 
@@ -176,7 +185,9 @@ pub(super) fn parse(sql: &str) -> Result<Option<OwnStatement>, Error> {
     let mut words = Words { parser };
     let cache = OwnStatement::Cache;
     let stream = OwnStatement::Stream;
-    let read = if words.take("CACHE") {
+    let read = if let Some(model) = words.model() {
+        model.map(OwnStatement::Model)
+    } else if words.take("CACHE") {
         words.cache().map(CacheStatement::Cache).map(cache)
     } else if words.take("UNCACHE") {
         words.uncache().map(cache)
@@ -367,7 +378,7 @@ impl Words<'_> {
         let is_text = !matches!(&self.parser.peek_token().token, Token::Word(_));
         let text = match is_text {
             true => PipelineText::Yaml(self.parser.parse_literal_string()?),
-            false => PipelineText::Stored(self.pipeline_name()?),
+            false => PipelineText::Stored(self.own_name()?),
         };
         let report = self.take("WITH");
         if report {
@@ -400,7 +411,7 @@ impl Words<'_> {
 
     fn propose_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
         self.expect("PIPELINE")?;
-        let name = self.pipeline_name()?;
+        let name = self.own_name()?;
         self.expect("FROM")?;
         Ok(PipelineStatement::Propose {
             name,
@@ -410,7 +421,7 @@ impl Words<'_> {
 
     fn apply_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
         self.expect("PIPELINE")?;
-        let name = self.pipeline_name()?;
+        let name = self.own_name()?;
         let version = match self.take("VERSION") {
             true => Some(self.parser.parse_literal_uint()?),
             false => None,
@@ -432,12 +443,13 @@ impl Words<'_> {
             self.expect("EXISTS")?;
         }
         Ok(PipelineStatement::Drop {
-            name: self.pipeline_name()?,
+            name: self.own_name()?,
             if_exists,
         })
     }
 
-    fn pipeline_name(&mut self) -> Result<String, ParserError> {
+    /// The name of a pipeline or model.
+    fn own_name(&mut self) -> Result<String, ParserError> {
         Ok(self.parser.parse_identifier()?.value)
     }
 

@@ -172,6 +172,24 @@ impl Segment {
         self.id
     }
 
+    /// True if both have the same rows; others of them may be dead.
+    pub(super) fn has_rows_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.columns, &other.columns)
+    }
+
+    /// The rows that are alive here and dead in `other`, which has the same rows.
+    pub(super) fn alive_here_only(&self, other: &Self) -> Self {
+        let word = |dead: &Option<Arc<Dead>>, place: usize| dead.as_ref().map_or(0, |dead| dead.words[place]);
+        let words = 0..self.rows.div_ceil(WORD_BITS);
+        let words: Vec<u64> = words
+            .map(|place| word(&self.dead, place) | !word(&other.dead, place))
+            .collect();
+        Self {
+            dead: Some(Arc::new(Dead::of(self.rows, &words))),
+            ..self.clone()
+        }
+    }
+
     /// Rows that it has, dead ones too.
     pub(in crate::shards) fn rows(&self) -> usize {
         self.rows

@@ -24,7 +24,7 @@ use super::index::{KeyIndex, Place};
 use super::keys::Keys;
 use super::segment::{Dead, Marks, Prepared, Segment};
 use super::table::LiveTable;
-use super::view::View;
+use super::view::{Origin, View};
 use crate::decode::{Changes, Kind};
 use crate::error::Error;
 use crate::shards::room::Claim;
@@ -80,6 +80,7 @@ pub struct LiveShard {
     pub(super) next_segment: u32,
     /// As [`SEGMENT_ROWS`], but for tests.
     segment_rows: usize,
+    origin: Origin,
     view: Arc<RwLock<Arc<View>>>,
 }
 
@@ -115,7 +116,8 @@ impl LiveShard {
         version: Option<usize>,
         position: u64,
     ) -> Result<Self> {
-        let view = View::new(table.schema.clone(), Vec::new(), Vec::new(), position);
+        let origin = Origin::next();
+        let view = View::new(origin, table.schema.clone(), Vec::new(), Vec::new(), position);
         let has_key = !table.key.is_empty();
         Ok(Self {
             keys: has_key
@@ -129,6 +131,7 @@ impl LiveShard {
             segments: Vec::new(),
             next_segment: 0,
             segment_rows: SEGMENT_ROWS,
+            origin,
             view: Arc::new(RwLock::new(Arc::new(view))),
         })
     }
@@ -221,6 +224,7 @@ impl LiveShard {
     pub fn publish(&self, position: u64) {
         let graves = self.graves.as_ref().map(|graves| graves.segments().to_vec());
         let view = View::new(
+            self.origin,
             self.table.schema.clone(),
             self.segments.clone(),
             graves.unwrap_or_default(),

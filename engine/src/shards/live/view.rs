@@ -1,6 +1,6 @@
 //! What readers see of a live shard: its rows at one position.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -21,17 +21,33 @@ pub struct View {
     /// Keys that were deleted.
     pub(super) graves: Vec<Segment>,
     position: u64,
+    /// The shard that it is of.
+    origin: Origin,
     summary: OnceLock<Statistics>,
+}
+
+/// A live shard, as long as this process has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Origin(u64);
+
+impl Origin {
+    /// Of a new shard.
+    pub(super) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl View {
     pub(super) fn new(
+        origin: Origin,
         schema: SchemaRef,
         segments: Vec<Segment>,
         graves: Vec<Segment>,
         position: u64,
     ) -> Self {
         Self {
+            origin,
             schema,
             segments,
             graves,
@@ -60,6 +76,43 @@ impl View {
         self.segments.iter().map(Segment::bytes).sum()
     }
 
+    /// The rows of a batch.
+    pub(in crate::shards) fn batch(&self, number: usize) -> &Segment {
+        &self.segments[number]
+    }
+
+    /// The shard that it is of.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The same shard before it had any rows.
+    pub(crate) fn nothing(&self) -> Self {
+        Self::new(self.origin, self.schema.clone(), Vec::new(), Vec::new(), 0)
+    }
+
+    /// The rows that are here and not in `other`, another view of the same shard. Both share what they have in common, so
+    /// it takes as long as there are changes, but for a bit to look at for each row.
+    ///
+    /// A row that was moved by a compaction is another row.
+    pub(crate) fn minus(&self, other: &Self) -> Self {
+        let segments = self.segments.iter().filter_map(|segment| {
+            let known = other.segments.iter().find(|known| known.has_rows_of(segment));
+            let left = match known {
+                Some(known) => segment.alive_here_only(known),
+                None => segment.clone(),
+            };
+            (left.live_rows() > 0).then_some(left)
+        });
+        Self::new(
+            self.origin,
+            self.schema.clone(),
+            segments.collect(),
+            Vec::new(),
+            self.position,
+        )
+    }
+
     fn summary(&self) -> &Statistics {
         self.summary.get_or_init(|| {
             let parts: Vec<Statistics> = self.segments.iter().map(Segment::live_statistics).collect();
@@ -73,7 +126,7 @@ impl View {
 
 impl ShardStore {
     /// Makes a view readable under a name of its own, until that is dropped. `write` is who wants it.
-    pub fn pin(&self, view: &View, write: &str) -> Arc<Shard> {
+    pub fn pin(&self, view: &Arc<View>, write: &str) -> Arc<Shard> {
         let about = About {
             id: ShardId::random(),
             write: write.to_string(),
@@ -90,7 +143,7 @@ impl ShardStore {
             used_at: AtomicU64::new(self.next_event()),
             stored_at: Instant::now(),
         };
-        let shard = Arc::new(Shard::new(about, Contents::Live(view.segments.clone())));
+        let shard = Arc::new(Shard::new(about, Contents::Live(view.clone())));
         self.insert(&shard);
         shard
     }

@@ -88,6 +88,7 @@ fn objects(format: u32, owner: &str) -> Vec<(Path, Bytes)> {
         relations: vec![campaign(owner)],
         written_by: "0.1.0".into(),
         pipelines: Vec::new(),
+        models: Vec::new(),
     };
     let gone = RelationRef {
         schema: "public".into(),

@@ -95,7 +95,7 @@ impl Source {
     ) -> Result<Self, Error> {
         let catalog = catalog.reading_all_sources(default_schema);
         let state = catalog.session_state().map_err(Error::from_datafusion)?;
-        let (parsed, _) = run::parse_with_options(&state, definition)?;
+        let (parsed, _) = run::parse_with_options(&catalog, &state, definition)?;
         let plan = state
             .statement_to_plan(parsed)
             .await

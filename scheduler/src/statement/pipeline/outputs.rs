@@ -18,9 +18,15 @@ use crate::statement::run;
 /// # Errors
 /// A place that cannot be.
 pub(super) async fn check_places(spec: &Spec, runner: &Runner<'_>) -> Result<(), Error> {
-    let catalog = run::statement_catalog(runner.services, runner.statement).await;
+    let catalog = run::statement_catalog(runner.parts.services, runner.parts.statement).await;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
-    let context = run::ddl_context(runner.services, runner.statement, &catalog, &state, "");
+    let context = run::ddl_context(
+        runner.parts.services,
+        runner.parts.statement,
+        &catalog,
+        &state,
+        "",
+    );
     let mut places = BTreeSet::new();
     let mut take = |place: String, name: &str| match places.insert(place) {
         true => Ok(()),

@@ -6,50 +6,25 @@ use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use datafusion::common::TableReference;
-use futures::TryStreamExt;
 use millpond_engine::error::{Code, Error};
 use millpond_pipeline::fit::Engine;
 use millpond_pipeline::spec::{Source, place_of};
 use millpond_pipeline::{Column, Compiled, Kind, Mistake, Spec, Value, sql};
-use millpond_proto::catalog::{Change, ChangeKind, RelationRef};
 
 use super::account::Account;
 use super::outputs::rejects_of;
 use super::{refused, transform};
-use crate::state::CatalogLog;
-use crate::statement::frontend::{Request, Services};
+use crate::statement::frontend::Services;
+use crate::statement::parts::Parts;
 use crate::statement::registry::Statement;
-use crate::statement::result::ResultSet;
 use crate::statement::{limits, run};
-
-/// Start of the names of tables that go when the pipeline has ended.
-pub(super) const TEMPORARY: &str = "__pipeline_";
-/// How these are kept: beside the memory on disk, and nowhere else.
-const STORAGE: &str = "WITH (durable = 'off', storage_level = 'memory_and_disk')";
 
 /// The name in `types` that stands for all columns.
 const EVERY: &str = "*";
 
 /// See the module.
 pub(super) struct Runner<'a> {
-    pub(super) services: &'a Services,
-    pub(super) statement: &'a Arc<Statement>,
-    /// Start of the names of its tables, which it alone has.
-    prefix: String,
-}
-
-/// A statement that is cancelled leaves no table behind either.
-impl Drop for Runner<'_> {
-    fn drop(&mut self) {
-        if temporary(&self.services.catalog, &self.prefix).is_empty() {
-            return;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        let (catalog, prefix) = (self.services.catalog.clone(), self.prefix.clone());
-        runtime.spawn(async move { drop_or_warn(&catalog, &prefix).await });
-    }
+    pub(super) parts: Parts<'a>,
 }
 
 /// Where rows come from.
@@ -78,16 +53,13 @@ impl From<Failure> for Error {
 
 impl<'a> Runner<'a> {
     pub(super) fn new(services: &'a Services, statement: &'a Arc<Statement>, pipeline: &str) -> Self {
-        let id = uuid::Uuid::new_v4().simple().to_string();
         Self {
-            services,
-            statement,
-            prefix: format!("{TEMPORARY}{pipeline}_{}", &id[..8]),
+            parts: Parts::new(services, statement, pipeline),
         }
     }
 
     pub(super) fn prefix(&self) -> &str {
-        &self.prefix
+        self.parts.prefix()
     }
 
     /// Opens the source of a pipeline.
@@ -125,13 +97,14 @@ impl<'a> Runner<'a> {
             true => String::new(),
             false => format!(" OPTIONS ({})", options.join(", ")),
         };
-        let table = format!("{}_source", self.prefix);
+        let table = format!("{}_source", self.prefix());
         let relation = sql::ident(&table);
         let rest = format!("STORED AS {format} LOCATION {}{options}", sql::text(file));
-        self.execute(&format!("CREATE EXTERNAL TABLE {relation} {rest}"))
+        self.parts
+            .execute(&format!("CREATE EXTERNAL TABLE {relation} {rest}"))
             .await?;
         let query = format!("SELECT * FROM {relation}");
-        look_at_file(source, file, &self.plan_fields(&query).await?)?;
+        look_at_file(source, file, &self.parts.fields_of(&query).await?)?;
         if !source.types.is_empty() {
             let columns = self.columns_of(&relation).await?;
             let mut types: Vec<&str> = columns.iter().map(|column| column.kind.sql_type()).collect();
@@ -147,10 +120,11 @@ impl<'a> Runner<'a> {
                 .map(|(column, kind)| format!("{} {kind}", sql::ident(&column.name)))
                 .collect();
             let columns = columns.join(", ");
-            self.execute(&format!(
-                "CREATE OR REPLACE EXTERNAL TABLE {relation} ({columns}) {rest}"
-            ))
-            .await?;
+            self.parts
+                .execute(&format!(
+                    "CREATE OR REPLACE EXTERNAL TABLE {relation} ({columns}) {rest}"
+                ))
+                .await?;
         }
         Ok(relation)
     }
@@ -173,18 +147,12 @@ impl<'a> Runner<'a> {
             name: field.name().clone(),
             kind: Kind::of_arrow(&field.data_type().to_string()),
         };
-        Ok(self.plan_fields(query).await?.iter().map(column).collect())
-    }
-
-    async fn plan_fields(&self, query: &str) -> Result<Fields, Error> {
-        let catalog = run::statement_catalog(self.services, self.statement).await;
-        let plan = run::plan_only(&catalog, query).await?;
-        Ok(plan.schema().fields().clone())
+        Ok(self.parts.fields_of(query).await?.iter().map(column).collect())
     }
 
     /// Whether two names are of the same table.
     pub(super) async fn is_same(&self, one: &TableReference, other: &TableReference) -> Result<bool, Error> {
-        let catalog = run::statement_catalog(self.services, self.statement).await;
+        let catalog = run::statement_catalog(self.parts.services, self.parts.statement).await;
         let state = catalog.session_state().map_err(Error::from_datafusion)?;
         let names = &state.config().options().catalog;
         let full = |name: &TableReference| {
@@ -192,36 +160,6 @@ impl<'a> Runner<'a> {
                 .resolve(&names.default_catalog, &names.default_schema)
         };
         Ok(full(one) == full(other))
-    }
-
-    /// Runs a statement to its end.
-    pub(super) async fn execute(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
-        let request = Request {
-            sql: sql.to_string(),
-            name: String::new(),
-            parameters: None,
-            detached: false,
-            upkeep: None,
-        };
-        tracing::debug!(sql, "a query of a pipeline");
-        let verb = self.statement.progress().status.verb;
-        let ended: Result<ResultSet, Error> = run::run(self.services, self.statement, &request).await;
-        // It is a part of the statement, which keeps its name.
-        self.statement.update(|status| {
-            status.verb = verb;
-            status.affected_rows = None;
-        });
-        let ended = ended?;
-        let mut batches = Vec::new();
-        for partition in 0..ended.partitions() {
-            let rows = ended.read(self.services, self.statement, partition).await?;
-            batches.extend(
-                rows.try_collect::<Vec<_>>()
-                    .await
-                    .map_err(Error::from_datafusion)?,
-            );
-        }
-        Ok(batches)
     }
 
     /// Writes the rows of a pipeline where it says, and says what was written.
@@ -236,13 +174,14 @@ impl<'a> Runner<'a> {
         let mut written = Vec::new();
         if account.set_aside > 0 {
             let table = rejects_of(spec);
-            self.say(&format!("write {table}"));
+            self.parts.say(&format!("write {table}"));
             let rejected = account.set_aside_query(compiled);
-            self.execute(&format!(
-                "CREATE OR REPLACE TABLE {} AS {rejected}",
-                sql::table(&table)
-            ))
-            .await?;
+            self.parts
+                .execute(&format!(
+                    "CREATE OR REPLACE TABLE {} AS {rejected}",
+                    sql::table(&table)
+                ))
+                .await?;
             written.push(("rejected rows".to_string(), table));
         }
         for sink in &spec.output {
@@ -262,20 +201,11 @@ impl<'a> Runner<'a> {
                 }
                 _ => continue,
             };
-            self.say(&format!("write {place}"));
-            self.execute(&sql).await?;
+            self.parts.say(&format!("write {place}"));
+            self.parts.execute(&sql).await?;
             written.push((what.to_string(), place));
         }
         Ok(written)
-    }
-
-    /// Drops what was there in between.
-    pub(super) async fn clean_up(&self) {
-        drop_or_warn(&self.services.catalog, &self.prefix).await;
-    }
-
-    fn say(&self, what: &str) {
-        self.statement.update(|status| status.phase = what.to_string());
     }
 }
 
@@ -287,14 +217,12 @@ impl Engine for Runner<'_> {
     }
 
     async fn rows(&mut self, query: &str) -> Result<Vec<Vec<Value>>, Failure> {
-        let batches = self.execute(query).await.map_err(Failure)?;
+        let batches = self.parts.execute(query).await.map_err(Failure)?;
         values_of(&batches).map_err(Failure)
     }
 
     async fn store(&mut self, table: &str, query: &str) -> Result<(), Failure> {
-        let create = format!("CREATE TABLE {} {STORAGE} AS {query}", sql::ident(table));
-        self.execute(&create).await.map_err(Failure)?;
-        Ok(())
+        self.parts.store(&sql::ident(table), query).await.map_err(Failure)
     }
 
     fn fits(&self, query: &str) -> bool {
@@ -302,7 +230,7 @@ impl Engine for Runner<'_> {
     }
 
     fn tell(&mut self, what: &str) {
-        self.say(what);
+        self.parts.say(what);
     }
 }
 
@@ -336,37 +264,6 @@ fn look_at_file(source: &Source, file: &str, fields: &Fields) -> Result<(), Erro
         .with_hint("write it in types, such as types: {a: text}"));
     }
     Ok(())
-}
-
-/// Tables whose names begin so, by schema and name.
-fn temporary(catalog: &CatalogLog, prefix: &str) -> Vec<(String, String)> {
-    let version = catalog.current();
-    let names = version.relations.keys();
-    names
-        .filter(|(_, name)| name.starts_with(prefix))
-        .cloned()
-        .collect()
-}
-
-/// Drops the tables whose names begin so.
-///
-/// # Errors
-/// A state store that does not answer.
-pub(super) async fn drop_temporary(catalog: &CatalogLog, prefix: &str) -> Result<(), Error> {
-    let drop = |(schema, name)| Change {
-        kind: Some(ChangeKind::DropRelation(RelationRef { schema, name })),
-    };
-    let changes: Vec<Change> = temporary(catalog, prefix).into_iter().map(drop).collect();
-    if !changes.is_empty() {
-        catalog.commit(changes).await?;
-    }
-    Ok(())
-}
-
-async fn drop_or_warn(catalog: &CatalogLog, prefix: &str) {
-    if let Err(error) = drop_temporary(catalog, prefix).await {
-        tracing::warn!(prefix, %error, "drop the tables of a pipeline");
-    }
 }
 
 fn copy(file: &str, partition_by: &[millpond_pipeline::spec::Name], query: &str) -> Result<String, Error> {

@@ -1,0 +1,26 @@
+//! What models need of one node: aggregate functions for their sums, and sums that follow live tables.
+//!
+//! The numbers are those of [`millpond_model`]; here they become functions of SQL, of one pass ([`functions`]) or of many
+//! ([`passes`]), whose states are merged as those of any aggregate are. Over a live table the states of one pass are kept
+//! with its shards ([`KeptSumsExec`]), so that the next training costs what has changed and not what is there.
+
+mod answer;
+mod feature;
+mod functions;
+mod kept;
+mod kept_exec;
+mod passes;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::AggregateUDF;
+
+pub(crate) use feature::function as feature;
+pub use functions::keeps_sums;
+pub use kept::Kept;
+pub use kept_exec::KeptSumsExec;
+
+/// All aggregate functions of models.
+pub(crate) fn aggregates() -> impl Iterator<Item = Arc<AggregateUDF>> {
+    functions::aggregates().chain(passes::aggregates())
+}

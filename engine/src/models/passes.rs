@@ -1,0 +1,209 @@
+//! Aggregate functions of models that are fitted step by step: each is a pass over all rows, from where the fit is.
+//!
+//! `model_logistic(point, class, x, ...)`, `model_seeds(round, x, ...)` and `model_lloyd(centroids, x, ...)`: the first argument
+//! is a constant, the bytes of where to sum, and so is the answer, the bytes of the sums.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, AsArray};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{ScalarValue, exec_err, internal_err, plan_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion::physical_expr::expressions::Literal;
+use millpond_model::{Centroids, LloydSums, LogisticPoint, LogisticSums, SeedRound, SeedSums};
+
+use super::functions::{Column, can_be_a_number, columns_of, failed};
+
+/// All of them.
+pub(super) fn aggregates() -> impl Iterator<Item = Arc<AggregateUDF>> {
+    Kind::ALL.into_iter().map(|kind| {
+        Arc::new(AggregateUDF::from(PassFunction {
+            kind,
+            signature: Signature::user_defined(Volatility::Immutable),
+        }))
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    /// Loss, gradient and curvature of a logistic regression.
+    Logistic,
+    /// Rows that may become centroids.
+    Seeds,
+    /// The middle of the rows next to each centroid.
+    Lloyd,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Logistic, Self::Seeds, Self::Lloyd];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Logistic => "model_logistic",
+            Self::Seeds => "model_seeds",
+            Self::Lloyd => "model_lloyd",
+        }
+    }
+
+    /// Arguments that it has at least.
+    fn least(self) -> usize {
+        match self {
+            Self::Logistic => 3,
+            Self::Seeds | Self::Lloyd => 2,
+        }
+    }
+
+    /// No rows yet, at a place that is given as bytes.
+    fn sums(self, at: &[u8]) -> Result<Sums> {
+        Ok(match self {
+            Self::Logistic => {
+                let point = LogisticPoint::from_bytes(at).map_err(failed)?;
+                Sums::Logistic(LogisticSums::new(&point), point)
+            }
+            Self::Seeds => {
+                let round = SeedRound::from_bytes(at).map_err(failed)?;
+                Sums::Seeds(SeedSums::new(&round), round)
+            }
+            Self::Lloyd => {
+                let centroids = Centroids::from_bytes(at).map_err(failed)?;
+                Sums::Lloyd(LloydSums::new(&centroids), centroids)
+            }
+        })
+    }
+}
+
+#[derive(Debug)]
+struct PassFunction {
+    kind: Kind,
+    signature: Signature,
+}
+
+impl PartialEq for PassFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+impl Eq for PassFunction {}
+
+impl Hash for PassFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.kind.hash(state);
+    }
+}
+
+impl AggregateUDFImpl for PassFunction {
+    fn name(&self) -> &str {
+        self.kind.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        if types.len() < self.kind.least() {
+            return plan_err!("{} needs at least {} arguments", self.name(), self.kind.least());
+        }
+        match types[1..].iter().find(|kind| !can_be_a_number(kind)) {
+            Some(other) => plan_err!("{} is over numbers, and not {other}", self.name()),
+            None => {
+                let mut coerced = vec![DataType::Float64; types.len()];
+                coerced[0] = DataType::Binary;
+                Ok(coerced)
+            }
+        }
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Binary)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let name = format_state_name(args.name, "sums");
+        Ok(vec![Arc::new(Field::new(name, DataType::Binary, true))])
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let at = args.exprs[0].downcast_ref::<Literal>().map(Literal::value);
+        match at {
+            Some(ScalarValue::Binary(Some(at))) => Ok(Box::new(PassAccumulator(self.kind.sums(at)?))),
+            _ => exec_err!("the first argument of {} is a constant of bytes", self.name()),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Sums {
+    Logistic(LogisticSums, LogisticPoint),
+    Seeds(SeedSums, SeedRound),
+    Lloyd(LloydSums, Centroids),
+}
+
+#[derive(Debug)]
+struct PassAccumulator(Sums);
+
+impl PassAccumulator {
+    fn bytes(&self) -> ScalarValue {
+        ScalarValue::Binary(Some(match &self.0 {
+            Sums::Logistic(sums, _) => sums.to_bytes(),
+            Sums::Seeds(sums, _) => sums.to_bytes(),
+            Sums::Lloyd(sums, _) => sums.to_bytes(),
+        }))
+    }
+}
+
+impl Accumulator for PassAccumulator {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let columns = columns_of(&values[1..])?;
+        let columns: Vec<&[f64]> = columns.iter().map(Column::numbers).collect();
+        match (&mut self.0, columns.as_slice()) {
+            (Sums::Logistic(sums, point), [classes, columns @ ..]) => {
+                sums.add_columns(point, columns, classes)
+            }
+            (Sums::Logistic(..), []) => return internal_err!("a logistic regression without classes"),
+            (Sums::Seeds(sums, round), columns) => sums.add_columns(round, columns),
+            (Sums::Lloyd(sums, centroids), columns) => sums.add_columns(centroids, columns),
+        }
+        .map_err(failed)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let Some(states) = states.first().and_then(|states| states.as_binary_opt::<i32>()) else {
+            return internal_err!("sums without a state");
+        };
+        for state in states.iter().flatten() {
+            match &mut self.0 {
+                Sums::Logistic(sums, _) => sums.merge(&LogisticSums::from_bytes(state).map_err(failed)?),
+                Sums::Seeds(sums, _) => sums.merge(&SeedSums::from_bytes(state).map_err(failed)?),
+                Sums::Lloyd(sums, _) => sums.merge(&LloydSums::from_bytes(state).map_err(failed)?),
+            }
+            .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.bytes()])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(self.bytes())
+    }
+
+    fn size(&self) -> usize {
+        let bytes = match &self.0 {
+            Sums::Logistic(_, point) => {
+                let features = point.features() + 1;
+                8 * point.classes() * features * features
+            }
+            Sums::Seeds(_, round) => round.to_bytes().len(),
+            Sums::Lloyd(_, centroids) => 2 * centroids.to_bytes().len(),
+        };
+        size_of_val(self) + bytes
+    }
+}

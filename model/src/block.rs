@@ -1,0 +1,128 @@
+//! Some hundred rows at a time, column by column, without those that no model can use.
+//!
+//! This is the one place that decides which rows count: a row in which any number is NaN (the caller's form of NULL),
+//! infinite or beyond [`LARGEST`] is left out, and counted.
+
+/// Greatest magnitude of a number that is used, so that sums of squares over any table stay finite.
+pub const LARGEST: f64 = 1e140;
+
+/// Rows of a block. Two columns of it fit into the fastest cache many times.
+pub(crate) const ROWS: usize = 256;
+/// Sums that [`dot`] makes at once: so many that no instruction waits for the one before it.
+const LANES: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// [`ROWS`] for each column; 0 after the last row.
+    values: Vec<f64>,
+    /// Usable rows.
+    pub(crate) rows: usize,
+    /// Rows left out.
+    pub(crate) left_out: usize,
+    usable: [bool; ROWS],
+}
+
+impl Block {
+    pub(crate) fn new(columns: usize) -> Self {
+        Self {
+            values: vec![0.0; columns * ROWS],
+            rows: 0,
+            left_out: 0,
+            usable: [true; ROWS],
+        }
+    }
+
+    /// A column, with zeros after the last row.
+    #[inline(always)]
+    pub(crate) fn column(&self, column: usize) -> &[f64; ROWS] {
+        let (columns, _) = self.values.as_chunks::<ROWS>();
+        &columns[column]
+    }
+
+    #[inline(always)]
+    pub(crate) fn column_mut(&mut self, column: usize) -> &mut [f64; ROWS] {
+        let (columns, _) = self.values.as_chunks_mut::<ROWS>();
+        &mut columns[column]
+    }
+
+    /// Takes in the rows from `start` on, at most [`ROWS`]. All columns are equally long.
+    #[inline(always)]
+    pub(crate) fn load(&mut self, columns: &[&[f64]], start: usize) {
+        let rows = columns.first().map_or(0, |column| column.len() - start).min(ROWS);
+        let mut is_each_usable = true;
+        for (place, column) in columns.iter().enumerate() {
+            let from = &column[start..start + rows];
+            let to = self.column_mut(place);
+            to[..rows].copy_from_slice(from);
+            to[rows..].fill(0.0);
+            is_each_usable &= to.iter().fold(true, |all, value| all & (value.abs() <= LARGEST));
+        }
+        self.rows = rows;
+        self.left_out = 0;
+        if !is_each_usable {
+            self.leave_out(columns.len());
+        }
+    }
+
+    #[cold]
+    fn leave_out(&mut self, columns: usize) {
+        self.usable = [true; ROWS];
+        let (all, _) = self.values.as_chunks_mut::<ROWS>();
+        for column in all.iter().take(columns) {
+            for (usable, value) in self.usable.iter_mut().zip(column) {
+                *usable &= value.abs() <= LARGEST;
+            }
+        }
+        let mut kept = 0;
+        for row in 0..self.rows {
+            if self.usable[row] {
+                for column in all.iter_mut().take(columns) {
+                    column[kept] = column[row];
+                }
+                kept += 1;
+            }
+        }
+        for column in all.iter_mut().take(columns) {
+            column[kept..].fill(0.0);
+        }
+        self.left_out = self.rows - kept;
+        self.rows = kept;
+    }
+}
+
+/// The sum of products of two columns of a block.
+#[inline(always)]
+pub(crate) fn dot(a: &[f64; ROWS], b: &[f64; ROWS]) -> f64 {
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_cannot_be_used_are_left_out_and_counted() {
+        let a: Vec<f64> = (0..300).map(f64::from).collect();
+        let mut b = a.clone();
+        b[0] = f64::NAN;
+        b[255] = f64::NEG_INFINITY;
+        b[257] = 1e200;
+        let columns: [&[f64]; 2] = [&a, &b];
+        let mut block = Block::new(2);
+        block.load(&columns, 0);
+        assert_eq!((block.rows, block.left_out), (254, 2));
+        assert_eq!(block.column(0)[0], 1.0);
+        assert_eq!(block.column(1)[253], 254.0);
+        assert_eq!(block.column(1)[254..], [0.0, 0.0]);
+        block.load(&columns, 256);
+        assert_eq!((block.rows, block.left_out), (43, 1));
+        assert_eq!(block.column(0)[..2], [256.0, 258.0]);
+    }
+}

@@ -1,0 +1,401 @@
+//! Fits a model: sums over the rows of its query, made where these are, and solved here.
+//!
+//! ```text
+//! query ─► columns ─► shape (categories, labels; kept from version to version) ─► SQL of sums ─► solve ─► version
+//!                       ▲                                                           │ a new category or label
+//!                       └───────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Regression and naive Bayes are solved from one pass; over a live table that reads what has changed. The others need
+//! many passes over the same rows, so these are kept in a table in between first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray};
+use millpond_engine::error::{Code, Error};
+use millpond_model::{
+    ClassMoments, FittedModel, GaussianNb, KMeans, KMeansFit, KMeansOptions, KMeansStep, Linear,
+    LinearOptions, LloydSums, Logistic, LogisticFit, LogisticOptions, LogisticStep, LogisticSums,
+    ModelOptions, ModelType, Moments, Parameters, Scale, SeedSums, sql,
+};
+use millpond_proto::statement::LiveRead;
+
+use super::follow;
+use super::source::{Shape, Source};
+use crate::catalog::predict::model_error;
+use crate::statement::parts::Parts;
+
+/// Trainings before it is given up that categories keep up with the rows.
+const ATTEMPTS_MAX: usize = 3;
+
+/// What a training needs to know.
+pub(super) struct Training<'a> {
+    pub(super) parts: &'a Parts<'a>,
+    pub(super) options: &'a ModelOptions,
+    pub(super) query: &'a str,
+    /// The version before, whose categories are kept and from which steps go on.
+    pub(super) before: Option<&'a FittedModel>,
+}
+
+/// What came out.
+pub(super) struct Trained {
+    pub(super) fitted: FittedModel,
+    /// Rows that were not learned from, since a feature or the label is null or not finite.
+    pub(super) left_out: u64,
+    /// What was seen of tables that follow topics.
+    pub(super) reads: Vec<LiveRead>,
+    /// Versions of tables in memory, of before the first row was read.
+    pub(super) tables: BTreeMap<String, u64>,
+    /// Sums of a linear regression over the rows that say how good it is.
+    pub(super) moments: Option<Moments>,
+    pub(super) source: Source,
+}
+
+impl Training<'_> {
+    /// Fits. Errors: the query; rows or columns that cannot be learned from.
+    pub(super) async fn run(&self) -> Result<Trained, Error> {
+        let tables =
+            follow::tables_read(self.parts.services, &self.parts.statement.session, self.query).await?;
+        let source = self.source().await?;
+        let before = self.before.map(|before| Shape {
+            design: before.design().clone(),
+            labels: before.labels().to_vec(),
+        });
+        let mut stored = before.filter(|shape| source.has_columns_of(&shape.design));
+        for _ in 0..ATTEMPTS_MAX {
+            let is_stored = stored.is_some();
+            let shape = match stored.take() {
+                Some(shape) => shape,
+                None => {
+                    self.parts.say("look at categories and labels");
+                    source.shape(self.parts, self.options).await?
+                }
+            };
+            let sums = Sums {
+                training: self,
+                source: &source,
+                shape: &shape,
+                before: self.before.filter(|_| is_stored),
+            };
+            match sums.fit().await {
+                Ok(Some(fit)) => {
+                    return Ok(Trained {
+                        fitted: FittedModel::new(shape.design.clone(), shape.labels.clone(), fit.parameters)
+                            .map_err(|error| model_error(&error))?,
+                        left_out: fit.left_out,
+                        reads: fit.reads,
+                        tables,
+                        moments: fit.moments,
+                        source,
+                    });
+                }
+                // The rows have a category that is not stored, or lack a label that is.
+                Ok(None) => {}
+                Err(error) if is_stored && error.code == Code::MODEL => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::user(
+            Code::MODEL,
+            "categories or labels come faster than they can be learned",
+        )
+        .with_hint("leave texts with many different values out of the query, or group them"))
+    }
+
+    async fn source(&self) -> Result<Source, Error> {
+        let query = format!("({}) AS source", self.query);
+        let is_one_pass = matches!(
+            self.options.model_type,
+            ModelType::LinearRegression | ModelType::GaussianNb
+        );
+        if is_one_pass {
+            return Source::open(self.parts, &query, self.options).await;
+        }
+        // What cannot be learned from is told before rows are copied.
+        Source::open(self.parts, &query, self.options).await?;
+        let table = sql::ident(&format!("{}_rows", self.parts.prefix()));
+        self.parts.say("copy the rows");
+        self.parts
+            .store(&table, &format!("SELECT * FROM {query}"))
+            .await?;
+        Source::open(self.parts, &table, self.options).await
+    }
+}
+
+/// The sums of one training with one shape.
+struct Sums<'a> {
+    training: &'a Training<'a>,
+    source: &'a Source,
+    shape: &'a Shape,
+    before: Option<&'a FittedModel>,
+}
+
+struct Fit {
+    parameters: Parameters,
+    left_out: u64,
+    reads: Vec<LiveRead>,
+    moments: Option<Moments>,
+}
+
+impl Sums<'_> {
+    /// None: there is a category or label that the shape does not have.
+    async fn fit(&self) -> Result<Option<Fit>, Error> {
+        self.training.parts.say("sum over all rows");
+        match self.training.options.model_type {
+            ModelType::LinearRegression => self.linear().await,
+            ModelType::GaussianNb => self.naive_bayes().await,
+            ModelType::LogisticRegression => self.logistic().await,
+            ModelType::Kmeans => self.kmeans().await,
+        }
+    }
+
+    async fn linear(&self) -> Result<Option<Fit>, Error> {
+        let label = self.source.number_sql();
+        let terms = self.terms();
+        let of = |label: &str| format!("model_moments({terms}, {label})");
+        let [train, test, unknown] = self.three(&of, &label).await?;
+        if has_unknown(unknown.as_deref())? {
+            return Ok(None);
+        }
+        let train = Moments::from_bytes(&train.unwrap_or_default()).map_err(refused)?;
+        let test = test
+            .map(|bytes| Moments::from_bytes(&bytes))
+            .transpose()
+            .map_err(refused)?;
+        let options = self.training.options;
+        let options = LinearOptions {
+            l2: options.l2,
+            intercept: options.intercept,
+            standardize: options.standardize,
+        };
+        let linear = Linear::fit(&train, &self.shape.design.names(), options).map_err(refused)?;
+        let rows = train.count() + train.left_out();
+        let used = train.count() + test.as_ref().map_or(0, Moments::count);
+        Ok(Some(Fit {
+            parameters: Parameters::LinearRegression(linear),
+            left_out: rows - used,
+            reads: self.reads(),
+            moments: Some(test.unwrap_or(train)),
+        }))
+    }
+
+    async fn naive_bayes(&self) -> Result<Option<Fit>, Error> {
+        let Some((moments, left_out)) = self.class_moments().await? else {
+            return Ok(None);
+        };
+        let bayes = GaussianNb::fit(&moments, &self.label_names()).map_err(refused)?;
+        Ok(Some(Fit {
+            parameters: Parameters::GaussianNb(bayes),
+            left_out,
+            reads: self.reads(),
+            moments: None,
+        }))
+    }
+
+    async fn logistic(&self) -> Result<Option<Fit>, Error> {
+        let Some((moments, left_out)) = self.class_moments().await? else {
+            return Ok(None);
+        };
+        let options = self.training.options;
+        let weights = options.class_weights.of(&self.shape.labels).map_err(refused)?;
+        let options = LogisticOptions {
+            l2: options.l2,
+            intercept: options.intercept,
+            standardize: options.standardize,
+            class_weights: weights,
+            max_iterations: options.max_iterations,
+            tolerance: options.tolerance,
+        };
+        let before = self.before.and_then(|before| match before.parameters() {
+            Parameters::LogisticRegression(logistic) => Some(logistic),
+            _ => None,
+        });
+        let (names, labels) = (self.shape.design.names(), self.label_names());
+        let mut fit = LogisticFit::start(&moments, &names, &labels, options, before).map_err(refused)?;
+        let (terms, class) = (
+            self.terms(),
+            self.train(&self.source.class_sql(&self.shape.labels)),
+        );
+        let mut point = fit.point().clone();
+        let logistic: Box<Logistic> = loop {
+            let at = hex(&point.to_bytes());
+            let sums = self
+                .sums(&format!("model_logistic({at}, {class}, {terms})"))
+                .await?;
+            let sums = LogisticSums::from_bytes(&sums).map_err(refused)?;
+            match fit.absorb(&sums).map_err(refused)? {
+                LogisticStep::Evaluate(next) => point = next,
+                LogisticStep::Done(logistic) => break logistic,
+            }
+        };
+        Ok(Some(Fit {
+            parameters: Parameters::LogisticRegression(*logistic),
+            left_out,
+            reads: self.reads(),
+            moments: None,
+        }))
+    }
+
+    async fn kmeans(&self) -> Result<Option<Fit>, Error> {
+        let terms = self.shape.design.terms_sql(&|name| sql::ident(name));
+        let of = |first: &str| {
+            let rest: String = terms[1..].iter().map(|term| format!(", {term}")).collect();
+            format!("model_moments({first}{rest})")
+        };
+        let [train, test, unknown] = self.three(&of, &terms[0]).await?;
+        if has_unknown(unknown.as_deref())? {
+            return Ok(None);
+        }
+        let train = Moments::from_bytes(&train.unwrap_or_default()).map_err(refused)?;
+        let test = test
+            .map(|bytes| Moments::from_bytes(&bytes))
+            .transpose()
+            .map_err(refused)?;
+        let scales: Vec<Scale> = (0..train.columns()).map(|column| train.scale(column)).collect();
+        let options = self.training.options;
+        let options = KMeansOptions {
+            clusters: options.clusters,
+            standardize: options.standardize,
+            seed: options.seed,
+            max_iterations: options.max_iterations,
+            tolerance: options.tolerance,
+        };
+        let before = self.before.and_then(|before| match before.parameters() {
+            Parameters::Kmeans(kmeans) => Some(&kmeans.centroids),
+            _ => None,
+        });
+        let (mut fit, mut step) = KMeansFit::start(&scales, options, before).map_err(refused)?;
+        let mut terms = terms.clone();
+        terms[0] = self.train(&terms[0]);
+        let terms = terms.join(", ");
+        let kmeans: Box<KMeans> = loop {
+            step = match step {
+                KMeansStep::Seeds(round) => {
+                    let at = hex(&round.to_bytes());
+                    let sums = self.sums(&format!("model_seeds({at}, {terms})")).await?;
+                    fit.absorb_seeds(&SeedSums::from_bytes(&sums).map_err(refused)?)
+                }
+                KMeansStep::Lloyd(centroids) => {
+                    let at = hex(&centroids.to_bytes());
+                    let sums = self.sums(&format!("model_lloyd({at}, {terms})")).await?;
+                    fit.absorb(&LloydSums::from_bytes(&sums).map_err(refused)?)
+                }
+                KMeansStep::Done(kmeans) => break kmeans,
+            }
+            .map_err(refused)?;
+        };
+        let rows = train.count() + train.left_out();
+        Ok(Some(Fit {
+            left_out: rows - train.count() - test.as_ref().map_or(0, Moments::count),
+            parameters: Parameters::Kmeans(*kmeans),
+            reads: self.reads(),
+            moments: None,
+        }))
+    }
+
+    /// Sums by class of the rows to learn from, and how many rows were left out.
+    async fn class_moments(&self) -> Result<Option<(ClassMoments, u64)>, Error> {
+        let (terms, classes) = (self.terms(), sql::number(self.shape.labels.len() as f64));
+        let of = |class: &str| format!("model_class_moments({classes}, {class}, {terms})");
+        let [train, test, unknown] = self
+            .three(&of, &self.source.class_sql(&self.shape.labels))
+            .await?;
+        if has_unknown(unknown.as_deref())? {
+            return Ok(None);
+        }
+        let train = ClassMoments::from_bytes(&train.unwrap_or_default()).map_err(refused)?;
+        let test = test
+            .map(|bytes| ClassMoments::from_bytes(&bytes))
+            .transpose()
+            .map_err(refused)?;
+        let rows = train.count() + train.left_out();
+        let left_out = rows - train.count() - test.as_ref().map_or(0, ClassMoments::count);
+        Ok(Some((train, left_out)))
+    }
+
+    /// In one pass: sums over the rows to learn from, over those that are held out, and of rows that do not fit the shape.
+    /// `of` makes sums of the SQL of one argument, which is null in rows that do not belong to them.
+    async fn three(
+        &self,
+        of: &(dyn Fn(&str) -> String + Sync),
+        argument: &str,
+    ) -> Result<[Option<Vec<u8>>; 3], Error> {
+        let mut columns = vec![of(&self.train(argument))];
+        if let Some(test) = &self.source.test {
+            columns.push(of(&format!("CASE WHEN {test} THEN {argument} END")));
+        }
+        let unknown = self.source.unknown_sql(self.shape);
+        let has_unknown = unknown.is_some();
+        columns.extend(unknown.map(|unknown| format!("model_moments({unknown})")));
+        let mut sums = self.row(&columns).await?.into_iter();
+        let train = sums.next();
+        let test = self.source.test.as_ref().and_then(|_| sums.next());
+        Ok([train, test, sums.next().filter(|_| has_unknown)])
+    }
+
+    /// An argument that is null in rows that are held out.
+    fn train(&self, argument: &str) -> String {
+        match &self.source.test {
+            None => argument.to_string(),
+            Some(test) => format!("CASE WHEN {test} THEN NULL ELSE {argument} END"),
+        }
+    }
+
+    async fn sums(&self, call: &str) -> Result<Vec<u8>, Error> {
+        let mut sums = self.row(&[call.to_string()]).await?;
+        Ok(sums.swap_remove(0))
+    }
+
+    /// The one row of aggregates that are bytes.
+    async fn row(&self, columns: &[String]) -> Result<Vec<Vec<u8>>, Error> {
+        let columns: Vec<String> = (0..)
+            .zip(columns)
+            .map(|(number, column): (u32, _)| format!("{column} AS sums_{number}"))
+            .collect();
+        let query = format!("SELECT {} FROM {}", columns.join(", "), self.source.relation);
+        let batches = self.training.parts.execute(&query).await?;
+        let row = batches.iter().find(|batch| batch.num_rows() == 1);
+        let cells = row.and_then(|row| {
+            let cells = row.columns().iter().map(|column| {
+                let bytes = column.as_binary_opt::<i32>()?;
+                bytes.is_valid(0).then(|| bytes.value(0).to_vec())
+            });
+            cells.collect::<Option<Vec<_>>>()
+        });
+        cells.ok_or_else(|| Error::bug("sums of a model are not there"))
+    }
+
+    fn terms(&self) -> String {
+        self.shape.design.terms_sql(&|name| sql::ident(name)).join(", ")
+    }
+
+    fn label_names(&self) -> Vec<String> {
+        self.shape.labels.iter().map(ToString::to_string).collect()
+    }
+
+    fn reads(&self) -> Vec<LiveRead> {
+        let statement: &Arc<_> = self.training.parts.statement;
+        statement.reads.lock().values().cloned().collect()
+    }
+}
+
+/// Whether any row has something that the shape does not have.
+fn has_unknown(sums: Option<&[u8]>) -> Result<bool, Error> {
+    match sums {
+        None => Ok(false),
+        Some(sums) => {
+            let moments = Moments::from_bytes(sums).map_err(refused)?;
+            Ok(moments.count() > 0 && moments.mean(0) * moments.count() as f64 > 0.5)
+        }
+    }
+}
+
+fn refused(error: millpond_model::Error) -> Error {
+    model_error(&error)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("X'{digits}'")
+}
