@@ -138,15 +138,9 @@ impl Design {
     pub fn terms_sql(&self, column: &dyn Fn(&str) -> String) -> Vec<String> {
         let sql = |term: &Term<'_>| {
             let value = column(&term.feature.name);
-            match (&term.feature.kind, term.category) {
-                (_, Some(category)) => format!(
-                    "CASE WHEN {value} = {} THEN 1.0 WHEN {value} IS NOT NULL THEN 0.0 END",
-                    sql::text(category)
-                ),
-                (FeatureKind::Boolean, _) => {
-                    format!("CASE WHEN {value} THEN 1.0 WHEN {value} IS NOT NULL THEN 0.0 END")
-                }
-                _ => format!("CAST({value} AS DOUBLE)"),
+            match term.category {
+                Some(category) => format!("CAST({value} = {} AS DOUBLE)", sql::text(category)),
+                None => format!("CAST({value} AS DOUBLE)"),
             }
         };
         self.terms().iter().map(sql).collect()
@@ -260,14 +254,8 @@ mod tests {
         );
         let sql = design.terms_sql(&sql::ident);
         assert_eq!(sql[0], r#"CAST("income" AS DOUBLE)"#);
-        assert_eq!(
-            sql[1],
-            r#"CASE WHEN "member" THEN 1.0 WHEN "member" IS NOT NULL THEN 0.0 END"#
-        );
-        assert_eq!(
-            sql[2],
-            r#"CASE WHEN "region" = 'o''hara' THEN 1.0 WHEN "region" IS NOT NULL THEN 0.0 END"#
-        );
+        assert_eq!(sql[1], r#"CAST("member" AS DOUBLE)"#);
+        assert_eq!(sql[2], r#"CAST("region" = 'o''hara' AS DOUBLE)"#);
         let all = Design::new(features(), FirstCategory::Kept).unwrap();
         assert_eq!(all.names()[2], "region=north");
     }

@@ -201,9 +201,9 @@ pub struct ModelVersion {
     /// Milliseconds that the training took.
     #[prost(uint64, tag = "8")]
     pub elapsed_ms: u64,
-    /// Versions of the tables in memory that it has seen, by `schema.name`.
+    /// Numbers that change with the tables in memory, views and other models that it has seen, by name.
     #[prost(btree_map = "string, uint64", tag = "9")]
-    pub tables: std::collections::BTreeMap<String, u64>,
+    pub versions_read: std::collections::BTreeMap<String, u64>,
 }
 
 /// A model with its versions, the newest last.

@@ -154,20 +154,36 @@ def test_a_model_follows_changes_by_itself(shared_connection, topics, kind, labe
         query(shared_connection, "DROP MODEL following")
 
 
-def test_a_model_of_a_table_in_memory_follows_it(shared_connection):
-    query(shared_connection, "CREATE OR REPLACE TABLE plain AS SELECT 1.0 * value AS x, 2.0 * value AS y FROM generate_series(1, 10)")
+def test_a_model_follows_tables_in_memory_views_and_models(shared_connection):
+    def until(sql, wanted):
+        end = time.monotonic() + 30
+        while query(shared_connection, sql).iloc[0, 0] != pytest.approx(wanted):
+            assert time.monotonic() < end, sql
+            time.sleep(0.05)
+
+    rows = "SELECT 1.0 * value AS x, 2.0 * value AS y FROM generate_series(1, 10)"
+    options = "type 'linear_regression', label 'y', refresh 'on_change'"
+    query(shared_connection, f"CREATE OR REPLACE TABLE plain AS {rows}")
+    query(shared_connection, "CREATE OR REPLACE VIEW plain_view AS SELECT x, y FROM plain")
+    query(shared_connection, f"CREATE MODEL plain_model OPTIONS ({options}) AS SELECT * FROM plain_view")
     query(
         shared_connection,
-        "CREATE MODEL plain_model OPTIONS (type 'linear_regression', label 'y', refresh 'on_change') AS SELECT * FROM plain",
+        f"CREATE MODEL second OPTIONS ({options}) AS SELECT x, predict(plain_model) + 1 AS y FROM plain_view",
     )
     try:
+        until("SELECT predict(second, 1.0)", 3)
         query(shared_connection, "UPDATE plain SET y = 5 * x")
-        end = time.monotonic() + 30
-        while query(shared_connection, "SELECT predict(plain_model, 1.0)").iloc[0, 0] != pytest.approx(5):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until("SELECT predict(plain_model, 1.0)", 5)
+        until("SELECT predict(second, 1.0)", 6)
+        query(shared_connection, "CREATE OR REPLACE VIEW plain_view AS SELECT x, y * 2 AS y FROM plain")
+        until("SELECT predict(plain_model, 1.0)", 10)
+        query(shared_connection, f"CREATE OR REPLACE TABLE plain AS {rows}")
+        until("SELECT predict(plain_model, 1.0)", 4)
+        until("SELECT predict(second, 1.0)", 5)
     finally:
+        query(shared_connection, "DROP MODEL second")
         query(shared_connection, "DROP MODEL plain_model")
+        query(shared_connection, "DROP VIEW plain_view")
 
 
 def test_a_model_survives_the_loss_of_an_executor(tmp_path):

@@ -223,7 +223,7 @@ impl StatementCatalog {
     }
 
     /// Models that were asked for predictions, by name: when they were made and which version answered.
-    pub(super) fn models(&self) -> BTreeMap<String, (u64, u64)> {
+    pub(crate) fn models(&self) -> BTreeMap<String, (u64, u64)> {
         self.models.lock().clone()
     }
 

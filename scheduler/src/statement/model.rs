@@ -23,6 +23,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
+use millpond_engine::session::DEFAULT_SCHEMA;
 use millpond_model::{FittedModel, ModelOptions, ModelType, Parameters, sql};
 use millpond_proto::catalog::{
     AddModelVersion, Change, ChangeKind, DropModel, Model, ModelOption, ModelVersion, ServeModel,
@@ -150,6 +151,7 @@ async fn make(parts: &Parts<'_>, create: &CreateModel) -> Result<ResultSet, Erro
         return Err(error.with_hint("CREATE OR REPLACE MODEL takes its place, REFRESH MODEL trains it again"));
     }
     let options = ModelOptions::parse(&create.options).map_err(|error| model_error(&error))?;
+    check_default_schema(parts).await?;
     let start = Instant::now();
     let trained = Training {
         parts,
@@ -180,6 +182,25 @@ async fn make(parts: &Parts<'_>, create: &CreateModel) -> Result<ResultSet, Erro
     };
     commit(parts.services, ChangeKind::PutModel(model)).await?;
     Ok(answer)
+}
+
+/// A model is trained again in other sessions, where names without a schema must mean the same.
+async fn check_default_schema(parts: &Parts<'_>) -> Result<(), Error> {
+    let schema = run::statement_catalog(parts.services, parts.statement)
+        .await
+        .default_schema();
+    match schema == DEFAULT_SCHEMA {
+        true => Ok(()),
+        false => {
+            let error = Error::user(
+                Code::MODEL,
+                format!("a model cannot be made in the schema '{schema}'"),
+            );
+            Err(error.with_hint(format!(
+                "SET datafusion.catalog.default_schema = '{DEFAULT_SCHEMA}', and name tables of others with their schema"
+            )))
+        }
+    }
 }
 
 async fn refresh(parts: &Parts<'_>, name: &str, full: bool) -> Result<ResultSet, Error> {
@@ -297,7 +318,7 @@ fn version(trained: &Trained, cause: &str, elapsed: Duration) -> Result<ModelVer
         reads: trained.reads.clone(),
         created_at_ms: now_ms(),
         elapsed_ms: elapsed.as_millis() as u64,
-        tables: trained.tables.clone(),
+        versions_read: trained.versions_read.clone(),
     })
 }
 

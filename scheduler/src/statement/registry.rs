@@ -284,6 +284,11 @@ impl Registry {
         }
     }
 
+    /// Leaves one statement out of history.
+    pub(crate) fn forget(&self, statement: &Statement) {
+        self.live.remove(&statement.id);
+    }
+
     /// Every statement that is known, oldest first.
     pub(crate) fn records(&self) -> Vec<Record> {
         let mut records: Vec<Record> = self.history.lock().iter().cloned().collect();

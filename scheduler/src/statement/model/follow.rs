@@ -1,8 +1,8 @@
 //! Trains models again when what they have learned from changes, or when their time has come.
 //!
 //! A look at a model plans its query, which costs little, and compares what the query reads with what it read at the
-//! training: how far tables that follow topics are, and the versions of tables in memory. A training is a `REFRESH MODEL` that
-//! people see in `system.jobs`. Models that need many passes pause for a while after each, so that they leave most of the
+//! training: how far tables that follow topics are, and the versions of tables in memory, views and other models. A training is
+//! a `REFRESH MODEL` that people see in `system.jobs` as long as it runs, or if it fails. Models that need many passes pause for a while after each, so that they leave most of the
 //! cores to others.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use millpond_engine::error::Error;
 use millpond_model::{ModelType, Refresh, sql};
-use millpond_proto::catalog::{KafkaTable, Model, RelationKind};
+use millpond_proto::catalog::{KafkaTable, Model, Relation, RelationKind, TopicPartition};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -38,8 +38,9 @@ pub(super) fn is_follower(session: &Session) -> bool {
     session.principal == PRINCIPAL && session.id == SESSION
 }
 
-/// What a model reads, and how far each is: a version of a table, or a position of each topic partition.
-type Seen = BTreeMap<(RelationKey, u32), u64>;
+/// What a model reads, by name, and how far each is: a position of each topic partition, or for other things the number of
+/// their version.
+type Seen = BTreeMap<(String, u32), u64>;
 
 /// What is known of a model.
 struct Watched {
@@ -156,53 +157,72 @@ async fn train(frontend: &Frontend, model: &Model) -> Result<(), Arc<Error>> {
         detached: true,
         ..Request::default()
     };
-    match frontend.start(session, request).ended().await.phase {
+    let statement = frontend.start(session, request);
+    match statement.ended().await.phase {
         Phase::Failed(error) => Err(error),
-        _ => Ok(()),
+        _ => {
+            // Versions say that it was trained; statements of people would soon be pushed out of `system.jobs`.
+            frontend.services.statements.forget(&statement);
+            Ok(())
+        }
     }
 }
 
-/// How far the tables are that the query of a model reads.
+/// How far everything is that the query of a model reads.
 async fn what_is_read(services: &Services, model: &Model) -> Result<Seen, Error> {
     let session = services.sessions.open(PRINCIPAL, SESSION)?;
     let catalog = planned(services, &session, &model.query).await?;
-    let version = catalog.version();
-    let mut seen = Seen::new();
-    for key in catalog.opened_names() {
-        match version
-            .relations
-            .get(&key)
-            .and_then(|relation| relation.kind.as_ref())
-        {
-            Some(RelationKind::Memory(table)) => {
-                seen.insert((key, 0), table.version);
-            }
-            Some(RelationKind::Kafka(table)) => {
-                services.streams.refresh_table(table).await;
-                seen.extend(positions(services, &key, table));
-            }
-            _ => {}
+    let versions = versions_of(&catalog).into_iter();
+    let mut seen: Seen = versions.map(|(name, version)| ((name, 0), version)).collect();
+    for (name, relation) in relations_of(&catalog) {
+        if let Some(RelationKind::Kafka(table)) = &relation.kind {
+            services.streams.refresh_table(table).await;
+            seen.extend(positions(services, &name, table));
         }
     }
     Ok(seen)
 }
 
-/// Versions of the tables in memory that a query reads, by `schema.name`.
+/// Versions of what a query reads, but for tables that follow topics.
 ///
 /// # Errors
 /// A query that cannot be planned.
-pub(super) async fn tables_read(
+pub(super) async fn versions_read(
     services: &Services,
     session: &Session,
     query: &str,
 ) -> Result<BTreeMap<String, u64>, Error> {
-    let catalog = planned(services, session, query).await?;
-    let version = catalog.version();
-    let table = |key: RelationKey| match version.relations.get(&key)?.kind.as_ref()? {
-        RelationKind::Memory(table) => Some((format!("{}.{}", key.0, key.1), table.version)),
-        _ => None,
+    Ok(versions_of(&*planned(services, session, query).await?))
+}
+
+fn versions_of(catalog: &StatementCatalog) -> BTreeMap<String, u64> {
+    let relations = relations_of(catalog).into_iter().filter_map(|(name, relation)| {
+        let version = match &relation.kind {
+            Some(RelationKind::Memory(table)) => table.version,
+            Some(RelationKind::View(_)) => 0,
+            _ => return None,
+        };
+        Some((name, numbered(relation.created_at_ms, version)))
+    });
+    let models = catalog.models().into_iter();
+    let models =
+        models.map(|(name, (made_at_ms, version))| (format!("model {name}"), numbered(made_at_ms, version)));
+    relations.chain(models).collect()
+}
+
+/// One number for a version of something that was made then: another of the same name has others.
+fn numbered(made_at_ms: u64, version: u64) -> u64 {
+    (made_at_ms << 20) | (version & 0xf_ffff)
+}
+
+/// The tables and views that a planned query has opened.
+fn relations_of(catalog: &StatementCatalog) -> Vec<(String, Arc<Relation>)> {
+    let names = catalog.opened_names().into_iter();
+    let relation = |key: RelationKey| {
+        let relation = catalog.version().relations.get(&key)?;
+        Some((format!("{}.{}", key.0, key.1), relation.clone()))
     };
-    Ok(catalog.opened_names().into_iter().filter_map(table).collect())
+    names.filter_map(relation).collect()
 }
 
 /// The catalog of a query that was planned, with all that it has opened.
@@ -217,13 +237,13 @@ async fn planned(
 }
 
 /// How far a table that follows a topic is, by topic partition.
-fn positions(services: &Services, key: &RelationKey, table: &KafkaTable) -> Seen {
-    let of_partition = |partition: &millpond_proto::catalog::TopicPartition| {
+fn positions(services: &Services, name: &str, table: &KafkaTable) -> Seen {
+    let of_partition = |partition: &TopicPartition| {
         let owner = partition.owner.as_ref()?;
         let status = services
             .streams
             .status_of(&table.table_id, partition.number, owner)?;
-        Some(((key.clone(), partition.number), status.position))
+        Some(((name.to_string(), partition.number), status.position))
     };
     table.partitions.iter().filter_map(of_partition).collect()
 }
@@ -231,12 +251,11 @@ fn positions(services: &Services, key: &RelationKey, table: &KafkaTable) -> Seen
 /// What the newest version has seen of what there is now; of what it does not know, nothing.
 fn seen_at_training(model: &Model, now: &Seen) -> Option<Seen> {
     let version = model.versions.last()?;
-    let seen = |((schema, name), number): &(RelationKey, u32)| {
-        let table = format!("{schema}.{name}");
-        let read = version.reads.iter().find(|read| read.table == table);
+    let seen = |(name, number): &(String, u32)| {
+        let read = version.reads.iter().find(|read| read.table == *name);
         match read {
             Some(read) => read.positions.get(number).copied(),
-            None => version.tables.get(&table).copied(),
+            None => version.versions_read.get(name).copied(),
         }
     };
     Some(

@@ -187,10 +187,6 @@ impl Source {
     /// The label as a number, for a regression.
     pub(super) fn number_sql(&self) -> String {
         match &self.label {
-            Some((name, Kind::Boolean)) => {
-                let name = sql::ident(name);
-                format!("CASE WHEN {name} THEN 1.0 WHEN {name} IS NOT NULL THEN 0.0 END")
-            }
             Some((name, _)) => format!("CAST({} AS DOUBLE)", sql::ident(name)),
             None => "CAST(NULL AS DOUBLE)".to_string(),
         }

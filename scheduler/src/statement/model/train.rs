@@ -45,8 +45,8 @@ pub(super) struct Trained {
     pub(super) left_out: u64,
     /// What was seen of tables that follow topics.
     pub(super) reads: Vec<LiveRead>,
-    /// Versions of tables in memory, of before the first row was read.
-    pub(super) tables: BTreeMap<String, u64>,
+    /// Versions of everything else, of before the first row was read.
+    pub(super) versions_read: BTreeMap<String, u64>,
     /// Sums of a linear regression over the rows that say how good it is.
     pub(super) moments: Option<Moments>,
     pub(super) source: Source,
@@ -55,8 +55,8 @@ pub(super) struct Trained {
 impl Training<'_> {
     /// Fits. Errors: the query; rows or columns that cannot be learned from.
     pub(super) async fn run(&self) -> Result<Trained, Error> {
-        let tables =
-            follow::tables_read(self.parts.services, &self.parts.statement.session, self.query).await?;
+        let versions_read =
+            follow::versions_read(self.parts.services, &self.parts.statement.session, self.query).await?;
         let source = self.source().await?;
         let before = self.before.map(|before| Shape {
             design: before.design().clone(),
@@ -85,7 +85,7 @@ impl Training<'_> {
                             .map_err(|error| model_error(&error))?,
                         left_out: fit.left_out,
                         reads: fit.reads,
-                        tables,
+                        versions_read,
                         moments: fit.moments,
                         source,
                     });
