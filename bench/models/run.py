@@ -27,7 +27,10 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    binary = Path(os.environ.pop("MILLPOND_BIN", "target/debug/millpond")).resolve()
+    binary = Path(os.environ.get("MILLPOND_BIN", "target/debug/millpond")).resolve()
+    # The binary refuses variables that are no settings.
+    for name in [name for name in os.environ if name.startswith("MILLPOND_")]:
+        del os.environ[name]
     results: dict = {"rows": options.rows, "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory(dir="target") as work:
         work = Path(work).resolve()

@@ -24,7 +24,7 @@ use futures::future::BoxFuture;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::DEFAULT_SCHEMA;
-use millpond_model::{FittedModel, ModelOptions, ModelType, Parameters, sql};
+use millpond_model::{FittedModel, ModelOptions, ModelType, sql};
 use millpond_proto::catalog::{
     AddModelVersion, Change, ChangeKind, DropModel, Model, ModelOption, ModelVersion, ServeModel,
 };
@@ -227,30 +227,12 @@ async fn refresh(parts: &Parts<'_>, name: &str, full: bool) -> Result<ResultSet,
         .then(|| fitted_of(served))
         .transpose()?;
     let former = pinned.as_ref().unwrap_or(&before);
-    if follows && let (Some(moments), ModelType::LinearRegression) = (&trained.moments, options.model_type) {
-        let score = |model: &FittedModel| match model.parameters() {
-            Parameters::LinearRegression(linear) if model.design() == trained.fitted.design() => {
-                linear.score(moments).ok()
-            }
-            _ => None,
-        };
-        let metrics = |model: &FittedModel| {
-            let score = score(model);
-            let r2 = score.and_then(|score| score.r2).map(|r2| ("r2".to_string(), r2));
-            let rmse = score.map(|score| ("rmse".to_string(), score.rmse));
-            r2.into_iter().chain(rmse).collect::<Metrics>()
-        };
-        let (new, old) = (metrics(&trained.fitted), metrics(former));
+    if !full && options.model_type == ModelType::LinearRegression {
+        let (new, old) = (trained.score(&trained.fitted), trained.score(former));
         add(&mut trained.fitted, &options, "", new);
         add(&mut trained.fitted, &options, "served_", old);
     } else if !follows || options.model_type != ModelType::GaussianNb || is_evaluation_due(&model) {
-        let found = evaluate(parts, &trained.source, &options, &trained.fitted).await?;
-        add(&mut trained.fitted, &options, "", found);
-        if trained.source.has_columns_of(former.design()) {
-            let mut found = evaluate(parts, &trained.source, &options, former).await?;
-            found.retain(|name, _| !evaluate::is_confusion(name));
-            add(&mut trained.fitted, &options, "served_", found);
-        }
+        measure(parts, &options, &mut trained, former).await?;
     }
     let cause = match (follows, full) {
         (true, _) => "change",
@@ -267,6 +249,23 @@ async fn refresh(parts: &Parts<'_>, name: &str, full: bool) -> Result<ResultSet,
     };
     commit(parts.services, ChangeKind::AddModelVersion(added)).await?;
     Ok(answer)
+}
+
+/// Metrics of what was learned, and of the version that answered until then, over the same rows.
+async fn measure(
+    parts: &Parts<'_>,
+    options: &ModelOptions,
+    trained: &mut Trained,
+    former: &FittedModel,
+) -> Result<(), Error> {
+    let found = evaluate(parts, &trained.source, options, &trained.fitted).await?;
+    add(&mut trained.fitted, options, "", found);
+    if trained.source.has_columns_of(former.design()) {
+        let mut found = evaluate(parts, &trained.source, options, former).await?;
+        found.retain(|name, _| !evaluate::is_confusion(name));
+        add(&mut trained.fitted, options, "served_", found);
+    }
+    Ok(())
 }
 
 /// Adds metrics, with `test_` before their names if they are of rows that were held out. What the fit itself says is not

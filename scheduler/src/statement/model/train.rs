@@ -21,6 +21,7 @@ use millpond_model::{
 };
 use millpond_proto::statement::LiveRead;
 
+use super::evaluate::Metrics;
 use super::follow;
 use super::source::{Shape, Source};
 use crate::catalog::predict::model_error;
@@ -50,6 +51,23 @@ pub(super) struct Trained {
     /// Sums of a linear regression over the rows that say how good it is.
     pub(super) moments: Option<Moments>,
     pub(super) source: Source,
+}
+
+impl Trained {
+    /// Metrics of a linear regression that follow from sums; none if they are of other terms.
+    pub(super) fn score(&self, model: &FittedModel) -> Metrics {
+        let score = match (&self.moments, model.parameters()) {
+            (Some(moments), Parameters::LinearRegression(linear))
+                if model.design() == self.fitted.design() =>
+            {
+                linear.score(moments).ok()
+            }
+            _ => None,
+        };
+        let r2 = score.and_then(|score| score.r2).map(|r2| ("r2".to_string(), r2));
+        let rmse = score.map(|score| ("rmse".to_string(), score.rmse));
+        r2.into_iter().chain(rmse).collect()
+    }
 }
 
 impl Training<'_> {
