@@ -40,7 +40,10 @@ def people(shared_connection):
     missing["region"] = missing["region"].where(missing.index % 2 == 1, None)
     table = pa.Table.from_pandas(pd.concat([people, missing]), preserve_index=False)
     store(shared_connection, "people", table)
-    return people
+    yield people
+    for name in query(shared_connection, "SELECT name FROM system.models")["name"]:
+        query(shared_connection, f"DROP MODEL {name}")
+    query(shared_connection, "DROP TABLE people")
 
 
 def one_hot(people, drop_first=False):
@@ -214,6 +217,7 @@ def test_versions_answer_as_asked(shared_connection, people):
     assert "there is no model 'line_model'" in refused(shared_connection, "SELECT p FROM line_view")
     query(shared_connection, "DROP MODEL IF EXISTS line_model")
     query(shared_connection, "DROP VIEW line_view")
+    query(shared_connection, "DROP TABLE line")
 
 
 LINEAR = "type 'linear_regression', label 'spent'"

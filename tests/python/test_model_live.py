@@ -184,6 +184,7 @@ def test_a_model_follows_tables_in_memory_views_and_models(shared_connection):
         query(shared_connection, "DROP MODEL second")
         query(shared_connection, "DROP MODEL plain_model")
         query(shared_connection, "DROP VIEW plain_view")
+        query(shared_connection, "DROP TABLE plain")
 
 
 def test_a_model_survives_the_loss_of_an_executor(tmp_path):
