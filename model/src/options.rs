@@ -30,6 +30,16 @@ impl ModelType {
         ("kmeans", Self::Kmeans),
     ];
 
+    /// True if all it needs are sums of one pass, which rows can be taken away from again.
+    pub fn is_one_pass(self) -> bool {
+        matches!(self, Self::LinearRegression | Self::GaussianNb)
+    }
+
+    /// True if its label is a class.
+    pub fn classifies(self) -> bool {
+        matches!(self, Self::LogisticRegression | Self::GaussianNb)
+    }
+
     /// Its name in SQL.
     pub fn name(self) -> &'static str {
         Self::ALL

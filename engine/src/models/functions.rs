@@ -5,7 +5,6 @@
 //!
 //! A row in which an argument is null, NaN or infinite is left out, and counted.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
@@ -103,7 +102,7 @@ pub(super) fn drift(kept: &States, fresh: &States) -> f64 {
     pairs.filter_map(of_one).fold(0.0, f64::max)
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct SumsFunction {
     kind: Kind,
     signature: Signature,
@@ -115,20 +114,6 @@ impl SumsFunction {
             kind,
             signature: Signature::user_defined(Volatility::Immutable),
         }
-    }
-}
-
-impl PartialEq for SumsFunction {
-    fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind
-    }
-}
-
-impl Eq for SumsFunction {}
-
-impl Hash for SumsFunction {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.kind.hash(state);
     }
 }
 

@@ -3,7 +3,6 @@
 //! `model_logistic(point, class, x, ...)`, `model_seeds(round, x, ...)` and `model_lloyd(centroids, x, ...)`: the first argument
 //! is a constant, the bytes of where to sum, and so is the answer, the bytes of the sums.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray};
@@ -76,24 +75,10 @@ impl Kind {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct PassFunction {
     kind: Kind,
     signature: Signature,
-}
-
-impl PartialEq for PassFunction {
-    fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind
-    }
-}
-
-impl Eq for PassFunction {}
-
-impl Hash for PassFunction {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.kind.hash(state);
-    }
 }
 
 impl AggregateUDFImpl for PassFunction {

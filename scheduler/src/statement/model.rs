@@ -32,7 +32,7 @@ use millpond_proto::catalog::{
 use self::evaluate::{Metrics, evaluate};
 pub(super) use self::follow::follow;
 use self::train::{Trained, Training};
-use super::frontend::{Request, Services};
+use super::frontend::Services;
 use super::parts::Parts;
 use super::registry::Statement;
 use super::result::ResultSet;
@@ -121,21 +121,11 @@ async fn carry_out(
         }
         ModelStatement::Show | ModelStatement::Describe(_) => {
             let query = query_of(&services.catalog.current(), &command)?;
-            look(services, statement, &query.unwrap_or_default()).await
+            Parts::new(services, statement, "")
+                .run(&query.unwrap_or_default())
+                .await
         }
     }
-}
-
-/// Answers with a query.
-async fn look(services: &Services, statement: &Arc<Statement>, sql: &str) -> Result<ResultSet, Error> {
-    let verb = statement.progress().status.verb;
-    let request = Request {
-        sql: sql.to_string(),
-        ..Request::default()
-    };
-    let answer = run::run(services, statement, &request).await;
-    statement.update(|status| status.verb = verb);
-    answer
 }
 
 async fn make(parts: &Parts<'_>, create: &CreateModel) -> Result<ResultSet, Error> {

@@ -13,6 +13,7 @@ use millpond_proto::catalog::{Change, ChangeKind, RelationRef};
 
 use super::frontend::{Request, Services};
 use super::registry::Statement;
+use super::result::ResultSet;
 use super::run;
 use crate::state::CatalogLog;
 
@@ -65,21 +66,26 @@ impl<'a> Parts<'a> {
         Ok(plan.schema().fields().clone())
     }
 
-    /// Runs a statement to its end.
-    pub(super) async fn execute(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+    /// Runs a statement, up to its answer.
+    pub(super) async fn run(&self, sql: &str) -> Result<ResultSet, Error> {
         let request = Request {
             sql: sql.to_string(),
             ..Request::default()
         };
         tracing::debug!(sql, "a part of a statement");
         let verb = self.statement.progress().status.verb;
-        let ended = run::run(self.services, self.statement, &request).await;
+        let answer = run::run(self.services, self.statement, &request).await;
         // It is a part of the statement, which keeps its name.
         self.statement.update(|status| {
             status.verb = verb;
             status.affected_rows = None;
         });
-        let ended = ended?;
+        answer
+    }
+
+    /// Runs a statement to its end.
+    pub(super) async fn execute(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+        let ended = self.run(sql).await?;
         let mut batches = Vec::new();
         for partition in 0..ended.partitions() {
             let rows = ended.read(self.services, self.statement, partition).await?;

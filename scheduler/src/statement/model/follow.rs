@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millpond_engine::error::Error;
-use millpond_model::{ModelType, Refresh, sql};
+use millpond_model::{Refresh, sql};
 use millpond_proto::catalog::{KafkaTable, Model, Relation, RelationKind, TopicPartition};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -118,10 +118,7 @@ async fn look(
         known.is_training = true;
         known.trained = now;
     }
-    let is_one_pass = matches!(
-        options.model_type,
-        ModelType::LinearRegression | ModelType::GaussianNb
-    );
+    let is_one_pass = options.model_type.is_one_pass();
     let (frontend, model, watched) = (frontend.clone(), model.clone(), watched.clone());
     tokio::spawn(async move {
         let start = Instant::now();

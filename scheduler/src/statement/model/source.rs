@@ -130,7 +130,7 @@ impl Source {
     }
 
     async fn labels(&self, parts: &Parts<'_>, options: &ModelOptions) -> Result<Vec<Label>, Error> {
-        let Some((name, kind)) = self.label.as_ref().filter(|_| classifies(options.model_type)) else {
+        let Some((name, kind)) = self.label.as_ref().filter(|_| options.model_type.classifies()) else {
             return Ok(Vec::new());
         };
         let labels: Vec<Label> = match kind {
@@ -231,11 +231,6 @@ impl Source {
     }
 }
 
-/// True for a type of model whose label is a class.
-pub(super) fn classifies(model_type: ModelType) -> bool {
-    matches!(model_type, ModelType::LogisticRegression | ModelType::GaussianNb)
-}
-
 fn place_of(option: &str, name: &str, names: &[&str]) -> Result<usize, Error> {
     let exact = names.iter().position(|other| *other == name);
     let found = exact.or_else(|| names.iter().position(|other| other.eq_ignore_ascii_case(name)));
@@ -273,7 +268,7 @@ fn kind_of(field: &Field) -> Result<Kind, Error> {
 
 fn label_of(field: &Arc<Field>, model_type: ModelType) -> Result<(String, Kind), Error> {
     let (name, kind) = (field.name().clone(), kind_of(field)?);
-    match (classifies(model_type), kind) {
+    match (model_type.classifies(), kind) {
         (false, Kind::Text) => Err(refused(
             format!("the label '{name}' of a {} is a text", model_type.name()),
             "it predicts a number; logistic_regression and gaussian_nb predict classes",

@@ -123,11 +123,7 @@ impl Training<'_> {
 
     async fn source(&self) -> Result<Source, Error> {
         let query = format!("({}) AS source", self.query);
-        let is_one_pass = matches!(
-            self.options.model_type,
-            ModelType::LinearRegression | ModelType::GaussianNb
-        );
-        if is_one_pass {
+        if self.options.model_type.is_one_pass() {
             return Source::open(self.parts, &query, self.options).await;
         }
         // What cannot be learned from is told before rows are copied.
@@ -172,15 +168,9 @@ impl Sums<'_> {
         let label = self.source.number_sql();
         let terms = self.terms();
         let of = |label: &str| format!("model_moments({terms}, {label})");
-        let [train, test, unknown] = self.three(&of, &label).await?;
-        if has_unknown(unknown.as_deref())? {
+        let Some((train, test, left_out)) = self.moments(&of, &label).await? else {
             return Ok(None);
-        }
-        let train = Moments::from_bytes(&train.unwrap_or_default()).map_err(refused)?;
-        let test = test
-            .map(|bytes| Moments::from_bytes(&bytes))
-            .transpose()
-            .map_err(refused)?;
+        };
         let options = self.training.options;
         let options = LinearOptions {
             l2: options.l2,
@@ -188,11 +178,9 @@ impl Sums<'_> {
             standardize: options.standardize,
         };
         let linear = Linear::fit(&train, &self.shape.design.names(), options).map_err(refused)?;
-        let rows = train.count() + train.left_out();
-        let used = train.count() + test.as_ref().map_or(0, Moments::count);
         Ok(Some(Fit {
             parameters: Parameters::LinearRegression(linear),
-            left_out: rows - used,
+            left_out,
             reads: self.reads(),
             moments: Some(test.unwrap_or(train)),
         }))
@@ -261,15 +249,9 @@ impl Sums<'_> {
             let rest: String = terms[1..].iter().map(|term| format!(", {term}")).collect();
             format!("model_moments({first}{rest})")
         };
-        let [train, test, unknown] = self.three(&of, &terms[0]).await?;
-        if has_unknown(unknown.as_deref())? {
+        let Some((train, _, left_out)) = self.moments(&of, &terms[0]).await? else {
             return Ok(None);
-        }
-        let train = Moments::from_bytes(&train.unwrap_or_default()).map_err(refused)?;
-        let test = test
-            .map(|bytes| Moments::from_bytes(&bytes))
-            .transpose()
-            .map_err(refused)?;
+        };
         let scales: Vec<Scale> = (0..train.columns()).map(|column| train.scale(column)).collect();
         let options = self.training.options;
         let options = KMeansOptions {
@@ -303,13 +285,31 @@ impl Sums<'_> {
             }
             .map_err(refused)?;
         };
-        let rows = train.count() + train.left_out();
         Ok(Some(Fit {
-            left_out: rows - train.count() - test.as_ref().map_or(0, Moments::count),
             parameters: Parameters::Kmeans(*kmeans),
+            left_out,
             reads: self.reads(),
             moments: None,
         }))
+    }
+
+    /// Sums of the rows to learn from, of those that are held out, and how many rows were left out; `of` and `argument`
+    /// as for [`Sums::three`].
+    async fn moments(
+        &self,
+        of: &(dyn Fn(&str) -> String + Sync),
+        argument: &str,
+    ) -> Result<Option<(Moments, Option<Moments>, u64)>, Error> {
+        let [train, test, unknown] = self.three(of, argument).await?;
+        if has_unknown(unknown.as_deref())? {
+            return Ok(None);
+        }
+        let read = |bytes: Vec<u8>| Moments::from_bytes(&bytes).map_err(refused);
+        let train = read(train.unwrap_or_default())?;
+        let test = test.map(read).transpose()?;
+        // What is held out is left out of the first, and the other way round.
+        let left_out = train.left_out() - test.as_ref().map_or(0, Moments::count);
+        Ok(Some((train, test, left_out)))
     }
 
     /// Sums by class of the rows to learn from, and how many rows were left out.
@@ -327,8 +327,7 @@ impl Sums<'_> {
             .map(|bytes| ClassMoments::from_bytes(&bytes))
             .transpose()
             .map_err(refused)?;
-        let rows = train.count() + train.left_out();
-        let left_out = rows - train.count() - test.as_ref().map_or(0, ClassMoments::count);
+        let left_out = train.left_out() - test.as_ref().map_or(0, ClassMoments::count);
         Ok(Some((train, left_out)))
     }
 
