@@ -20,7 +20,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3, help="fits of each")
     parser.add_argument("--largest", type=int, default=1_000_000, help="rows of the largest table that is refreshed")
     parser.add_argument("--no-spark", action="store_true")
-    parser.add_argument("--only", choices=["fits", "refresh"])
+    parser.add_argument("--only", choices=["fits", "refresh", "staleness"])
     parser.add_argument("--brokers", default=os.environ.get("MILLPOND_TEST_KAFKA"), help="HOST:PORT of one broker")
     return parser.parse_args()
 
@@ -34,14 +34,18 @@ def main() -> None:
     results: dict = {"rows": options.rows, "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory(dir="target") as work:
         work = Path(work).resolve()
-        if options.only != "refresh":
+        if options.only in (None, "fits"):
             results["fits"] = measure_fits(options, binary, work)
         if options.only != "fits" and options.brokers:
             cursor = Cursor(binary, work)
             try:
                 from refresh import by_size
+                from staleness import by_model
 
-                results["refresh"] = by_size(cursor, options.brokers, options.largest)
+                if options.only != "staleness":
+                    results["refresh"] = by_size(cursor, options.brokers, options.largest)
+                if options.only != "refresh":
+                    results["staleness"] = by_model(cursor, options.brokers)
             finally:
                 cursor.close()
     report(results)
@@ -84,6 +88,11 @@ def report(results: dict) -> None:
                 f"{size:,} rows: refresh after 1,000 changes {found['seconds'] * 1e3:.0f} ms, {found['cpu_seconds'] * 1e3:.0f} ms of a "
                 f"core; all rows {found['full_seconds'] * 1e3:.0f} ms"
             )
+    for name, found in results.get("staleness", {}).items():
+        print(
+            f"{name}: changes are in the model after {found['median'] * 1e3:.0f} ms (median), {found['p99'] * 1e3:.0f} ms (p99), "
+            f"{found['longest'] * 1e3:.0f} ms (longest); {found['versions']} versions"
+        )
 
 
 main()

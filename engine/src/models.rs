@@ -2,14 +2,17 @@
 //!
 //! The numbers are those of [`millpond_model`]; here they become functions of SQL, of one pass ([`functions`]) or of many
 //! ([`passes`]), whose states are merged as those of any aggregate are. Over a live table the states of one pass are kept
-//! with its shards ([`KeptSumsExec`]), so that the next training costs what has changed and not what is there.
+//! with its shards ([`KeptSumsExec`], [`Kept`]) and stored in their checkpoints, so that the next training costs what has
+//! changed and not what is there, also after the loss of an executor.
 
+mod aggregation;
 mod answer;
 mod feature;
 mod functions;
 mod kept;
 mod kept_exec;
 mod passes;
+mod scores;
 
 use std::sync::Arc;
 
@@ -22,5 +25,9 @@ pub use kept_exec::KeptSumsExec;
 
 /// All aggregate functions of models.
 pub(crate) fn aggregates() -> impl Iterator<Item = Arc<AggregateUDF>> {
-    functions::aggregates().chain(passes::aggregates())
+    let scores = std::iter::once(scores::aggregate());
+    functions::aggregates().chain(passes::aggregates()).chain(scores)
 }
+
+#[cfg(test)]
+mod tests;

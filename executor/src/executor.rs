@@ -12,6 +12,7 @@ use std::time::Duration;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use millpond_engine::connections::Connections;
 use millpond_engine::memory::{Available, Bytes, Limit};
+use millpond_engine::models::Kept;
 use millpond_engine::object_stores::Registry;
 use millpond_engine::session;
 use millpond_engine::shards::{Reader, ShardStore};
@@ -251,6 +252,7 @@ impl Service {
         let store = ShardStore::new(budget.start_task(0), storage_limit).with_folder(work_dir.tables());
         let store = Arc::new(store);
         let brokers = Access::new(&options.kafka, options.registry.clone());
+        let kept = Arc::new(Kept::default());
         let parts = Parts {
             name: options.name.clone(),
             scheduler: options.scheduler.clone(),
@@ -268,10 +270,11 @@ impl Service {
                 store.clone(),
                 base.clone(),
                 brokers.clone(),
+                kept.clone(),
                 options.roles.ingest,
             )),
             brokers,
-            kept: Arc::default(),
+            kept,
             shards: Reader {
                 store,
                 connections: Connections::new(options.grpc_max_message_bytes),

@@ -40,6 +40,7 @@ use std::time::{Duration, Instant};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
+use millpond_engine::models::Kept;
 use millpond_engine::schema::{decode_schema, nullable};
 use millpond_engine::shards::ShardStore;
 use millpond_proto::stream::{
@@ -75,6 +76,8 @@ pub(crate) struct Streams {
     store: Arc<ShardStore>,
     /// Reaches the state store.
     runtime: Arc<RuntimeEnv>,
+    /// Sums of models over rows that are here.
+    kept: Arc<Kept>,
     followed: Mutex<Tables>,
 }
 
@@ -111,12 +114,13 @@ struct Followed {
 }
 
 impl Streams {
-    /// Follows nothing yet. Rows go to `store`, checkpoints where `runtime` reaches. Without the role for it (`ingests`)
+    /// Follows nothing yet. Rows go to `store`, checkpoints where `runtime` reaches, with what is `kept` of the rows. Without the role for it (`ingests`)
     /// the scheduler asks for nothing.
     pub(crate) fn new(
         store: Arc<ShardStore>,
         runtime: Arc<RuntimeEnv>,
         access: Access,
+        kept: Arc<Kept>,
         ingests: bool,
     ) -> Self {
         Self {
@@ -125,6 +129,7 @@ impl Streams {
             instance: uuid::Uuid::new_v4().simple().to_string(),
             store,
             runtime,
+            kept,
             followed: Mutex::default(),
         }
     }
@@ -220,6 +225,7 @@ impl Streams {
             instance: self.instance.clone(),
             asked,
             shared: shared.clone(),
+            kept: self.kept.clone(),
         };
         let task = tokio::spawn(stored.run(table.commands.clone()));
         Followed { shared, task }

@@ -14,7 +14,8 @@
 //!     │      ├─ counts and scales ─► LogisticFit ─► Logistic ──────────┼─► Parameters + Design = FittedModel
 //!     │      └─ scales ────────────► KMeansFit ───► KMeans ────────────┘      │              │
 //!     ├─ LogisticSums  ◄─ LogisticPoint ─┘  │                                JSON    SQL of predictions
-//!     └─ SeedSums, LloydSums ◄─ SeedRound, Centroids                               (formula)
+//!     ├─ SeedSums, LloydSums ◄─ SeedRound, Centroids                               (formula)
+//!     └─ ClassScores ─► ClassMetrics            ◄── probabilities of rows ──────────────┘
 //! ```
 //!
 //! Invariants: bytes of states come from other machines and never panic; the same rows give the same model in any order and
@@ -22,6 +23,7 @@
 //!
 //! Nothing here runs SQL or knows Arrow: whoever does calls the functions above.
 
+mod area;
 mod block;
 mod bytes;
 mod class_moments;
@@ -42,6 +44,7 @@ mod random;
 #[cfg(test)]
 mod samples;
 mod scale;
+mod scores;
 pub mod sql;
 mod twofold;
 
@@ -61,3 +64,4 @@ pub use moments::Moments;
 pub use naive_bayes::GaussianNb;
 pub use options::{LabelWeights, ModelOptions, ModelType, Refresh};
 pub use scale::Scale;
+pub use scores::{ClassMetrics, ClassScores};

@@ -40,6 +40,9 @@ pub struct Checkpoint {
     /// The greatest event time of all rows so far, milliseconds since the Unix epoch, if the table has event times.
     #[prost(int64, optional, tag = "10")]
     pub newest_event_ms: Option<i64>,
+    /// Sums of models over the rows, if there are any. Without them they are made of all rows again.
+    #[prost(message, optional, tag = "11")]
+    pub sums: Option<StoredFile>,
 }
 
 /// Numbers of messages.
@@ -117,4 +120,26 @@ pub struct StoredLetters {
     /// Oldest first.
     #[prost(message, repeated, tag = "1")]
     pub letters: Vec<DeadLetter>,
+}
+
+/// Sums of models as they are stored, for the version that wrote them.
+#[derive(Clone, PartialEq, Message)]
+pub struct StoredSumsFile {
+    /// In any order.
+    #[prost(message, repeated, tag = "1")]
+    pub sums: Vec<StoredSums>,
+}
+
+/// The states of an aggregate over the rows of a checkpoint.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct StoredSums {
+    /// Its plan without what it reads.
+    #[prost(bytes = "vec", tag = "1")]
+    pub aggregate: Vec<u8>,
+    /// One of each of its functions.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub states: Vec<Vec<u8>>,
+    /// How often they were changed since they were made of all rows.
+    #[prost(uint32, tag = "3")]
+    pub updates: u32,
 }

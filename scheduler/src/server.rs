@@ -15,7 +15,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 
 use crate::catalog::system::SystemTables;
-use crate::catalog::{Caches, SessionFactory};
+use crate::catalog::{Caches, ModelErrors, SessionFactory};
 use crate::cluster::{Cluster, wait_for_executors};
 use crate::flight_sql::{FlightSql, PublicService};
 use crate::http;
@@ -237,11 +237,13 @@ fn make_frontend(
         checkpoints,
     );
     let caches = Arc::new(Caches::new(upkeep.clone()));
+    let model_errors = Arc::new(ModelErrors::default());
     let system = Arc::new(SystemTables {
         cluster: cluster.clone(),
         shards: shards.clone(),
         streams: streams.clone(),
         caches: caches.clone(),
+        model_errors: model_errors.clone(),
         upkeep: upkeep.clone(),
         sessions: sessions.clone(),
         statements: statements.clone(),
@@ -253,6 +255,7 @@ fn make_frontend(
         shards,
         streams,
         caches,
+        model_errors,
         upkeep,
         connections,
         factory,

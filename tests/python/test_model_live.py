@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -207,3 +208,32 @@ def test_a_model_survives_the_loss_of_an_executor(tmp_path):
             )
             assert query(connection, "SELECT count(*) AS n FROM saved")["n"][0] == len(history.alive)
             same(learned(connection, "survivor"), learned(connection, "fresh"), 1e-9)
+
+
+def test_sums_are_stored_with_their_rows(tmp_path):
+    """Whoever takes rows over from a checkpoint takes their sums over too, and counts from there."""
+    with own_cluster(tmp_path) as (connection, topics, kill_an_executor):
+        history = History(11)
+        topics.follow("stored", history.changes(3000, 2000), COLUMNS, keyed=True)
+        query(connection, "ALTER TABLE stored SET OPTIONS ('checkpoint.interval' '200ms')")
+        sums = "SELECT linreg_stats(spent, x, z) AS stats FROM stored WHERE z < 9"
+        query(connection, sums)
+        topics.send("stored", history.changes(200, 2000))
+        behind = "SELECT count(*) AS n FROM system.stream_partitions WHERE checkpoint_offset IS DISTINCT FROM position"
+        end = time.monotonic() + 30
+        while query(connection, behind)["n"][0] > 0:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        before = query(connection, "SELECT partition, executor_id FROM system.stream_partitions ORDER BY partition")
+        kill_an_executor()
+        topics.send("stored", history.changes(200, 2000))
+        after = query(connection, "SELECT partition, executor_id FROM system.stream_partitions ORDER BY partition")
+        assert not before.equals(after)
+        plan = "\n".join(query(connection, f"EXPLAIN ANALYZE {sums}").iloc[:, -1])
+        read_whole = [int(count) for count in re.findall(r"shards_read_whole=(\d+)", plan)]
+        assert read_whole and sum(read_whole) == 0, plan
+        query(connection, "CREATE OR REPLACE TABLE saved AS SELECT * FROM stored")
+        found = query(connection, sums)["stats"][0]
+        expected = query(connection, sums.replace("FROM stored", "FROM saved"))["stats"][0]
+        assert found["count"] == expected["count"]
+        np.testing.assert_allclose(found["coefficients"], expected["coefficients"], rtol=1e-9)

@@ -6,11 +6,12 @@
 //!                      <epoch>-<seq>.checkpoint  position, counts, names of the files below; put if absent
 //!                      <epoch>-<uuid>.segment    rows (Arrow IPC, LZ4), dead ones too; which are dead is in the checkpoint
 //!                      <epoch>-<uuid>.letters    dead letters
+//!                      <epoch>-<uuid>.sums       sums of models over the rows
 //! ```
 //!
 //! A checkpoint is written after its files, in one step, and never changed; a segment that was stored for an earlier one is
 //! not stored again. What is read is checked against SHA-256; a checkpoint of which anything is missing or damaged is
-//! passed over for the one before. An owner writes a claim before it looks what there is, and its fence before it reads a
+//! passed over for the one before, but for sums, which can be made again. An owner writes a claim before it looks what there is, and its fence before it reads a
 //! message: what owners of lower epochs write afterwards does not count, for no later owner looks at it, so one that was
 //! cut off and comes back can do no harm. An owner that finds a claim or a fence of a higher epoch after it has stored a
 //! checkpoint takes it for not stored, deletes nothing, and stops.
@@ -27,7 +28,7 @@ use crate::shards::SavedSegment;
 pub use folder::CheckpointFolder;
 pub use save::{Saver, ToSave};
 
-use millpond_proto::checkpoint::Counts;
+use millpond_proto::checkpoint::{Counts, StoredSums};
 use millpond_proto::stream::DeadLetter;
 
 /// Why a checkpoint was not written or read.
@@ -68,6 +69,8 @@ pub struct Restored {
     pub segments: Vec<SavedSegment>,
     /// The dead letters.
     pub letters: Vec<DeadLetter>,
+    /// Sums of models over the rows.
+    pub sums: Vec<StoredSums>,
     /// Checkpoints that were passed over because something of them is missing or damaged.
     pub damaged: Vec<String>,
 }

@@ -600,6 +600,7 @@ impl Partition {
                     last_message_ms: self.last_message_ms,
                     newest_event_ms: self.lateness.as_ref().and_then(Lateness::newest),
                     letters: self.shared.changed_letters(),
+                    sums: Vec::new(),
                 },
             });
         }

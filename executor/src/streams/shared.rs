@@ -141,6 +141,11 @@ impl Shared {
         std::mem::take(&mut self.checkpoint.lock().missed)
     }
 
+    /// What readers can see; `None` before it has begun.
+    pub(super) fn view(&self) -> Option<Arc<View>> {
+        self.views.get().map(|views| views.read().clone())
+    }
+
     /// Next offset after what readers can see.
     pub(super) fn position(&self) -> u64 {
         self.views.get().map_or(0, |views| views.read().position())

@@ -4,6 +4,8 @@
 //! begin: restore ─► Partition ─► Follower          Follower ── Handover ─► save, one at a time
 //! ```
 //!
+//! Sums of models are brought to the view that is stored, and stored with it.
+//!
 //! One task of the runtime does both, apart from the thread that reads messages. A state store that does not answer delays
 //! the begin; later it makes checkpoints old, and nothing else.
 
@@ -13,10 +15,12 @@ use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use millpond_engine::error::Error;
+use millpond_engine::models::Kept;
 use millpond_engine::shards::ShardStore;
 use millpond_engine::streams::checkpoints::{CheckpointFolder, Failed, Restored, Saver, ToSave};
 use millpond_proto::stream::{FollowPartition, LettersReplayed};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::follower::Command;
 use super::partition::{Begun, Partition};
@@ -26,6 +30,9 @@ use super::source::Source;
 
 /// Pauses between attempts to begin, the first and the longest.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// Without a new checkpoint for so long, sums of models are told that their rows are still those of the table.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// A checkpoint that is to be stored.
 pub(super) struct Handover {
@@ -45,6 +52,8 @@ pub(super) struct Stored {
     pub(super) instance: String,
     pub(super) asked: FollowPartition,
     pub(super) shared: Arc<Shared>,
+    /// Sums of models over rows that are here.
+    pub(super) kept: Arc<Kept>,
 }
 
 impl Stored {
@@ -82,7 +91,7 @@ impl Stored {
             owner => owner,
         };
         if let Some(saver) = saver {
-            keep_saving(&self.source.name, &self.shared, saver, to_save).await;
+            self.keep_saving(saver, to_save).await;
         }
     }
 
@@ -106,7 +115,7 @@ impl Stored {
 
     async fn begin(&self) -> Result<(Partition, Option<Saver>, mpsc::Receiver<Handover>), Failed> {
         let (sender, to_save) = mpsc::channel(1);
-        let (restored, saver) = match self.folder()? {
+        let (mut restored, saver) = match self.folder()? {
             None => (Restored::default(), None),
             Some(folder) if self.asked.standby => (folder.peek(&self.source.live).await?, None),
             Some(folder) => {
@@ -120,6 +129,7 @@ impl Stored {
             let (table, partition) = (&self.source.name, self.asked.number);
             tracing::warn!(table, partition, checkpoints = ?restored.damaged, "passed over damaged checkpoints");
         }
+        let sums = std::mem::take(&mut restored.sums);
         let begun = Begun {
             source: self.source.clone(),
             store: self.store.clone(),
@@ -130,7 +140,11 @@ impl Stored {
         // The index of all keys is made.
         let made = tokio::task::spawn_blocking(move || begun.restore(restored)).await;
         let partition = made.map_err(|error| Failed::Store(Error::bug(error.to_string())))?;
-        Ok((partition.map_err(Failed::Store)?, saver, to_save))
+        let partition = partition.map_err(Failed::Store)?;
+        if let Some(view) = self.shared.view() {
+            self.kept.restore(&view, sums);
+        }
+        Ok((partition, saver, to_save))
     }
 
     fn folder(&self) -> Result<Option<CheckpointFolder>, Failed> {
@@ -145,23 +159,35 @@ impl Stored {
             &self.runtime,
         )?))
     }
-}
 
-async fn keep_saving(table: &str, shared: &Shared, mut saver: Saver, mut to_save: mpsc::Receiver<Handover>) {
-    while let Some(Handover { what, replayed }) = to_save.recv().await {
-        let position = what.view.position();
-        match saver.save(what).await {
-            Ok(()) => {
-                shared.set_checkpoint(position);
-                for (answer, replayed) in replayed {
-                    // One who does not wait any more need not hear it.
-                    drop(answer.send(Ok(replayed)));
+    async fn keep_saving(&self, mut saver: Saver, mut to_save: mpsc::Receiver<Handover>) {
+        let (table, shared) = (&self.source.name, &self.shared);
+        loop {
+            let Handover { mut what, replayed } = match timeout(IDLE, to_save.recv()).await {
+                Ok(Some(handover)) => handover,
+                Ok(None) => return,
+                Err(_) => {
+                    if let Some(view) = shared.view() {
+                        self.kept.at(&view).await;
+                    }
+                    continue;
                 }
-            }
-            Err(Failed::Fenced(epoch)) => return shared.fence(epoch),
-            Err(Failed::Store(error)) => {
-                tracing::warn!(table, partition = shared.number, %error, "store a checkpoint");
-                shared.miss_checkpoint(&error.message);
+            };
+            let position = what.view.position();
+            what.sums = self.kept.at(&what.view).await;
+            match saver.save(what).await {
+                Ok(()) => {
+                    shared.set_checkpoint(position);
+                    for (answer, replayed) in replayed {
+                        // One who does not wait any more need not hear it.
+                        drop(answer.send(Ok(replayed)));
+                    }
+                }
+                Err(Failed::Fenced(epoch)) => return shared.fence(epoch),
+                Err(Failed::Store(error)) => {
+                    tracing::warn!(table, partition = shared.number, %error, "store a checkpoint");
+                    shared.miss_checkpoint(&error.message);
+                }
             }
         }
     }

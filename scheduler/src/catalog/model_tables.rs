@@ -1,9 +1,10 @@
 //! `system.models`, `system.model_versions` and `system.model_coefficients`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use millpond_model::FittedModel;
 use millpond_proto::catalog::{Model, ModelVersion};
+use parking_lot::Mutex;
 
 use super::predict::version_of;
 use super::system::{Cell, Columns, Kind, positions_of};
@@ -21,6 +22,7 @@ pub(super) const MODELS: Columns = &[
     ("labels", Kind::Text),
     ("metrics", Kind::Text),
     ("trained_at", Kind::Time),
+    ("error", Kind::Text),
     ("owner", Kind::Text),
     ("created_at", Kind::Time),
     ("options", Kind::Text),
@@ -51,8 +53,27 @@ pub(super) const COEFFICIENTS: Columns = &[
     ("variance", Kind::Real),
 ];
 
+/// Why models could not be trained when that was due, by name, until they can be again.
+#[derive(Debug, Default)]
+pub(crate) struct ModelErrors(Mutex<HashMap<String, String>>);
+
+impl ModelErrors {
+    /// Notes how the last training ended.
+    pub(crate) fn note(&self, model: &str, error: Option<String>) {
+        let mut errors = self.0.lock();
+        match error {
+            Some(error) => drop(errors.insert(model.to_string(), error)),
+            None => drop(errors.remove(model)),
+        }
+    }
+
+    fn of(&self, model: &str) -> Option<String> {
+        self.0.lock().get(model).cloned()
+    }
+}
+
 /// A row for each model, with the version that answers.
-pub(super) fn models(catalog: &CatalogState) -> Vec<Vec<Cell>> {
+pub(super) fn models(catalog: &CatalogState, errors: &ModelErrors) -> Vec<Vec<Cell>> {
     let row = |model: &Model| {
         let version = version_of(model, None).ok()?;
         let fitted = read(version)?;
@@ -79,6 +100,7 @@ pub(super) fn models(catalog: &CatalogState) -> Vec<Vec<Cell>> {
             json(&labels),
             json(&fitted.metrics),
             Cell::Time(Some(version.created_at_ms)),
+            errors.of(&model.name).into(),
             model.owner.clone().into(),
             Cell::Time(Some(model.created_at_ms)),
             json(&options),

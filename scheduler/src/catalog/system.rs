@@ -17,7 +17,8 @@ use millpond_proto::statement::LiveRead;
 
 use super::cached::Caches;
 use super::metadata::{MetadataTable, rows_fn};
-use super::{model_tables, stream_tables};
+use super::model_tables::{self, ModelErrors};
+use super::stream_tables;
 use crate::cluster::Cluster;
 use crate::session::Sessions;
 use crate::shards::{Shards, holders, rows_of};
@@ -33,6 +34,7 @@ pub(crate) struct SystemTables {
     pub(crate) streams: Streams,
     pub(crate) caches: Arc<Caches>,
     pub(crate) upkeep: Arc<Queue>,
+    pub(crate) model_errors: Arc<ModelErrors>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) statements: Arc<Registry>,
     /// Node settings: key, value (secrets hidden), description.
@@ -270,7 +272,7 @@ impl SystemTables {
                     "jobs" => this.jobs(),
                     "model_coefficients" => model_tables::coefficients(&version),
                     "model_versions" => model_tables::versions(&version),
-                    "models" => model_tables::models(&version),
+                    "models" => model_tables::models(&version, &this.model_errors),
                     "pipelines" => pipelines(&version),
                     "sessions" => this.sessions(),
                     "settings" => this.settings(settings),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use millpond_engine::error::Error;
 
 use super::live_table::LiveTable;
@@ -33,6 +33,25 @@ pub(crate) async fn check_whole(plan: &LogicalPlan) -> Result<(), Error> {
 pub(crate) fn reads_live(plan: &LogicalPlan) -> Result<bool, Error> {
     let is_live = |table: &Arc<dyn TableProvider>| table.downcast_ref::<LiveTable>().is_some();
     Ok(tables_of(plan)?.iter().any(is_live))
+}
+
+/// True if a plan reads rows of tables in memory as they are: nothing is computed, so reading them often costs no more than
+/// reading a copy would.
+pub(crate) fn is_at_hand(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => match scan.source.get_logical_plan() {
+            Some(view) => is_at_hand(&view),
+            None => source_as_provider(&scan.source).is_ok_and(|table| {
+                table.downcast_ref::<MemoryTable>().is_some() || table.downcast_ref::<LiveTable>().is_some()
+            }),
+        },
+        LogicalPlan::Projection(projection) => {
+            let is_column = |column: &Expr| matches!(column.clone().unalias(), Expr::Column(_));
+            projection.expr.iter().all(is_column) && is_at_hand(&projection.input)
+        }
+        LogicalPlan::SubqueryAlias(alias) => is_at_hand(&alias.input),
+        _ => false,
+    }
 }
 
 fn tables_of(plan: &LogicalPlan) -> Result<Vec<Arc<dyn TableProvider>>, Error> {

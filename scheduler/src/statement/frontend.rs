@@ -14,7 +14,7 @@ use super::ingest::{self, Ingest};
 use super::registry::{Registry, Statement};
 use super::{model, run, upkeep};
 use crate::catalog::system::SystemTables;
-use crate::catalog::{Caches, SessionFactory, StatementCatalog};
+use crate::catalog::{Caches, ModelErrors, SessionFactory, StatementCatalog};
 use crate::cluster::Cluster;
 use crate::options::LocalPaths;
 use crate::session::{Session, Sessions};
@@ -36,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) detached: bool,
     /// Work of the scheduler's own, of which the SQL is only the name.
     pub(crate) upkeep: Option<Task>,
+    /// The version of the catalog to read; otherwise the newest.
+    pub(crate) at: Option<Arc<StatementCatalog>>,
 }
 
 /// Everything a statement needs from the scheduler.
@@ -46,6 +48,7 @@ pub(crate) struct Services {
     pub(crate) streams: Streams,
     pub(crate) caches: Arc<Caches>,
     pub(crate) upkeep: Arc<Queue>,
+    pub(crate) model_errors: Arc<ModelErrors>,
     pub(crate) connections: Connections,
     pub(crate) factory: Arc<SessionFactory>,
     pub(crate) system: Arc<SystemTables>,

@@ -171,6 +171,7 @@ async fn make(parts: &Parts<'_>, create: &CreateModel) -> Result<ResultSet, Erro
         created_at_ms: now_ms(),
     };
     commit(parts.services, ChangeKind::PutModel(model)).await?;
+    parts.services.model_errors.note(&create.name, None);
     Ok(answer)
 }
 
@@ -238,6 +239,7 @@ async fn refresh(parts: &Parts<'_>, name: &str, full: bool) -> Result<ResultSet,
         keep: options.keep_versions,
     };
     commit(parts.services, ChangeKind::AddModelVersion(added)).await?;
+    parts.services.model_errors.note(name, None);
     Ok(answer)
 }
 

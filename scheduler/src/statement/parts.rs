@@ -3,7 +3,7 @@
 //! Each runs as a statement of its own would, under the name of the whole. Tables in between have names that begin with
 //! [`TEMPORARY`]; they go with the [`Parts`], whatever the end, and with the next start of a scheduler that had none.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::Fields;
@@ -15,6 +15,7 @@ use super::frontend::{Request, Services};
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::run;
+use crate::catalog::{StatementCatalog, is_at_hand};
 use crate::state::CatalogLog;
 
 /// Start of the names of tables in between.
@@ -28,6 +29,8 @@ pub(super) struct Parts<'a> {
     pub(super) statement: &'a Arc<Statement>,
     /// Start of the names of its tables, which it alone has.
     prefix: String,
+    /// What all queries read, once it is held.
+    held: OnceLock<Arc<StatementCatalog>>,
 }
 
 /// A statement that is cancelled leaves no table behind either.
@@ -52,6 +55,7 @@ impl<'a> Parts<'a> {
             services,
             statement,
             prefix: format!("{TEMPORARY}{name}_{}", &id[..8]),
+            held: OnceLock::new(),
         }
     }
 
@@ -61,15 +65,31 @@ impl<'a> Parts<'a> {
 
     /// The columns of a query.
     pub(super) async fn fields_of(&self, query: &str) -> Result<Fields, Error> {
-        let catalog = run::statement_catalog(self.services, self.statement).await;
+        let catalog = match self.held.get() {
+            Some(held) => held.clone(),
+            None => run::statement_catalog(self.services, self.statement).await,
+        };
         let plan = run::plan_only(&catalog, query).await?;
         Ok(plan.schema().fields().clone())
+    }
+
+    /// If a query reads rows of tables in memory as they are, all that run from now on read these rows, whatever others do
+    /// with the tables. False: it does not, and nothing is held.
+    pub(super) async fn hold_rows_of(&self, query: &str) -> Result<bool, Error> {
+        let catalog = run::statement_catalog(self.services, self.statement).await;
+        let plan = run::plan_only(&catalog, query).await?;
+        let is_at_hand = is_at_hand(&plan);
+        if is_at_hand {
+            self.held.get_or_init(|| catalog);
+        }
+        Ok(is_at_hand)
     }
 
     /// Runs a statement, up to its answer.
     pub(super) async fn run(&self, sql: &str) -> Result<ResultSet, Error> {
         let request = Request {
             sql: sql.to_string(),
+            at: self.held.get().cloned(),
             ..Request::default()
         };
         tracing::debug!(sql, "a part of a statement");

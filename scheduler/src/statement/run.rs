@@ -92,7 +92,7 @@ async fn run_one(
     }
     limits::check_text(&request.sql)?;
     let session = &statement.session;
-    let catalog = statement_catalog(services, statement).await;
+    let catalog = catalog_of(services, statement, request).await;
     if let Some(own) = syntax::parse(&request.sql).map_err(|error| error.with_sql(&request.sql))? {
         statement.update(|status| status.verb = own.verb().to_string());
         return match own {
@@ -127,7 +127,7 @@ async fn run_one(
     Box::pin(dispatch(services, statement, planned, request, &options)).await
 }
 
-/// Plans a query anew, against the newest version of the catalog.
+/// Plans a query anew, against the newest version of the catalog unless it must stay at one.
 ///
 /// # Errors
 /// What cannot be planned any more.
@@ -137,7 +137,7 @@ pub(super) async fn plan_again(
     request: &Request,
 ) -> Result<Planned, Error> {
     let session = &statement.session;
-    let catalog = statement_catalog(services, statement).await;
+    let catalog = catalog_of(services, statement, request).await;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
     let parsed = parse(&catalog, &state, &request.sql)?;
     let resolved = resolve(session, &catalog, &state, parsed, request)?;
@@ -218,6 +218,14 @@ fn key_and_value(option: &ast::SqlOption) -> Result<(String, String), Error> {
         other => other.to_string(),
     };
     Ok((key.value.clone(), value))
+}
+
+/// The version of the catalog that a request is for.
+async fn catalog_of(services: &Services, statement: &Statement, request: &Request) -> Arc<StatementCatalog> {
+    match &request.at {
+        Some(catalog) => catalog.clone(),
+        None => statement_catalog(services, statement).await,
+    }
 }
 
 /// One version of the catalog with the settings of a statement's session.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millpond_proto::Message;
-use millpond_proto::checkpoint::{Checkpoint, FORMAT, Fence, StoredLetters};
+use millpond_proto::checkpoint::{Checkpoint, FORMAT, Fence, StoredLetters, StoredSums, StoredSumsFile};
 
 use super::folder::{File, Name};
 use super::{CheckpointFolder, Failed, Restored, Saver};
@@ -168,8 +168,20 @@ impl CheckpointFolder {
             newest_event_ms: checkpoint.newest_event_ms,
             segments,
             letters,
+            sums: self.sums(checkpoint).await?,
             damaged: Vec::new(),
         }))
+    }
+
+    /// The sums of a checkpoint; none if they are damaged or of another version.
+    async fn sums(&self, checkpoint: &Checkpoint) -> Result<Vec<StoredSums>, Failed> {
+        let file = checkpoint.sums.as_ref();
+        let Some(file) = file.filter(|_| checkpoint.written_by == env!("CARGO_PKG_VERSION")) else {
+            return Ok(Vec::new());
+        };
+        let content = self.part(file).await?;
+        let stored = content.and_then(|content| StoredSumsFile::decode(content).ok());
+        Ok(stored.unwrap_or_default().sums)
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use millpond_proto::Message;
-use millpond_proto::checkpoint::{Checkpoint, Counts, FORMAT, StoredFile, StoredLetters, StoredSegment};
+use millpond_proto::checkpoint::{
+    Checkpoint, Counts, FORMAT, StoredFile, StoredLetters, StoredSegment, StoredSums, StoredSumsFile,
+};
 use millpond_proto::stream::DeadLetter;
 
 use super::folder::{File, Name};
@@ -30,6 +32,8 @@ pub struct ToSave {
     pub newest_event_ms: Option<i64>,
     /// The dead letters, if they are others than last time.
     pub letters: Option<Vec<DeadLetter>>,
+    /// Sums of models over the rows.
+    pub sums: Vec<StoredSums>,
 }
 
 /// Stores checkpoints of one owner, one after the other.
@@ -100,6 +104,13 @@ impl Saver {
                 }
             };
         }
+        let sums = match what.sums.is_empty() {
+            true => None,
+            false => {
+                let content = StoredSumsFile { sums: what.sums }.encode_to_vec();
+                Some(self.folder.put_part(self.epoch, "sums", content).await?)
+            }
+        };
         let checkpoint = Checkpoint {
             format: FORMAT,
             written_by: env!("CARGO_PKG_VERSION").to_string(),
@@ -110,6 +121,7 @@ impl Saver {
             newest_event_ms: what.newest_event_ms,
             segments,
             letters: self.letters.clone(),
+            sums,
             written_at_ms: now_ms(),
         };
         let name = Name {
@@ -183,6 +195,7 @@ fn parts_of(checkpoint: &Checkpoint) -> HashSet<String> {
         .filter_map(|segment| segment.file.as_ref());
     segments
         .chain(&checkpoint.letters)
+        .chain(&checkpoint.sums)
         .map(|file| file.name.clone())
         .collect()
 }

@@ -7,7 +7,7 @@ use datafusion::arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use futures::TryStreamExt;
-use millpond_proto::checkpoint::Counts;
+use millpond_proto::checkpoint::{Counts, StoredSums};
 use millpond_proto::stream::DeadLetter;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -72,6 +72,7 @@ fn to_save(shard: &LiveShard, letters: Option<Vec<DeadLetter>>) -> ToSave {
         last_message_ms: 5,
         newest_event_ms: Some(7),
         letters,
+        sums: Vec::new(),
     }
 }
 
@@ -213,6 +214,27 @@ async fn one_that_is_damaged_is_passed_over_for_the_one_before() {
         saver.save(to_save(&again, None)).await.unwrap();
         assert_eq!(bench.restore(3).await.unwrap().0.position, Some(1));
     }
+}
+
+#[tokio::test]
+async fn sums_come_back_and_are_not_missed_when_they_are_damaged() {
+    let bench = Bench::new();
+    let (_, mut saver) = bench.restore(1).await.unwrap();
+    let mut shard = shard();
+    apply(&mut shard, &[(1, "a")], 1);
+    let sums = vec![StoredSums {
+        aggregate: b"plan".to_vec(),
+        states: vec![vec![1, 2, 3]],
+        updates: 4,
+    }];
+    let mut what = to_save(&shard, None);
+    what.sums = sums.clone();
+    saver.save(what).await.unwrap();
+    assert_eq!(bench.restore(2).await.unwrap().0.sums, sums);
+    bench.damage(".sums").await;
+    let (restored, _) = bench.restore(3).await.unwrap();
+    assert_eq!((restored.position, restored.damaged.len()), (Some(1), 0));
+    assert!(restored.sums.is_empty());
 }
 
 #[tokio::test]

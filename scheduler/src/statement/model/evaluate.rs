@@ -6,15 +6,12 @@ use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use millpond_engine::error::Error;
-use millpond_model::{FittedModel, ModelOptions, ModelType, class_sql, sql};
+use millpond_model::{ClassMetrics, FittedModel, ModelOptions, ModelType, sql};
 
 use super::source::Source;
 use crate::catalog::predict::model_error;
 use crate::statement::limits;
 use crate::statement::parts::Parts;
-
-/// Least probability whose logarithm is taken, as in scikit-learn's `log_loss`.
-const LEAST_PROBABILITY: f64 = f64::EPSILON;
 
 /// In the name of a metric that counts rows of a class which were taken for one of another: `yes as no`.
 const AS: &str = " as ";
@@ -86,50 +83,27 @@ impl Evaluation<'_> {
     }
 
     async fn classification(&self) -> Result<Metrics, Error> {
-        let labels = self.fitted.labels();
-        let column = |name: &str| sql::ident(name);
-        let proba = |class: usize| {
-            let probability = self
-                .fitted
-                .predict_proba(Some(&labels[class].to_string()), &column);
-            probability.map_err(|error| model_error(&error))
-        };
-        let class = self.source.class_sql(labels);
-        let predicted = class_sql(&format!("({})", self.fitted.predict(&column)), labels);
-        let mut own = format!("CASE {class}");
-        for number in 0..labels.len() {
-            own.push_str(&format!(" WHEN {number}.0 THEN {}", proba(number)?));
+        let labels: Vec<String> = self.fitted.labels().iter().map(ToString::to_string).collect();
+        let mut scored = vec![self.source.class_sql(self.fitted.labels())];
+        for label in &labels {
+            let probability = self.fitted.predict_proba(Some(label), &|name| sql::ident(name));
+            scored.push(probability.map_err(|error| model_error(&error))?);
         }
-        own.push_str(" END");
-        let rows = self.rows(&[(class.clone(), "class"), (predicted, "predicted"), (own, "own")]);
-        let query = format!(
-            "SELECT class, predicted, count(*) AS rows, -sum(ln(greatest(own, {LEAST_PROBABILITY:?}))) AS loss \
-             FROM ({rows}) WHERE class IS NOT NULL AND predicted IS NOT NULL GROUP BY class, predicted"
-        );
-        let groups = self.numbers(&query).await?;
-        let mut metrics = confusion(
-            &groups,
-            &labels.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        );
-        if labels.len() == 2 {
-            let area = self
-                .area(&self.rows(&[(class, "class"), (proba(1)?, "probability")]))
-                .await?;
-            metrics.extend(known([("roc_auc", area)]));
+        let names: Vec<String> = (0..scored.len())
+            .map(|number| format!("column_{number}"))
+            .collect();
+        let columns = scored.into_iter().zip(names.iter().map(String::as_str));
+        let rows = self.rows(&columns.collect::<Vec<_>>());
+        let query = format!("SELECT model_scores({}) FROM ({rows})", names.join(", "));
+        if limits::check_text(&query).is_err() {
+            return Ok(Metrics::new());
         }
-        Ok(metrics)
-    }
-
-    /// The area under the receiver operating characteristic: by the sum of ranks, equal probabilities count half.
-    async fn area(&self, rows: &str) -> Result<Option<f64>, Error> {
-        let query = format!(
-            "SELECT sum(positive * (below - negative / 2)) / nullif(sum(positive) * sum(negative), 0) FROM (\
-             SELECT positive, negative, sum(negative) OVER (ORDER BY probability) AS below FROM (\
-             SELECT probability, sum(class) AS positive, sum(1.0 - class) AS negative FROM ({rows}) \
-             WHERE class IS NOT NULL AND probability IS NOT NULL GROUP BY probability))"
-        );
-        let found = self.numbers(&query).await?;
-        Ok(found.first().and_then(|row| *row.first()?))
+        let batches = self.parts.execute(&query).await?;
+        let found = batches.iter().find(|batch| batch.num_rows() == 1);
+        let bytes = found.and_then(|batch| batch.column(0).as_binary_opt::<i32>());
+        let bytes = bytes.ok_or_else(|| Error::bug("the scores of a model are not there"))?;
+        let scores = ClassMetrics::from_bytes(bytes.value(0)).map_err(|error| model_error(&error))?;
+        Ok(of_classes(&scores, &labels))
     }
 
     /// A query of columns over the rows that count.
@@ -180,25 +154,20 @@ fn known<const N: usize>(metrics: [(&str, Option<f64>); N]) -> Metrics {
         .collect()
 }
 
-/// Of class, predicted class, rows and the sum of their losses.
-fn confusion(groups: &[Vec<Option<f64>>], labels: &[String]) -> Metrics {
-    let mut metrics = Metrics::new();
-    let (mut all, mut right, mut loss) = (0.0, 0.0, 0.0);
-    for group in groups {
-        let [Some(class), Some(predicted), Some(rows), Some(of_group)] = group[..] else {
-            continue;
-        };
-        let (class, predicted) = (class as usize, predicted as usize);
-        if let (Some(is), Some(said)) = (labels.get(class), labels.get(predicted)) {
-            metrics.insert(format!("{is}{AS}{said}"), rows);
-            all += rows;
-            loss += of_group;
-            right += if class == predicted { rows } else { 0.0 };
+/// Accuracy, loss, area, and how many rows of each class were taken for each.
+fn of_classes(scores: &ClassMetrics, labels: &[String]) -> Metrics {
+    let mut metrics = known([
+        ("accuracy", scores.accuracy()),
+        ("log_loss", scores.log_loss),
+        ("roc_auc", scores.area),
+    ]);
+    for (class, is) in labels.iter().enumerate() {
+        for (taken_for, said) in labels.iter().enumerate() {
+            match scores.rows(class, taken_for) {
+                0 => {}
+                rows => drop(metrics.insert(format!("{is}{AS}{said}"), rows as f64)),
+            }
         }
-    }
-    if all > 0.0 {
-        metrics.insert("accuracy".to_string(), right / all);
-        metrics.insert("log_loss".to_string(), loss / all);
     }
     metrics
 }

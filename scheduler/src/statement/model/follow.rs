@@ -1,6 +1,6 @@
 //! Trains models again when what they have learned from changes, or when their time has come.
 //!
-//! A look at a model plans its query, which costs little, and compares what the query reads with what it read at the
+//! A look at a model plans its query, if the catalog has changed, and compares what the query reads with what it read at the
 //! training: how far tables that follow topics are, and the versions of tables in memory, views and other models. A training is
 //! a `REFRESH MODEL` that people see in `system.jobs` as long as it runs, or if it fails. Models that need many passes pause for a while after each, so that they leave most of the
 //! cores to others.
@@ -42,10 +42,20 @@ pub(super) fn is_follower(session: &Session) -> bool {
 /// their version.
 type Seen = BTreeMap<(String, u32), u64>;
 
+/// What a query reads, as a version of the catalog has it.
+struct Reads {
+    catalog: u64,
+    /// Versions of everything but tables that follow topics.
+    versions: BTreeMap<String, u64>,
+    topics: Vec<(String, KafkaTable)>,
+}
+
 /// What is known of a model.
 struct Watched {
     /// It was made then; another of that name is another model.
     created_at_ms: u64,
+    /// As long as the catalog does not change, its query need not be planned again.
+    reads: Option<Arc<Reads>>,
     /// Before the last training began.
     seen: Option<Seen>,
     /// No training before.
@@ -53,6 +63,8 @@ struct Watched {
     /// When it was trained last.
     trained: Instant,
     is_training: bool,
+    /// Its query could not be planned.
+    is_lost: bool,
 }
 
 /// Works until `stop`.
@@ -66,6 +78,11 @@ pub(in crate::statement) async fn follow(frontend: Frontend, stop: CancellationT
         for model in version.models.values() {
             if let Err(error) = look(&frontend, model, &watched).await {
                 tracing::debug!(model = model.name, %error, "look at what a model reads");
+                let errors = &frontend.services.model_errors;
+                errors.note(&model.name, Some(error.to_string()));
+                if let Some(known) = watched.lock().get_mut(&model.name) {
+                    known.is_lost = true;
+                }
             }
         }
     }
@@ -81,15 +98,17 @@ async fn look(
     if options.refresh == Refresh::Manual {
         return Ok(());
     }
-    let (now, seen_before) = {
+    let (now, reads, seen_before) = {
         let mut watched = watched.lock();
         let now = Instant::now();
         let new = || Watched {
             created_at_ms: model.created_at_ms,
+            reads: None,
             seen: None,
             not_before: now,
             trained: now,
             is_training: false,
+            is_lost: false,
         };
         let known = watched.entry(model.name.clone()).or_insert_with(new);
         if known.created_at_ms != model.created_at_ms {
@@ -103,9 +122,21 @@ async fn look(
         {
             return Ok(());
         }
-        (now, known.seen.clone())
+        (now, known.reads.clone(), known.seen.clone())
     };
-    let seen = what_is_read(&frontend.services, model).await?;
+    let services = &frontend.services;
+    let is_now = |reads: &Arc<Reads>| reads.catalog == services.catalog.current().version;
+    let reads = match reads.filter(is_now) {
+        Some(reads) => reads,
+        None => Arc::new(Reads::of(services, model).await?),
+    };
+    let seen = reads.seen(services).await;
+    if let Some(known) = watched.lock().get_mut(&model.name) {
+        known.reads = Some(reads);
+        if std::mem::take(&mut known.is_lost) {
+            services.model_errors.note(&model.name, None);
+        }
+    }
     let seen_before = seen_before.or_else(|| seen_at_training(model, &seen));
     if options.refresh == Refresh::OnChange && seen_before.as_ref() == Some(&seen) {
         if let Some(known) = watched.lock().get_mut(&model.name) {
@@ -123,6 +154,8 @@ async fn look(
     tokio::spawn(async move {
         let start = Instant::now();
         let ended = train(&frontend, &model).await;
+        let error = ended.as_ref().err().map(ToString::to_string);
+        frontend.services.model_errors.note(&model.name, error);
         let pause = match &ended {
             Ok(()) if is_one_pass => TICK,
             Ok(()) => GATHER.max(2 * start.elapsed()),
@@ -165,19 +198,35 @@ async fn train(frontend: &Frontend, model: &Model) -> Result<(), Arc<Error>> {
     }
 }
 
-/// How far everything is that the query of a model reads.
-async fn what_is_read(services: &Services, model: &Model) -> Result<Seen, Error> {
-    let session = services.sessions.open(PRINCIPAL, SESSION)?;
-    let catalog = planned(services, &session, &model.query).await?;
-    let versions = versions_of(&catalog).into_iter();
-    let mut seen: Seen = versions.map(|(name, version)| ((name, 0), version)).collect();
-    for (name, relation) in relations_of(&catalog) {
-        if let Some(RelationKind::Kafka(table)) = &relation.kind {
-            services.streams.refresh_table(table).await;
-            seen.extend(positions(services, &name, table));
-        }
+impl Reads {
+    /// What the query of a model reads now.
+    async fn of(services: &Services, model: &Model) -> Result<Self, Error> {
+        let session = services.sessions.open(PRINCIPAL, SESSION)?;
+        let catalog = planned(services, &session, &model.query).await?;
+        let topics = relations_of(&catalog).into_iter();
+        let topics = topics.filter_map(|(name, relation)| match &relation.kind {
+            Some(RelationKind::Kafka(table)) => Some((name, table.clone())),
+            _ => None,
+        });
+        Ok(Self {
+            catalog: catalog.version().version,
+            versions: versions_of(&catalog),
+            topics: topics.collect(),
+        })
     }
-    Ok(seen)
+
+    /// How far all of it is.
+    async fn seen(&self, services: &Services) -> Seen {
+        let versions = self.versions.iter();
+        let mut seen: Seen = versions
+            .map(|(name, version)| ((name.clone(), 0), *version))
+            .collect();
+        for (name, table) in &self.topics {
+            services.streams.refresh_table(table).await;
+            seen.extend(positions(services, name, table));
+        }
+        seen
+    }
 }
 
 /// Versions of what a query reads, but for tables that follow topics.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Regression and naive Bayes are solved from one pass; over a live table that reads what has changed. The others need
-//! many passes over the same rows, so these are kept in a table in between first.
+//! many passes over the same rows: those of tables in memory are held at one version, others are copied to a table in
+//! between first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -127,7 +128,10 @@ impl Training<'_> {
             return Source::open(self.parts, &query, self.options).await;
         }
         // What cannot be learned from is told before rows are copied.
-        Source::open(self.parts, &query, self.options).await?;
+        let source = Source::open(self.parts, &query, self.options).await?;
+        if self.parts.hold_rows_of(self.query).await? {
+            return Ok(source);
+        }
         let table = sql::ident(&format!("{}_rows", self.parts.prefix()));
         self.parts.say("copy the rows");
         self.parts

@@ -1,0 +1,267 @@
+//! The area under the receiver operating characteristic (ROC), of one pass in any order.
+//!
+//! It is the share of pairs of a row of the class and one that is not of it, of which the first has the greater score; equal scores
+//! count half (Hanley and McNeil, "The meaning and use of the area under a ROC curve", 1982). Few rows keep their scores
+//! and the area is exact. Of many, rows are counted by score: scores that have 12 bits of their lesser share in common,
+//! p or 1 - p, are taken for equal.
+
+use std::collections::HashMap;
+
+use crate::bytes::{Reader, Writer, damaged};
+use crate::error::Error;
+
+/// Rows of a state between machines that keep their scores: 2 MiB.
+const EACH_MAX: usize = 1 << 18;
+
+/// Rows on one machine that keep their scores: 128 MiB.
+const EACH_HERE_MAX: usize = 1 << 24;
+
+/// Scores of rows, to be compared in pairs. Mergeable.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Area(Scores);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Scores {
+    /// Of rows that are not of the class, and of those that are.
+    Each([Vec<f64>; 2]),
+    /// Numbers of both by score.
+    Counted(HashMap<u32, [u64; 2]>),
+}
+
+impl Area {
+    /// Of no rows.
+    pub(crate) fn new() -> Self {
+        Self(Scores::Each([Vec::new(), Vec::new()]))
+    }
+
+    /// Adds a row with a probability to be of the class.
+    pub(crate) fn add(&mut self, probability: f64, is_of_class: bool) {
+        match &mut self.0 {
+            Scores::Each(each) => {
+                each[usize::from(is_of_class)].push(probability);
+                if each[0].len() + each[1].len() > EACH_MAX {
+                    self.0 = Scores::Counted(counted(each));
+                }
+            }
+            Scores::Counted(counts) => {
+                counts.entry(bin(probability)).or_default()[usize::from(is_of_class)] += 1;
+            }
+        }
+    }
+
+    /// Adds the rows of another state.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        match (&mut self.0, &other.0) {
+            (Scores::Each(own), Scores::Each(others)) => {
+                for (own, others) in own.iter_mut().zip(others) {
+                    own.extend(others);
+                }
+                if own[0].len() + own[1].len() > EACH_HERE_MAX {
+                    self.0 = Scores::Counted(counted(own));
+                }
+            }
+            (Scores::Counted(own), Scores::Each(others)) => add(own, &counted(others)),
+            (Scores::Counted(own), Scores::Counted(others)) => add(own, others),
+            (Scores::Each(each), Scores::Counted(others)) => {
+                let mut own = counted(each);
+                add(&mut own, others);
+                self.0 = Scores::Counted(own);
+            }
+        }
+    }
+
+    /// The area; none without rows of both kinds.
+    pub(crate) fn value(&self) -> Option<f64> {
+        let places = match &self.0 {
+            Scores::Each(each) => places_of(each),
+            Scores::Counted(counts) => {
+                let mut places: Vec<_> = counts.iter().map(|(bin, counts)| (*bin, *counts)).collect();
+                places.sort_unstable_by_key(|(bin, _)| *bin);
+                places.into_iter().map(|(_, counts)| counts).collect()
+            }
+        };
+        let (mut below, mut of_class, mut twice) = (0_u64, 0_u64, 0_u128);
+        for [others, own] in places {
+            twice += u128::from(own) * (2 * u128::from(below) + u128::from(others));
+            below += others;
+            of_class += own;
+        }
+        let pairs = u128::from(below) * u128::from(of_class);
+        (pairs > 0).then(|| twice as f64 / (2.0 * pairs as f64))
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn size(&self) -> usize {
+        match &self.0 {
+            Scores::Each(each) => 8 * each.iter().map(Vec::capacity).sum::<usize>(),
+            Scores::Counted(counts) => 24 * counts.capacity(),
+        }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        match &self.0 {
+            Scores::Each(each) if each[0].len() + each[1].len() <= EACH_MAX => {
+                writer.whole(0);
+                for scores in each {
+                    writer.whole(scores.len() as u64).numbers(scores);
+                }
+            }
+            Scores::Each(each) => write_counts(&counted(each), writer),
+            Scores::Counted(counts) => write_counts(counts, writer),
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        match reader.whole()? {
+            0 => {
+                let mut each = [Vec::new(), Vec::new()];
+                for scores in &mut each {
+                    let length = reader.length()?;
+                    *scores = reader.numbers(length)?;
+                }
+                Ok(Self(Scores::Each(each)))
+            }
+            1 => {
+                let mut counts = HashMap::new();
+                for _ in 0..reader.length()? {
+                    let bin = u32::try_from(reader.whole()?).map_err(|_| damaged())?;
+                    counts.insert(bin, [reader.count()?, reader.count()?]);
+                }
+                Ok(Self(Scores::Counted(counts)))
+            }
+            _ => Err(damaged()),
+        }
+    }
+}
+
+fn write_counts(counts: &HashMap<u32, [u64; 2]>, writer: &mut Writer) {
+    writer.whole(1).whole(counts.len() as u64);
+    for (bin, [others, own]) in counts {
+        writer.whole(u64::from(*bin)).whole(*others).whole(*own);
+    }
+}
+
+/// The place of a probability: greater ones have greater places, and both ends are told apart as finely.
+fn bin(probability: f64) -> u32 {
+    let place = |share: f64| (share.to_bits() >> 40) as u32;
+    match probability < 0.5 {
+        true => place(probability),
+        false => u32::MAX - place(1.0 - probability),
+    }
+}
+
+fn counted(each: &[Vec<f64>; 2]) -> HashMap<u32, [u64; 2]> {
+    let mut counts: HashMap<u32, [u64; 2]> = HashMap::new();
+    for (kind, scores) in each.iter().enumerate() {
+        for score in scores {
+            counts.entry(bin(*score)).or_default()[kind] += 1;
+        }
+    }
+    counts
+}
+
+fn add(own: &mut HashMap<u32, [u64; 2]>, others: &HashMap<u32, [u64; 2]>) {
+    for (bin, counts) in others {
+        let sums = own.entry(*bin).or_default();
+        sums[0] += counts[0];
+        sums[1] += counts[1];
+    }
+}
+
+/// Numbers of both kinds at each score, the least score first.
+fn places_of(each: &[Vec<f64>; 2]) -> Vec<[u64; 2]> {
+    let mut all: Vec<(f64, usize)> = Vec::with_capacity(each[0].len() + each[1].len());
+    for (kind, scores) in each.iter().enumerate() {
+        all.extend(scores.iter().map(|score| (*score, kind)));
+    }
+    all.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+    let equal = all.chunk_by(|one, other| one.0 == other.0);
+    equal
+        .map(|rows| {
+            let own = rows.iter().filter(|(_, kind)| *kind == 1).count() as u64;
+            [rows.len() as u64 - own, own]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    fn of(rows: &[(f64, bool)]) -> Area {
+        let mut area = Area::new();
+        for (probability, is_of_class) in rows {
+            area.add(*probability, *is_of_class);
+        }
+        area
+    }
+
+    fn by_pairs(rows: &[(f64, bool)]) -> f64 {
+        let (mut sum, mut pairs) = (0.0, 0.0);
+        for (own, _) in rows.iter().filter(|row| row.1) {
+            for (other, _) in rows.iter().filter(|row| !row.1) {
+                pairs += 1.0;
+                sum += if own > other {
+                    1.0
+                } else if own == other {
+                    0.5
+                } else {
+                    0.0
+                };
+            }
+        }
+        sum / pairs
+    }
+
+    fn random(count: usize, seed: u64, digits: f64) -> Vec<(f64, bool)> {
+        let mut random = Random::new(seed);
+        let row = |_| {
+            let score = random.share();
+            let is_of_class = random.share() < score;
+            ((score * digits).round() / digits, is_of_class)
+        };
+        (0..count).map(row).collect()
+    }
+
+    #[test]
+    fn it_is_the_share_of_pairs_in_order() {
+        for digits in [3.0, 1e3, 1e15] {
+            let rows = random(400, 7, digits);
+            let (one, two) = rows.split_at(150);
+            let mut area = of(one);
+            area.merge(&of(two));
+            assert!((area.value().unwrap() - by_pairs(&rows)).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn without_both_kinds_there_is_none() {
+        assert_eq!(Area::new().value(), None);
+        assert_eq!(of(&[(0.5, true), (0.1, true)]).value(), None);
+    }
+
+    #[test]
+    fn many_rows_are_counted_by_score() {
+        let rows = random(EACH_MAX + 10, 3, 1e15);
+        let exact = Area(Scores::Each([
+            rows.iter().filter(|row| !row.1).map(|row| row.0).collect(),
+            rows.iter().filter(|row| row.1).map(|row| row.0).collect(),
+        ]));
+        let counted = of(&rows);
+        assert!(matches!(counted.0, Scores::Counted(_)));
+        let (exact, counted) = (exact.value().unwrap(), counted.value().unwrap());
+        assert!((exact - counted).abs() < 1e-7, "{exact} {counted}");
+    }
+
+    #[test]
+    fn ends_are_told_apart_as_finely_as_each_other() {
+        let mut places: Vec<f64> = (0..40).map(|power| 0.5_f64.powi(power + 1)).collect();
+        places.extend(places.clone().iter().map(|place| 1.0 - place));
+        places.push(0.0);
+        places.push(1.0);
+        places.sort_unstable_by(f64::total_cmp);
+        places.dedup();
+        assert!(places.windows(2).all(|pair| bin(pair[0]) < bin(pair[1])));
+    }
+}
