@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
 };
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::CATALOG;
+use millpond_engine::streams::{Delivery, StreamOptions};
 use millpond_proto::catalog::{Change, ChangeKind, Relation, RelationKind, RelationRef, SchemaRef, View};
 
 use super::kafka_table;
@@ -179,6 +180,9 @@ async fn create_external_table(
         let command = with_columns.as_ref().unwrap_or(command);
         let mut table = kafka_table::describe(command, context.sql)?;
         let topic = context.streams.describe(&table, &full_name).await?;
+        if StreamOptions::parse(&table.settings)?.delivery == Delivery::ExactlyOnce {
+            context.streams.check_transactions(&table, &full_name).await?;
+        }
         table.partitions = kafka_table::partitions(topic.starts);
         let kind = RelationKind::Kafka(table);
         return Ok(Some(put(context, schema, name, command.or_replace, kind)));

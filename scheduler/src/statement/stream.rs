@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use datafusion::common::TableReference;
 use millpond_engine::config::parse_duration;
 use millpond_engine::error::{Code, Error};
-use millpond_engine::streams::offsets_of;
+use millpond_engine::streams::{Delivery, StreamOptions, offsets_of};
 use millpond_proto::catalog::{
     AlterTopic, Change, ChangeKind, KafkaTable, PauseTable, Relation, RelationKind, RestartTopic,
 };
@@ -111,6 +111,7 @@ async fn set_options(
     options: Vec<(String, String)>,
 ) -> Result<(), Error> {
     let (relation, mut table) = followed(catalog, name)?;
+    let before = StreamOptions::parse(&table.settings)?.delivery;
     let fixed = |key: &str| FIXED_OPTIONS.contains(&key) || key.starts_with(STARTUP_OPTIONS);
     for (key, value) in options {
         if ddl::carries_secret(&key) {
@@ -127,6 +128,13 @@ async fn set_options(
     }
     // An executor reads all of them, and asks the brokers with them.
     services.streams.ends(&table, &name.to_string()).await?;
+    let now = StreamOptions::parse(&table.settings)?.delivery;
+    if now == Delivery::ExactlyOnce && now != before {
+        services
+            .streams
+            .check_transactions(&table, &name.to_string())
+            .await?;
+    }
     alter(services, relation, table, None).await
 }
 
