@@ -9,7 +9,7 @@ mod topics;
 
 use prost::{Message, Oneof};
 
-pub use topics::Outbox;
+pub use topics::{Outbox, TopicBefore};
 
 /// Format number written into every stored object. A reader refuses a number above its own.
 pub const FORMAT: u32 = 1;
@@ -460,6 +460,9 @@ pub struct AlterTopic {
     /// All its columns; empty if they stay as they are.
     #[prost(bytes = "vec", tag = "6")]
     pub arrow_schema: Vec<u8>,
+    /// What the table was when the change was made up; refused if it is something else now.
+    #[prost(message, optional, tag = "7")]
+    pub before: Option<TopicBefore>,
 }
 
 /// A table begins anew, without rows.

@@ -18,3 +18,14 @@ pub struct Outbox {
     #[prost(map = "string, string", tag = "4")]
     pub settings: std::collections::HashMap<String, String>,
 }
+
+/// A table that follows a topic, before a change.
+#[derive(Clone, PartialEq, Message)]
+pub struct TopicBefore {
+    /// All its options.
+    #[prost(map = "string, string", tag = "1")]
+    pub settings: std::collections::HashMap<String, String>,
+    /// All its columns.
+    #[prost(bytes = "vec", tag = "2")]
+    pub arrow_schema: Vec<u8>,
+}

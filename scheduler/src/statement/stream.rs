@@ -11,7 +11,7 @@ use millpond_engine::config::parse_duration;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::streams::{Delivery, StreamOptions, offsets_of};
 use millpond_proto::catalog::{
-    AlterTopic, Change, ChangeKind, KafkaTable, PauseTable, Relation, RelationKind, RestartTopic,
+    AlterTopic, Change, ChangeKind, KafkaTable, PauseTable, Relation, RelationKind, RestartTopic, TopicBefore,
 };
 
 use super::cache::{find, key_of};
@@ -152,13 +152,20 @@ pub(super) async fn refresh(services: &Services, relation: Relation, table: Kafk
 /// Has a table in the catalog with other options and columns, and begins anew if that is asked for.
 ///
 /// # Errors
-/// The table is gone.
+/// The table is gone; [`Code::STATE_CONFLICT`] if another statement has altered it since `relation` was looked at.
 pub(super) async fn alter(
     services: &Services,
     relation: Relation,
     table: KafkaTable,
     restart: Option<RestartTopic>,
 ) -> Result<(), Error> {
+    let before = match relation.kind {
+        Some(RelationKind::Kafka(before)) => Some(TopicBefore {
+            settings: before.settings,
+            arrow_schema: before.arrow_schema,
+        }),
+        _ => None,
+    };
     let altered = ChangeKind::AlterTopic(AlterTopic {
         schema: relation.schema,
         name: relation.name,
@@ -166,6 +173,7 @@ pub(super) async fn alter(
         settings: table.settings,
         restart,
         arrow_schema: table.arrow_schema,
+        before,
     });
     let change = Change { kind: Some(altered) };
     services.catalog.commit(vec![change]).await?;
