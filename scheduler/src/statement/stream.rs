@@ -19,7 +19,7 @@ use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::syntax::StreamStatement;
-use crate::catalog::{StatementCatalog, ddl, topic_partitions};
+use crate::catalog::{DESCRIPTOR, StatementCatalog, ddl, descriptor, topic_partitions};
 
 /// How long to wait for offsets, if nothing is said.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -124,6 +124,10 @@ async fn set_options(
             )
             .with_hint("create another table with it"));
         }
+        let value = match key == DESCRIPTOR {
+            true => descriptor(&value, &services.local_paths).await?,
+            false => value,
+        };
         table.settings.insert(key, value);
     }
     // An executor reads all of them, and asks the brokers with them.
