@@ -21,7 +21,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use crate::files::{FileConcatExec, FileConcatNode, FileSinkExec, FileSinkNode, text_source};
 use crate::models::KeptSumsExec;
 use crate::shards::{ShardSinkExec, ShardSinkNode};
-use crate::topics::{TopicSinkExec, TopicSinkNode};
+use crate::topics::{TopicSinkExec, TopicSinkNode, one_for_each_shard};
 
 /// The query planner of every session.
 #[derive(Debug, Default)]
@@ -106,6 +106,9 @@ impl ExtensionPlanner for OwnNodes {
             ))));
         }
         if let Some(node) = node.as_any().downcast_ref::<TopicSinkNode>() {
+            if !node.sink.transaction.is_empty() {
+                return one_for_each_shard(&inputs[0], &node.sink).map(Some);
+            }
             let sink = TopicSinkExec::new(inputs[0].clone(), node.sink.clone(), None);
             return Ok(Some(Arc::new(sink)));
         }

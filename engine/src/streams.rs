@@ -11,7 +11,7 @@ mod wire;
 
 pub use columns::{EventTime, live_table};
 pub use options::{
-    MetadataColumn, OnError, Startup, StreamOptions, WhenFull, data_columns, fixed_columns, offsets_of,
-    with_data_columns,
+    Delivery, MetadataColumn, OnError, Startup, StreamOptions, WhenFull, data_columns, fixed_columns,
+    offsets_of, with_data_columns,
 };
 pub use wire::{DEAD_LETTERS, DESCRIBE, FOLLOW, PIN, REPLAY, STATUS};

@@ -28,6 +28,7 @@ mod shared;
 mod sink;
 mod source;
 mod stored;
+mod transaction;
 mod watch;
 
 use std::collections::HashMap;
@@ -269,6 +270,10 @@ impl Streams {
             .ok_or_else(|| Error::bug("a topic to describe is missing"))?;
         let access = self.access.clone();
         let described = tokio::task::spawn_blocking(move || {
+            if asked.wants_transactions {
+                transaction::check(&access, &table)?;
+                return Ok(TopicDescription::default());
+            }
             let source = Source::new(&table, &access)?;
             match asked.wants_columns {
                 true => columns::of(&source),

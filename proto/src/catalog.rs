@@ -5,7 +5,11 @@
 //! Every stored message begins with its format number in field 1 and ends with field [`CHECKSUM_FIELD`], the SHA-256
 //! of all bytes before it. These two hold for every format, so that any version can tell damage from novelty.
 
+mod topics;
+
 use prost::{Message, Oneof};
+
+pub use topics::{Outbox, TopicBefore};
 
 /// Format number written into every stored object. A reader refuses a number above its own.
 pub const FORMAT: u32 = 1;
@@ -456,6 +460,9 @@ pub struct AlterTopic {
     /// All its columns; empty if they stay as they are.
     #[prost(bytes = "vec", tag = "6")]
     pub arrow_schema: Vec<u8>,
+    /// What the table was when the change was made up; refused if it is something else now.
+    #[prost(message, optional, tag = "7")]
+    pub before: Option<TopicBefore>,
 }
 
 /// A table begins anew, without rows.
@@ -493,6 +500,9 @@ pub struct MemoryTable {
     /// How its rows can be computed again; absent if they cannot.
     #[prost(message, optional, tag = "7")]
     pub lineage: Option<Lineage>,
+    /// Set if the rows are messages that wait to be sent: its shards are as they are, and the table goes when all are sent.
+    #[prost(message, optional, tag = "8")]
+    pub outbox: Option<Outbox>,
 }
 
 /// How the rows of a table's first version can be computed again, from its definition.

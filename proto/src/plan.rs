@@ -62,6 +62,12 @@ pub struct TopicSink {
     /// Options of the table.
     #[prost(map = "string, string", tag = "5")]
     pub settings: std::collections::HashMap<String, String>,
+    /// Nothing is sent: the messages become rows, which wait in an outbox.
+    #[prost(bool, tag = "6")]
+    pub makes_messages: bool,
+    /// The input are rows of an outbox, and go in one transaction of this name. Empty: the input are rows of the table.
+    #[prost(string, tag = "7")]
+    pub transaction: String,
 }
 
 /// How files are written, and where.

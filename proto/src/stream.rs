@@ -176,6 +176,9 @@ pub struct DescribeTopic {
     /// Only the columns that its messages have are asked for; the table has none yet.
     #[prost(bool, tag = "2")]
     pub wants_columns: bool,
+    /// Only whether its brokers have transactions is asked for.
+    #[prost(bool, tag = "3")]
+    pub wants_transactions: bool,
 }
 
 /// What a broker says about a topic.

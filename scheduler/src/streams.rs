@@ -107,7 +107,19 @@ impl Streams {
     /// # Errors
     /// No executor, or what it says is wrong with brokers, topic, options or messages.
     pub(crate) async fn describe(&self, table: &KafkaTable, name: &str) -> Result<TopicDescription, Error> {
-        self.ask_about(table, name, false).await
+        self.ask_about(&describing(table, name)).await
+    }
+
+    /// Has an executor look whether the brokers of a table have transactions.
+    ///
+    /// # Errors
+    /// They have none, or as for [`Streams::describe`].
+    pub(crate) async fn check_transactions(&self, table: &KafkaTable, name: &str) -> Result<(), Error> {
+        let request = DescribeTopic {
+            wants_transactions: true,
+            ..describing(table, name)
+        };
+        self.ask_about(&request).await.map(drop)
     }
 
     /// Asks an executor for the columns that the messages of a topic have, and for the names of those of the key.
@@ -119,30 +131,25 @@ impl Streams {
         table: &KafkaTable,
         name: &str,
     ) -> Result<(SchemaRef, Vec<String>), Error> {
-        let described = self.ask_about(table, name, true).await?;
+        let request = DescribeTopic {
+            wants_columns: true,
+            ..describing(table, name)
+        };
+        let described = self.ask_about(&request).await?;
         let columns = decode_schema(&described.columns).map_err(Error::from_datafusion)?;
         Ok((columns, described.key))
     }
 
-    async fn ask_about(
-        &self,
-        table: &KafkaTable,
-        name: &str,
-        wants_columns: bool,
-    ) -> Result<TopicDescription, Error> {
+    async fn ask_about(&self, request: &DescribeTopic) -> Result<TopicDescription, Error> {
         let members = self.inner.cluster.members().await;
         let member = members.iter().find(|member| !member.draining);
         let member = member.ok_or_else(|| {
             Error::new(Code::NO_EXECUTORS, "there is no executor to look at the topic")
                 .with_hint("start an executor: it must reach the brokers")
         })?;
-        let request = DescribeTopic {
-            table: Some(to_follow(name, table, Vec::new())),
-            wants_columns,
-        };
         self.inner
             .connections
-            .describe_topic(&member.address, &request)
+            .describe_topic(&member.address, request)
             .await
     }
 
@@ -232,6 +239,14 @@ impl Streams {
         });
         let answers = join_all(asked).await;
         answers.into_iter().flat_map(|answer| answer.letters).collect()
+    }
+}
+
+/// What an executor is asked about the topic of a table.
+fn describing(table: &KafkaTable, name: &str) -> DescribeTopic {
+    DescribeTopic {
+        table: Some(to_follow(name, table, Vec::new())),
+        ..DescribeTopic::default()
     }
 }
 

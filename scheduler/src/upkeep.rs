@@ -1,4 +1,5 @@
-//! Work that the scheduler gives itself: caches to refresh, lost tables to compute again, small shards to join.
+//! Work that the scheduler gives itself: caches to refresh, lost tables to compute again, small shards to join, outboxes to
+//! send.
 //!
 //! Whoever notices that something has to be done asks the [`Queue`]; one task of the front end runs what was asked for,
 //! as statements that people can see ([`crate::statement`]).
@@ -24,13 +25,15 @@ pub(crate) enum Task {
     Rebuild(RelationKey),
     /// Make few shards of many small ones.
     Compact(RelationKey),
+    /// Send the messages that wait in an outbox. It does not go through the queue.
+    Send(RelationKey),
 }
 
 impl Task {
     /// The relation it is about.
     pub(crate) fn key(&self) -> &RelationKey {
         match self {
-            Self::Refresh(key) | Self::Rebuild(key) | Self::Compact(key) => key,
+            Self::Refresh(key) | Self::Rebuild(key) | Self::Compact(key) | Self::Send(key) => key,
         }
     }
 }
@@ -42,6 +45,7 @@ impl fmt::Display for Task {
             Self::Refresh(_) => "REFRESH",
             Self::Rebuild(_) => "REBUILD",
             Self::Compact(_) => "COMPACT",
+            Self::Send(_) => "SEND",
         };
         write!(f, "{verb} TABLE {schema}.{name}")
     }

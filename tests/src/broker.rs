@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -208,6 +209,44 @@ impl Broker {
             true => "0:0".to_string(),
             false => pairs.join(","),
         }
+    }
+
+    /// The values of all messages of a topic; with `committed` only those of transactions that were committed.
+    ///
+    /// # Errors
+    /// The brokers do not answer.
+    pub fn values(&self, topic: &str, partitions: i32, committed: bool) -> Result<Vec<String>> {
+        let isolation = if committed {
+            "read_committed"
+        } else {
+            "read_uncommitted"
+        };
+        let reader: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.servers)
+            .set("group.id", "values")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", isolation)
+            .create()?;
+        let mut places = TopicPartitionList::new();
+        for number in 0..partitions {
+            places.add_partition_offset(topic, number, Offset::Beginning)?;
+        }
+        reader.assign(&places)?;
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        let (mut values, mut ended) = (Vec::new(), 0);
+        while ended < partitions {
+            ensure!(Instant::now() < deadline, "the end of {topic} does not come");
+            match reader.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    let value = message.payload().unwrap_or_default();
+                    values.push(String::from_utf8_lossy(value).into_owned());
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+                Some(Err(error)) => return Err(error.into()),
+                None => {}
+            }
+        }
+        Ok(values)
     }
 
     /// Makes the brokers forget all messages of a topic that were sent so far.

@@ -136,7 +136,7 @@ impl Options {
             }
             None if is_protobuf && !is_given => {
                 "messages have a type: give 'format.registry' (http://HOST:PORT), or 'format.descriptor' (a \
-                 FileDescriptorSet in base64) and 'format.message'"
+                 FileDescriptorSet in base64, or the path of its file) and 'format.message'"
             }
             None if is_protobuf && self.message.is_none() => {
                 "'format.descriptor' needs 'format.message': the full name of the message type"

@@ -282,6 +282,11 @@ pages! {
         why: "The stream is behind, paused, stalled or failed, or the offsets are beyond the end of the topic.",
         remedy: "Look at `system.stream_partitions`, which has position, end, state and reason. Give a longer `TIMEOUT`.",
     }
+    NOT_ALL_SENT = 84, External, Never, "rows are not all sent yet" {
+        happened: "An `INSERT` into a table with `sink.delivery` `exactly_once` ended before the brokers had all of its rows.",
+        why: "The brokers or executors were not there for long enough. The rows are kept in the table that the message names, its outbox, and those that were sent are not sent again.",
+        remedy: "Do not run the statement again: the scheduler goes on sending until all rows are in the topic, and drops the outbox then. `DROP TABLE` of the outbox gives up what is left.",
+    }
     REGISTRY_SILENT = 86, External, Retry, "the schema registry does not answer" {
         happened: "An executor that would follow the topic cannot get the schemas of its messages.",
         why: "The address in `format.registry` is wrong, the registry is down, or it asks for a user and password.",

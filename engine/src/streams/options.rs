@@ -34,6 +34,7 @@ const KNOWN: &[&str] = &[
     "scan.startup",
     "schema.evolve",
     "schema.infer",
+    "sink.delivery",
     "version.tombstones",
     "version_column",
     "watermark.delay",
@@ -54,6 +55,7 @@ const CLIENT_REFUSED: &[&str] = &[
     // It would load code.
     "plugin.library.paths",
     "ssl.providers",
+    "transactional.id",
 ];
 
 /// What happens to a message that cannot become a row.
@@ -74,6 +76,15 @@ pub enum WhenFull {
     Pause,
     /// The oldest goes, and is counted as skipped.
     DropOldest,
+}
+
+/// How often a row that is inserted becomes a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// More than once if an executor is lost meanwhile.
+    AtLeastOnce,
+    /// Once: rows wait in an outbox and go in transactions.
+    ExactlyOnce,
 }
 
 /// Where to begin in a topic.
@@ -201,6 +212,8 @@ pub struct StreamOptions {
     pub infers_columns: bool,
     /// It gets the columns of newer schemas.
     pub evolves: bool,
+    /// How rows that are inserted are sent.
+    pub delivery: Delivery,
     /// Settings of the Kafka client.
     pub client: Vec<(String, String)>,
 }
@@ -262,8 +275,21 @@ impl StreamOptions {
             memory_max: bytes_of(settings, "memory.max")?,
             infers_columns: flag_of(settings, "schema.infer")?,
             evolves: flag_of(settings, "schema.evolve")?,
+            delivery: delivery_of(settings)?,
             client: client.collect(),
         })
+    }
+}
+
+fn delivery_of(settings: &HashMap<String, String>) -> Result<Delivery, Error> {
+    match settings.get("sink.delivery").map(String::as_str) {
+        None | Some("at_least_once") => Ok(Delivery::AtLeastOnce),
+        Some("exactly_once") => Ok(Delivery::ExactlyOnce),
+        Some(other) => Err(invalid(
+            "sink.delivery",
+            other,
+            "write at_least_once or exactly_once",
+        )),
     }
 }
 
@@ -445,6 +471,8 @@ mod tests {
             ("checkpoint.interval", "0s", Code::INVALID_SETTING),
             ("retention.time", "long", Code::INVALID_SETTING),
             ("memory.max", "0", Code::INVALID_SETTING),
+            ("sink.delivery", "once", Code::INVALID_SETTING),
+            ("kafka.transactional.id", "mine", Code::INVALID_SETTING),
             ("metadata", "size", Code::INVALID_SETTING),
             ("scan.startup", "offsets:0", Code::INVALID_SETTING),
             ("scan.startup", "timestamp:now", Code::INVALID_SETTING),

@@ -10,9 +10,10 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use millpond_proto::plan::TopicSink;
 
-use super::sink_exec::sent_schema;
+use super::shown;
+use super::sink_exec::rows_of;
 
-/// Sends its input to a topic; becomes a [`super::TopicSinkExec`].
+/// Sends its input to a topic; becomes a [`super::TopicSinkExec`], or one for each shard of an outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSinkNode {
     /// The rows to send, with the columns of the table in its order.
@@ -28,11 +29,8 @@ impl TopicSinkNode {
     /// # Errors
     /// None in practice: the schema is fixed.
     pub fn try_new(input: Arc<LogicalPlan>, sink: Arc<TopicSink>) -> Result<Self> {
-        Ok(Self {
-            input,
-            sink,
-            schema: Arc::new(DFSchema::try_from(sent_schema())?),
-        })
+        let schema = Arc::new(DFSchema::try_from(rows_of(&sink))?);
+        Ok(Self { input, sink, schema })
     }
 }
 
@@ -59,7 +57,7 @@ impl UserDefinedLogicalNodeCore for TopicSinkNode {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TopicSink: {}, at least once", self.sink.topic)
+        write!(f, "TopicSink: {}", shown(&self.sink))
     }
 
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
@@ -70,7 +68,7 @@ impl UserDefinedLogicalNodeCore for TopicSinkNode {
 impl Hash for TopicSinkNode {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.input.hash(state);
-        self.sink.topic.hash(state);
+        (&self.sink.topic, &self.sink.transaction).hash(state);
     }
 }
 

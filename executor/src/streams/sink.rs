@@ -1,7 +1,7 @@
 //! Messages go to a topic: the other end of `INSERT INTO`.
 //!
-//! Each task has a client of its own. It is idempotent: what the client sends again for want of an answer is there once. Keys
-//! choose the topic partition as Java's clients do (murmur2), so that a key that others write too stays where it is.
+//! Each task has a client of its own. It is idempotent: what the client sends again for want of an answer is there once. What
+//! is to be there once although the task runs again is sent in a [`Transaction`]. Keys choose the topic partition as Java's clients do (murmur2), so that a key that others write too stays where it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use datafusion::arrow::array::Array;
 use millpond_engine::encode::Messages;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::streams::StreamOptions;
-use millpond_engine::topics::{OpenTopic, TopicWriter};
+use millpond_engine::topics::{OpenTopic, Opened, TopicWriter};
 use millpond_proto::plan::TopicSink;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -23,6 +23,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
 use super::access::Access;
+use super::transaction::{Begun, Transaction};
 
 /// What is set unless the table says otherwise.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -52,20 +53,47 @@ pub(crate) struct Producers {
 
 #[async_trait]
 impl TopicWriter for Producers {
-    async fn open(&self, sink: &TopicSink) -> Result<Box<dyn OpenTopic>, Error> {
+    async fn open(&self, sink: &TopicSink) -> Result<Opened, Error> {
         let options = StreamOptions::parse(&sink.settings)?;
         let deliveries = Arc::new(Deliveries::default());
-        let producer = producer_config(&self.access, &sink.brokers, &options)
-            .create_with_context(Context(deliveries.clone()))
-            .map_err(|error| refuses_settings(&error))?;
-        Ok(Box::new(Topic {
+        let client = if sink.transaction.is_empty() {
+            let producer = producer_config(&self.access, &sink.brokers, &options)
+                .create_with_context(Context(deliveries.clone()))
+                .map_err(|error| refuses_settings(&error))?;
+            Client::Plain(producer)
+        } else {
+            let (access, sink, deliveries) = (self.access.clone(), sink.clone(), deliveries.clone());
+            let begun = blocking(move || begin(&access, &sink, &options, deliveries));
+            match begun.await?? {
+                (Begun::Sent(messages), _) => return Ok(Opened::Sent(messages)),
+                (Begun::Open, transaction) => Client::Transaction(Some(transaction)),
+            }
+        };
+        Ok(Opened::Topic(Box::new(Topic {
             topic: sink.topic.clone(),
             brokers: sink.brokers.clone(),
-            producer,
+            client,
             deliveries,
             sent: 0,
-        }))
+        })))
     }
+}
+
+fn begin(
+    access: &Access,
+    sink: &TopicSink,
+    options: &StreamOptions,
+    deliveries: Arc<Deliveries>,
+) -> Result<(Begun, Transaction), Error> {
+    let (brokers, topic) = (&sink.brokers, &sink.topic);
+    let mut transaction = Transaction::new(access, brokers, topic, options, &sink.transaction, deliveries)?;
+    Ok((transaction.begin()?, transaction))
+}
+
+/// Does what waits for brokers where it is in nobody's way.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::bug(format!("ask brokers: {error}")))
 }
 
 /// The settings of a client that sends messages.
@@ -91,13 +119,13 @@ pub(super) fn refuses_settings(error: &KafkaError) -> Error {
 
 /// What became of the messages of a task.
 #[derive(Debug, Default)]
-struct Deliveries {
+pub(super) struct Deliveries {
     ended: AtomicU64,
     failed: Mutex<Option<KafkaError>>,
     changed: Notify,
 }
 
-struct Context(Arc<Deliveries>);
+pub(super) struct Context(pub(super) Arc<Deliveries>);
 
 impl ClientContext for Context {}
 
@@ -113,15 +141,42 @@ impl ProducerContext for Context {
     }
 }
 
+/// What messages go through.
+enum Client {
+    Plain(ThreadedProducer<Context>),
+    /// `None` when it is about to be committed.
+    Transaction(Option<Transaction>),
+}
+
 struct Topic {
     topic: String,
     brokers: String,
-    producer: ThreadedProducer<Context>,
+    client: Client,
     deliveries: Arc<Deliveries>,
     sent: u64,
 }
 
+/// A task that fails or is cancelled takes back what it has sent.
+impl Drop for Topic {
+    fn drop(&mut self) {
+        let Client::Transaction(open) = &mut self.client else {
+            return;
+        };
+        if let (Some(open), Ok(runtime)) = (open.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || open.abort());
+        }
+    }
+}
+
 impl Topic {
+    fn producer(&self) -> Result<&ThreadedProducer<Context>, Error> {
+        match &self.client {
+            Client::Plain(producer) => Ok(producer),
+            Client::Transaction(Some(transaction)) => Ok(transaction.producer()),
+            Client::Transaction(None) => Err(Error::bug("a transaction gets messages after its commit")),
+        }
+    }
+
     fn check(&self) -> Result<(), Error> {
         match self.deliveries.failed.lock().as_ref() {
             Some(error) => Err(self.refused(error)),
@@ -146,14 +201,23 @@ impl Topic {
                 format!("a message is larger than topic '{topic}' takes"),
             )
             .with_hint("raise max.message.bytes of the topic and the option kafka.message.max.bytes"),
-            _ => Error::external(
-                Code::BROKERS_SILENT,
-                format!("topic '{topic}' at {brokers} takes no messages"),
-            )
-            .with_hint(
-                "messages that were sent before are there; run the statement again when the brokers are back",
-            ),
+            _ => return self.silent(error),
         }
+        .with_detail(error.to_string())
+    }
+
+    fn silent(&self, error: &KafkaError) -> Error {
+        if let Client::Transaction(Some(transaction)) = &self.client {
+            return transaction.refused(error);
+        }
+        let (topic, brokers) = (&self.topic, &self.brokers);
+        Error::external(
+            Code::BROKERS_SILENT,
+            format!("topic '{topic}' at {brokers} takes no messages"),
+        )
+        .with_hint(
+            "messages that were sent before are there; run the statement again when the brokers are back",
+        )
         .with_detail(error.to_string())
     }
 
@@ -168,7 +232,7 @@ impl Topic {
             record.key = key;
             record.payload = value;
             record.timestamp = time;
-            match self.producer.send(record) {
+            match self.producer()?.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
                     self.check()?;
@@ -194,13 +258,19 @@ impl OpenTopic for Topic {
         Ok(())
     }
 
-    async fn finish(self: Box<Self>) -> Result<(), Error> {
+    async fn finish(mut self: Box<Self>, messages: u64) -> Result<(), Error> {
         loop {
             self.check()?;
             if self.deliveries.ended.load(Ordering::Acquire) >= self.sent {
-                return Ok(());
+                break;
             }
             self.deliveries.changed.notified().await;
         }
+        if let Client::Transaction(open) = &mut self.client
+            && let Some(transaction) = open.take()
+        {
+            blocking(move || transaction.commit(messages)).await??;
+        }
+        Ok(())
     }
 }

@@ -10,8 +10,10 @@ use datafusion::logical_expr::{
 };
 use millpond_engine::error::{Code, Error};
 use millpond_engine::session::CATALOG;
+use millpond_engine::streams::{Delivery, StreamOptions};
 use millpond_proto::catalog::{Change, ChangeKind, Relation, RelationKind, RelationRef, SchemaRef, View};
 
+use super::descriptor::{DESCRIPTOR, descriptor};
 use super::kafka_table;
 use super::location::resolve_location;
 use super::relation::describe_files;
@@ -169,16 +171,23 @@ async fn create_external_table(
         return Err(secret_refused(option));
     }
     if kafka_table::is_kafka(command) {
+        let mut command = command.clone();
+        if let Some(written) = command.options.get_mut(DESCRIPTOR) {
+            *written = descriptor(written, context.local_paths).await?;
+        }
         let full_name = format!("{schema}.{name}");
-        let asked = match kafka_table::without_columns(command)? {
+        let asked = match kafka_table::without_columns(&command)? {
             Some(table) => Some(context.streams.columns(&table, &full_name).await?),
             None => None,
         };
-        let with_columns = asked.map(|(columns, key)| kafka_table::with_columns(command, &columns, &key));
+        let with_columns = asked.map(|(columns, key)| kafka_table::with_columns(&command, &columns, &key));
         let with_columns = with_columns.transpose()?;
-        let command = with_columns.as_ref().unwrap_or(command);
+        let command = with_columns.as_ref().unwrap_or(&command);
         let mut table = kafka_table::describe(command, context.sql)?;
         let topic = context.streams.describe(&table, &full_name).await?;
+        if StreamOptions::parse(&table.settings)?.delivery == Delivery::ExactlyOnce {
+            context.streams.check_transactions(&table, &full_name).await?;
+        }
         table.partitions = kafka_table::partitions(topic.starts);
         let kind = RelationKind::Kafka(table);
         return Ok(Some(put(context, schema, name, command.or_replace, kind)));

@@ -12,6 +12,7 @@
 
 pub(crate) mod cached;
 pub(crate) mod ddl;
+mod descriptor;
 mod kafka_table;
 mod live_table;
 mod location;
@@ -28,6 +29,7 @@ mod table_options;
 mod whole;
 
 pub(crate) use cached::Caches;
+pub(crate) use descriptor::{DESCRIPTOR, descriptor};
 pub(crate) use kafka_table::partitions as topic_partitions;
 pub(crate) use location::resolve_location;
 pub(crate) use metadata::{Reads, what_is_read};

@@ -351,6 +351,9 @@ impl Keeper {
     }
 
     fn compact_later(&self, key: &RelationKey, table: &MemoryTable) {
+        if table.outbox.is_some() {
+            return;
+        }
         let executors: HashSet<&String> = table.shards.iter().flat_map(holders).collect();
         let buckets: HashSet<u32> = table.shards.iter().filter_map(|shard| shard.bucket).collect();
         // After it there may be one for each executor or hash class still.

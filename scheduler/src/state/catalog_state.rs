@@ -153,8 +153,8 @@ impl CatalogState {
             name: commit.name.clone(),
         };
         let (relation, table) = self.memory_table(&key)?;
-        // Replaced, or altered: the shards have other columns than the table has now.
-        if table.table_id != commit.table_id {
+        // Replaced, or altered: the shards have other columns than the table has now. Those of an outbox stay.
+        if table.table_id != commit.table_id || table.outbox.is_some() {
             return Err(conflict());
         }
         let mut table = table.clone();
@@ -179,7 +179,7 @@ impl CatalogState {
     fn alter_columns(&mut self, altered: &AlterColumns) -> Result<(), Error> {
         let key = (altered.schema.clone(), altered.name.clone());
         let (relation, table) = self.memory_table(&key)?;
-        if table.table_id != altered.table_id || table.version != altered.version {
+        if table.table_id != altered.table_id || table.version != altered.version || table.outbox.is_some() {
             return Err(Error::WriteConflict {
                 schema: key.0,
                 name: key.1,
@@ -380,7 +380,7 @@ mod tests {
         create_schema, create_view, drop_empty_schema, drop_schema, drop_view, put_view, view,
     };
     use super::*;
-    use millpond_proto::catalog::{ShardPlaces, TableShard};
+    use millpond_proto::catalog::{Outbox, ShardPlaces, TableShard};
 
     /// Applies changes to the empty catalog; gives the last refusal and the names that there are in the end.
     fn check(changes: &[Change], expect_refusal: &str, expect_names: &[&str]) {
@@ -587,6 +587,27 @@ mod tests {
         }
         assert_eq!(state, before);
         state.apply(&alter("first", 2)).unwrap();
+    }
+
+    #[test]
+    fn the_shards_of_an_outbox_stay() {
+        let mut state = with_table(&["a", "b"]);
+        let key = ("public".to_string(), "t".to_string());
+        let mut relation = state.relations[&key].as_ref().clone();
+        if let Some(RelationKind::Memory(table)) = &mut relation.kind {
+            table.outbox = Some(Outbox::default());
+        }
+        state.put_relation(&relation).unwrap();
+        let before = state.clone();
+        for change in [
+            commit("first", &["c"], &["a"]),
+            commit("first", &["c"], &[]),
+            alter("first", 1),
+        ] {
+            let conflict = state.apply(&change).unwrap_err();
+            assert!(matches!(conflict, Error::WriteConflict { .. }), "{conflict}");
+        }
+        assert_eq!(state, before);
     }
 
     fn rename(name: &str, created_at_ms: u64, new_name: &str) -> Change {

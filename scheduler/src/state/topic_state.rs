@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millpond_proto::catalog::{
-    AlterTopic, KafkaTable, PauseTable, PlacePartitions, Relation, RelationKind, TopicPartition,
+    AlterTopic, KafkaTable, PauseTable, PlacePartitions, Relation, RelationKind, TopicBefore, TopicPartition,
 };
 
 use super::Error;
@@ -61,9 +61,19 @@ impl CatalogState {
     /// Gives a table other options and columns, and has it begin anew if that is asked for.
     ///
     /// # Errors
-    /// Another table under the name.
+    /// Another table under the name, and one that was altered meanwhile.
     pub(super) fn alter_topic(&mut self, altered: &AlterTopic) -> Result<(), Error> {
         self.change_topic(&altered.schema, &altered.name, &altered.table_id, |table| {
+            if altered
+                .before
+                .as_ref()
+                .is_some_and(|before| !is_as(table, before))
+            {
+                return Err(Error::WriteConflict {
+                    schema: altered.schema.clone(),
+                    name: altered.name.clone(),
+                });
+            }
             table.settings.clone_from(&altered.settings);
             if !altered.arrow_schema.is_empty() {
                 table.arrow_schema.clone_from(&altered.arrow_schema);
@@ -105,6 +115,10 @@ impl CatalogState {
         self.relations.insert(key, Arc::new(changed));
         Ok(())
     }
+}
+
+fn is_as(table: &KafkaTable, before: &TopicBefore) -> bool {
+    table.settings == before.settings && table.arrow_schema == before.arrow_schema
 }
 
 fn epoch_of(partition: &TopicPartition) -> u64 {
@@ -216,5 +230,33 @@ mod tests {
             apply(&mut state, ChangeKind::PauseTable(pause)).unwrap();
             assert_eq!(table(&state).paused, paused);
         }
+    }
+
+    #[test]
+    fn of_two_that_alter_a_table_at_once_the_second_is_refused() {
+        let mut state = with_table();
+        let altered = |state: &CatalogState, key: &str| {
+            let now = table(state);
+            let mut settings = now.settings.clone();
+            settings.insert(key.to_string(), "1".to_string());
+            ChangeKind::AlterTopic(AlterTopic {
+                schema: "public".to_string(),
+                name: "t".to_string(),
+                table_id: "id".to_string(),
+                settings,
+                before: Some(TopicBefore {
+                    settings: now.settings.clone(),
+                    arrow_schema: now.arrow_schema.clone(),
+                }),
+                ..Default::default()
+            })
+        };
+        let (first, second) = (altered(&state, "a"), altered(&state, "b"));
+        apply(&mut state, first).unwrap();
+        let error = apply(&mut state, second).unwrap_err();
+        assert!(matches!(error, Error::WriteConflict { .. }), "{error}");
+        let again = altered(&state, "b");
+        apply(&mut state, again).unwrap();
+        assert_eq!(table(&state).settings.len(), 2);
     }
 }

@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::admission::Admission;
 use super::ingest::{self, Ingest};
 use super::registry::{Registry, Statement};
+use super::topic::{self, Outboxes};
 use super::{model, run, upkeep};
 use crate::catalog::system::SystemTables;
 use crate::catalog::{Caches, ModelErrors, SessionFactory, StatementCatalog};
@@ -49,6 +50,7 @@ pub(crate) struct Services {
     pub(crate) caches: Arc<Caches>,
     pub(crate) upkeep: Arc<Queue>,
     pub(crate) model_errors: Arc<ModelErrors>,
+    pub(crate) outboxes: Outboxes,
     pub(crate) connections: Connections,
     pub(crate) factory: Arc<SessionFactory>,
     pub(crate) system: Arc<SystemTables>,
@@ -123,7 +125,7 @@ impl Frontend {
     }
 
     /// Starts the work in the background: keeping shards, for `patience` without those of executors that have not come
-    /// back yet, the `tasks` of upkeep, and expiring results, sessions and statements that nobody watches.
+    /// back yet, the `tasks` of upkeep, what statements have not sent, and expiring results, sessions and statements that nobody watches.
     pub(crate) fn start_housekeeping(
         &self,
         tasks: mpsc::UnboundedReceiver<Task>,
@@ -132,6 +134,7 @@ impl Frontend {
     ) {
         tokio::spawn(upkeep::work(self.clone(), tasks, stop.clone()));
         tokio::spawn(model::follow(self.clone(), stop.clone()));
+        tokio::spawn(topic::follow(self.clone(), stop.clone()));
         let services = self.services.clone();
         let keeper = Keeper::new(
             services.shards.clone(),

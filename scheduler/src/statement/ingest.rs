@@ -151,7 +151,7 @@ pub(super) async fn run(
 /// Where the rows go.
 enum Target {
     New { replace: bool },
-    Old(MemoryTable),
+    Old(Box<MemoryTable>),
 }
 
 fn target(context: &ddl::Context<'_>, ingest: &Ingest, schema: &str, name: &str) -> Result<Target, Error> {
@@ -181,7 +181,7 @@ fn target(context: &ddl::Context<'_>, ingest: &Ingest, schema: &str, name: &str)
         Some(RelationKind::Memory(_)) if ingest.existing == Existing::Replace => {
             Ok(Target::New { replace: true })
         }
-        Some(RelationKind::Memory(table)) => Ok(Target::Old(table.clone())),
+        Some(RelationKind::Memory(table)) => Ok(Target::Old(Box::new(table.clone()))),
         Some(RelationKind::View(_)) => refused("a view", "ingest into a table of another name"),
         _ => refused(
             "a table over files",

@@ -108,6 +108,7 @@ pub(super) async fn create(
         definition: context.sql.trim().trim_end_matches(';').to_string(),
         lineage: lineage.filter(|_| !is_empty),
         settings,
+        outbox: None,
     };
     ddl::commit_relation(context, place, RelationKind::Memory(table), command).await?;
     statement.update(|status| status.affected_rows = Some(rows));

@@ -44,3 +44,4 @@ pub(crate) use parts::drop_leftovers;
 pub(crate) use registry::{Phase, Registry, Statement};
 pub(crate) use result::{ResultSet, Rows};
 pub(crate) use run::plan_only;
+pub(crate) use topic::Outboxes;

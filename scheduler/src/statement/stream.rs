@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use datafusion::common::TableReference;
 use millpond_engine::config::parse_duration;
 use millpond_engine::error::{Code, Error};
-use millpond_engine::streams::offsets_of;
+use millpond_engine::streams::{Delivery, StreamOptions, offsets_of};
 use millpond_proto::catalog::{
-    AlterTopic, Change, ChangeKind, KafkaTable, PauseTable, Relation, RelationKind, RestartTopic,
+    AlterTopic, Change, ChangeKind, KafkaTable, PauseTable, Relation, RelationKind, RestartTopic, TopicBefore,
 };
 
 use super::cache::{find, key_of};
@@ -19,7 +19,7 @@ use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::syntax::StreamStatement;
-use crate::catalog::{StatementCatalog, ddl, topic_partitions};
+use crate::catalog::{DESCRIPTOR, StatementCatalog, ddl, descriptor, topic_partitions};
 
 /// How long to wait for offsets, if nothing is said.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -111,6 +111,7 @@ async fn set_options(
     options: Vec<(String, String)>,
 ) -> Result<(), Error> {
     let (relation, mut table) = followed(catalog, name)?;
+    let before = StreamOptions::parse(&table.settings)?.delivery;
     let fixed = |key: &str| FIXED_OPTIONS.contains(&key) || key.starts_with(STARTUP_OPTIONS);
     for (key, value) in options {
         if ddl::carries_secret(&key) {
@@ -123,10 +124,21 @@ async fn set_options(
             )
             .with_hint("create another table with it"));
         }
+        let value = match key == DESCRIPTOR {
+            true => descriptor(&value, &services.local_paths).await?,
+            false => value,
+        };
         table.settings.insert(key, value);
     }
     // An executor reads all of them, and asks the brokers with them.
     services.streams.ends(&table, &name.to_string()).await?;
+    let now = StreamOptions::parse(&table.settings)?.delivery;
+    if now == Delivery::ExactlyOnce && now != before {
+        services
+            .streams
+            .check_transactions(&table, &name.to_string())
+            .await?;
+    }
     alter(services, relation, table, None).await
 }
 
@@ -144,13 +156,20 @@ pub(super) async fn refresh(services: &Services, relation: Relation, table: Kafk
 /// Has a table in the catalog with other options and columns, and begins anew if that is asked for.
 ///
 /// # Errors
-/// The table is gone.
+/// The table is gone; [`Code::STATE_CONFLICT`] if another statement has altered it since `relation` was looked at.
 pub(super) async fn alter(
     services: &Services,
     relation: Relation,
     table: KafkaTable,
     restart: Option<RestartTopic>,
 ) -> Result<(), Error> {
+    let before = match relation.kind {
+        Some(RelationKind::Kafka(before)) => Some(TopicBefore {
+            settings: before.settings,
+            arrow_schema: before.arrow_schema,
+        }),
+        _ => None,
+    };
     let altered = ChangeKind::AlterTopic(AlterTopic {
         schema: relation.schema,
         name: relation.name,
@@ -158,6 +177,7 @@ pub(super) async fn alter(
         settings: table.settings,
         restart,
         arrow_schema: table.arrow_schema,
+        before,
     });
     let change = Change { kind: Some(altered) };
     services.catalog.commit(vec![change]).await?;

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::frontend::{Frontend, Request, Services};
-use super::memory;
 use super::registry::{Phase, Statement};
 use super::result::ResultSet;
 use super::write::count_result;
+use super::{memory, topic};
 use crate::upkeep::Task;
 
 /// Who does it, in `system.jobs`.
@@ -48,7 +48,7 @@ fn request_of(task: &Task) -> Request {
             let name = TableReference::full(CATALOG, schema.clone(), name.clone());
             (format!("REFRESH TABLE {}", name.to_quoted_string()), None)
         }
-        Task::Rebuild(_) | Task::Compact(_) => (task.to_string(), Some(task.clone())),
+        Task::Rebuild(_) | Task::Compact(_) | Task::Send(_) => (task.to_string(), Some(task.clone())),
     };
     Request {
         sql,
@@ -67,6 +67,7 @@ pub(super) async fn run(
     let rows = match task {
         Task::Rebuild(key) => memory::rebuild(services, statement, key).await?,
         Task::Compact(key) => memory::compact(services, statement, key).await?,
+        Task::Send(key) => topic::send(services, statement, key).await?.rows,
         Task::Refresh(_) => return Err(Error::bug("a refresh is SQL")),
     };
     count_result(rows)

@@ -88,7 +88,7 @@ pub(super) fn explained(
     if let LogicalPlan::Dml(dml) = &plan
         && let Some(table) = topic::target(catalog, dml)
     {
-        return topic::plan(dml, &table);
+        return topic::explained(dml, &table);
     }
     let write = Write::of(services, catalog, state, plan)?;
     let folder = write.target.location.clone();

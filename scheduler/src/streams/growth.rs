@@ -6,7 +6,7 @@
 use millpond_engine::error::Error;
 use millpond_engine::schema::{decode_schema, encode_schema, grown};
 use millpond_engine::streams::{StreamOptions, data_columns, fixed_columns, with_data_columns};
-use millpond_proto::catalog::{AlterTopic, ChangeKind, KafkaTable, Relation};
+use millpond_proto::catalog::{AlterTopic, ChangeKind, KafkaTable, Relation, TopicBefore};
 
 /// The change that gives a table all of the columns in `wanted`; `None` if it has them.
 ///
@@ -34,5 +34,9 @@ pub(super) fn change(
         settings: table.settings.clone(),
         restart: None,
         arrow_schema: encode_schema(&schema).map_err(Error::from_datafusion)?,
+        before: Some(TopicBefore {
+            settings: table.settings.clone(),
+            arrow_schema: table.arrow_schema.clone(),
+        }),
     })))
 }

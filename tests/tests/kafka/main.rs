@@ -1,6 +1,7 @@
 //! Tables that follow Kafka topics: what is said in SQL, and what the rows are then.
 
 mod columns;
+mod exactly;
 mod fast;
 mod insert;
 mod letters;
