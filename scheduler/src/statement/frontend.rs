@@ -36,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) detached: bool,
     /// Work of the scheduler's own, of which the SQL is only the name.
     pub(crate) upkeep: Option<Task>,
+    /// It was written here as a part of a statement, and may be longer than what people send.
+    pub(crate) is_part: bool,
 }
 
 /// Everything a statement needs from the scheduler.

@@ -62,7 +62,7 @@ impl<'a> Parts<'a> {
     /// The columns of a query.
     pub(super) async fn fields_of(&self, query: &str) -> Result<Fields, Error> {
         let catalog = run::statement_catalog(self.services, self.statement).await;
-        let plan = run::plan_only(&catalog, query).await?;
+        let plan = run::plan_part(&catalog, query).await?;
         Ok(plan.schema().fields().clone())
     }
 
@@ -70,6 +70,7 @@ impl<'a> Parts<'a> {
     pub(super) async fn run(&self, sql: &str) -> Result<ResultSet, Error> {
         let request = Request {
             sql: sql.to_string(),
+            is_part: true,
             ..Request::default()
         };
         tracing::debug!(sql, "a part of a statement");
