@@ -16,9 +16,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Of each thread. Planning recurses into expressions, and dropping them does: the depth that a statement may have
+/// (`scheduler`'s `statement::limits`) takes some 10 MiB of it. What is not used takes no memory.
+const STACK_BYTES: usize = 64 << 20;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match threads.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Error::Node(format!("cannot start threads: {error}")))),
     };

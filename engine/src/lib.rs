@@ -14,6 +14,7 @@ pub mod direct;
 pub mod encode;
 pub mod error;
 pub mod files;
+mod frequent;
 mod functions;
 pub mod logging;
 pub mod memory;

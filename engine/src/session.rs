@@ -20,6 +20,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
+use crate::frequent;
 use crate::functions;
 use crate::models;
 use crate::planner::MillpondPlanner;
@@ -206,6 +207,7 @@ fn with_functions(config: SessionConfig) -> Result<SessionState> {
     for function in models::aggregates() {
         state.register_udaf(function)?;
     }
+    state.register_udaf(frequent::function())?;
     Ok(state)
 }
 
@@ -287,6 +289,7 @@ mod tests {
         assert!(registry.scalar_functions.contains_key("upper"));
         assert!(registry.scalar_functions.contains_key("try_to_date"));
         assert!(registry.aggregate_functions.contains_key("median"));
+        assert!(registry.aggregate_functions.contains_key("frequent_values"));
         assert!(registry.window_functions.contains_key("row_number"));
     }
 }

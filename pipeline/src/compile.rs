@@ -30,13 +30,16 @@ pub enum Purpose {
     Look,
 }
 
+/// Kinds of columns that are SQL expressions, by number of the step and column.
+pub type Kinds = HashMap<(usize, String), Kind>;
+
 /// What is known by now.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     /// Answers.
     pub fitted: Fitted,
-    /// Kinds of columns that are SQL expressions, by step and column.
-    pub kinds: HashMap<(usize, String), Kind>,
+    /// What was found out about expressions.
+    pub kinds: Kinds,
     /// Start of the names of tables that rows are stored in between.
     pub prefix: String,
     /// How many of these there are.
@@ -89,6 +92,22 @@ pub enum Question {
     },
 }
 
+impl Question {
+    /// Whether a value has the form of an answer.
+    fn is_answered_by(&self, value: &Value) -> bool {
+        let is_number = |value: &Value| matches!(value, Value::Null | Value::Number(_));
+        match (self, value) {
+            (Self::Aggregate(_) | Self::Repeated { .. }, value) => is_number(value),
+            (Self::Mode { .. }, value) => !matches!(value, Value::Categories(_) | Value::Groups(_)),
+            (Self::Categories { .. }, value) => matches!(value, Value::Categories(_)),
+            (Self::Groups { by, .. }, Value::Groups(groups)) => groups
+                .iter()
+                .all(|(group, value)| group.len() == by.len() && is_number(value)),
+            (Self::Groups { .. }, _) => false,
+        }
+    }
+}
+
 /// Rows to be stored as a table before it can go on.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -98,6 +117,8 @@ pub struct Store {
     pub query: String,
     /// All of its columns are known.
     pub ready: bool,
+    /// Number and word of the step that wants it; None: the source is read.
+    pub step: Option<String>,
 }
 
 /// Something that must be 0.
@@ -162,6 +183,7 @@ pub fn compile(
         awaits_kinds: false,
         stores: 0,
         frontier: None,
+        misfit: None,
     };
     if spec
         .steps
@@ -202,6 +224,15 @@ pub fn compile(
         Some((chain, store)) => (chain, Some(store)),
         None => (compiler.chain, None),
     };
+    if purpose == Purpose::Serve
+        && let Some(key) = compiler.misfit
+    {
+        return Err(Mistake::new(format!(
+            "the {} of '{}' is not what step {} has to learn",
+            key.what, key.column, key.step
+        ))
+        .hint("run the pipeline again"));
+    }
     if purpose == Purpose::Serve
         && let Some(ask) = compiler.asks.first()
     {
@@ -250,6 +281,8 @@ pub(crate) struct Compiler<'a> {
     stores: usize,
     /// Set where rows are to be stored that are not; what comes after is only looked at.
     frontier: Option<(Chain, Store)>,
+    /// An answer that is none to its question.
+    misfit: Option<Key>,
 }
 
 impl Compiler<'_> {
@@ -346,7 +379,11 @@ impl Compiler<'_> {
     pub(crate) fn ask(&mut self, column: &str, what: &str, refs: &[Id], question: Question) -> Option<Value> {
         let key = self.key(column, what);
         if let Some(value) = self.known.fitted.get(&key) {
-            return Some(value.clone());
+            let value = as_answer(value.clone(), &question);
+            if !question.is_answered_by(&value) {
+                self.misfit.get_or_insert(key);
+            }
+            return Some(value);
         }
         // Parts of a step that follow each other may want the same.
         let is_asked = self.asks.last().is_some_and(|last| last.key == key);
@@ -600,6 +637,7 @@ impl Compiler<'_> {
                 query: self.chain.query(&head.join(", "), &refs, &tail),
                 ready: refs.iter().all(|id| self.chain.is_known(*id)),
                 table: table.clone(),
+                step: (self.step > 0).then(|| self.step_name()),
             };
             self.frontier = Some((self.chain.clone(), store));
         }
@@ -628,6 +666,14 @@ impl Compiler<'_> {
                 refs,
             });
         }
+    }
+}
+
+/// An answer as it was before it was stored: no groups and no categories are written alike.
+fn as_answer(value: Value, question: &Question) -> Value {
+    match (question, value) {
+        (Question::Groups { .. }, Value::Categories(none)) if none.is_empty() => Value::Groups(Vec::new()),
+        (_, value) => value,
     }
 }
 

@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{BinaryOperator, Expr, Ident, Value, visit_expressions, visit_expressions_mut};
 use sqlparser::dialect::GenericDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::chain::{Chain, Id};
 use crate::compile::Compiler;
@@ -20,6 +21,9 @@ const AGGREGATES: &str = "any_value approx_distinct approx_median approx_percent
     first_value grouping last_value max mean median min mode nth_value percentile_cont quantile_cont \
     regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy stddev \
     stddev_pop stddev_samp string_agg sum var var_pop var_population var_samp var_sample variance";
+
+/// Operators in one expression: a deeper tree could exhaust a stack.
+const OPERATORS_MAX: usize = 4_000;
 
 /// An expression over cells.
 #[derive(Debug)]
@@ -120,15 +124,44 @@ fn refused(expr: &Expr, columns: &[Column]) -> Option<(String, String)> {
     }
 }
 
+/// True for operators, and false for values, names and lists of these.
+fn may_deepen(token: &Token) -> bool {
+    const WORDS: [Keyword; 10] = [
+        Keyword::AND,
+        Keyword::OR,
+        Keyword::NOT,
+        Keyword::IS,
+        Keyword::IN,
+        Keyword::LIKE,
+        Keyword::ILIKE,
+        Keyword::BETWEEN,
+        Keyword::COLLATE,
+        Keyword::CASE,
+    ];
+    match token {
+        Token::Whitespace(_) | Token::Comma | Token::Number(..) | Token::SingleQuotedString(_) => false,
+        Token::LParen | Token::RParen => false,
+        Token::Word(word) => WORDS.contains(&word.keyword),
+        _ => true,
+    }
+}
+
 fn is_comparison(op: &BinaryOperator) -> bool {
     use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
 }
 
 fn parse(text: &str) -> Result<Expr, String> {
-    let mut parser = Parser::new(&GenericDialect {})
-        .try_with_sql(text)
+    let tokens = Tokenizer::new(&GenericDialect {}, text)
+        .tokenize()
         .map_err(|error| error.to_string())?;
+    let operators = tokens.iter().filter(|token| may_deepen(token)).count();
+    if operators > OPERATORS_MAX {
+        return Err(format!(
+            "it has {operators} operators, the limit is {OPERATORS_MAX}"
+        ));
+    }
+    let mut parser = Parser::new(&GenericDialect {}).with_tokens(tokens);
     let expr = parser.parse_expr().map_err(|error| error.to_string())?;
     match parser.next_token().token {
         Token::EOF => Ok(expr),

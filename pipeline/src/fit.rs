@@ -1,11 +1,11 @@
 //! Learning: questions become queries, and answers come back, until there are none.
 //!
-//! Each round asks everything that can be asked by then. Aggregates share one query, so a round is one pass over the
-//! rows for these, and one for each column whose categories are counted. Rows are stored in between where a source would
-//! be read again and again, and where equal rows become one.
+//! Each round asks everything that can be asked by then. Aggregates share one query, and categories are counted by one,
+//! so a round is one pass over the rows for these; modes, groups and what must be unique have queries of their own. Rows
+//! are stored in between where a source would be read again and again, and where equal rows become one.
 
-use crate::aggregates::{ask_in_parts, numbered, value_and_rows};
-use crate::compile::{Ask, Compiled, Known, Purpose, Question, compile};
+use crate::aggregates::{all_counted, ask_in_parts, frequent_values, numbered, value_and_rows};
+use crate::compile::{Ask, Compiled, Kinds, Known, Purpose, Question, compile};
 use crate::fitted::{Fitted, Key, Value};
 use crate::kind::{Column, Kind};
 use crate::mistake::Mistake;
@@ -14,6 +14,8 @@ use crate::sql;
 
 /// Rounds after which something is wrong with a pipeline: each step needs no more than two.
 const ROUNDS_MAX: usize = 10_000;
+/// Categories that are asked for: one more than there may be, to know that there are too many.
+const CATEGORIES_ASKED: usize = crate::CATEGORIES_MAX + 1;
 
 /// Whoever runs SQL.
 pub trait Engine {
@@ -32,8 +34,8 @@ pub trait Engine {
     /// Whether a query is not too long to be asked.
     fn fits(&self, query: &str) -> bool;
 
-    /// A round begins, and what it is about.
-    fn tell(&mut self, what: &str);
+    /// A pass begins: what is done, and for which steps.
+    fn tell(&mut self, what: &str, steps: &[String]);
 }
 
 /// What came of learning.
@@ -47,7 +49,8 @@ pub struct Learned {
     pub fitted: Fitted,
 }
 
-/// Learns everything that a pipeline needs from the rows of a relation. The chains that come back have all of it.
+/// Learns everything that a pipeline needs from the rows of a relation, of which [`check`] has found some `kinds`. The
+/// chains that come back have all of it.
 ///
 /// # Errors
 /// Steps that the columns do not allow, and whatever the engine says.
@@ -56,10 +59,12 @@ pub async fn fit<E: Engine + Send>(
     relation: &str,
     columns: &[Column],
     prefix: &str,
+    kinds: Kinds,
     engine: &mut E,
 ) -> Result<Learned, E::Error> {
     let mut known = Known {
         prefix: prefix.to_owned(),
+        kinds,
         ..Known::default()
     };
     for _ in 0..ROUNDS_MAX {
@@ -70,20 +75,32 @@ pub async fn fit<E: Engine + Send>(
         }
         let ready: Vec<&Ask> = compiled.asks.iter().filter(|ask| ask.ready).collect();
         if !ready.is_empty() {
-            engine.tell(&steps_of(&ready));
+            match steps_of(&ready).as_slice() {
+                [] => engine.tell("count the rows of the source", &[]),
+                steps => engine.tell("learn", steps),
+            }
             answer(&compiled, &ready, &mut known.fitted, engine).await?;
             continue;
         }
         match &compiled.store {
             Some(store) if store.ready => {
-                engine.tell("rows into memory");
+                match &store.step {
+                    Some(step) => engine.tell("rows into memory, as far as", std::slice::from_ref(step)),
+                    None => engine.tell("read the source into memory", &[]),
+                }
                 engine.store(&store.table, &store.query).await?;
                 known.stored += 1;
             }
             None if compiled.asks.is_empty() => {
                 let serving = compile(spec, "source", columns, &known, Purpose::Serve)?;
-                let mut fitted = known.fitted;
+                let Known {
+                    mut fitted, kinds, ..
+                } = known;
                 remember_source(&serving, columns, &mut fitted);
+                for ((number, column), kind) in &kinds {
+                    let key = Key::kind_of_expression(&spec.step_name(*number), column);
+                    fitted.insert(key, Value::Text(kind.to_string()));
+                }
                 return Ok(Learned {
                     compiled,
                     serving,
@@ -96,7 +113,7 @@ pub async fn fit<E: Engine + Send>(
     Err(Mistake::new("the steps wait for each other").into())
 }
 
-/// Looks whether a pipeline fits a relation, without reading a row.
+/// Looks whether a pipeline fits a relation, without reading a row, and finds out about its expressions.
 ///
 /// # Errors
 /// Steps that the columns do not allow, and whatever the engine says.
@@ -106,7 +123,7 @@ pub async fn check<E: Engine + Send>(
     columns: &[Column],
     prefix: &str,
     engine: &mut E,
-) -> Result<Compiled, E::Error> {
+) -> Result<(Compiled, Kinds), E::Error> {
     let mut known = Known {
         prefix: prefix.to_owned(),
         ..Known::default()
@@ -115,7 +132,7 @@ pub async fn check<E: Engine + Send>(
     for _ in 0..ROUNDS_MAX {
         let compiled = compile(spec, relation, columns, &known, Purpose::Look)?;
         if compiled.kinds.is_empty() {
-            return Ok(compiled);
+            return Ok((compiled, known.kinds));
         }
         find_kinds(&compiled, &mut known, engine).await?;
     }
@@ -148,8 +165,10 @@ pub async fn serve<E: Engine + Send>(
     Err(Mistake::new("the steps wait for each other").into())
 }
 
-/// Files the kinds of the columns that the rows are made of. Those that are only handed on may be what they like.
+/// Files all columns, and the kinds of those that the rows are made of: others are only handed on, and may be what they
+/// like where the pipeline is applied.
 fn remember_source(serving: &Compiled, columns: &[Column], fitted: &mut Fitted) {
+    fitted.set_columns(columns);
     let used = serving.chain.used();
     let sources = serving.source.iter().zip(columns);
     for ((name, _), column) in sources.filter(|((_, id), _)| used.contains(id)) {
@@ -192,11 +211,12 @@ async fn find_kinds<E: Engine + Send>(
     Ok(())
 }
 
-/// `steps 3 impute, 5 standardize`.
-fn steps_of(asks: &[&Ask]) -> String {
-    let mut steps: Vec<&str> = asks.iter().map(|ask| ask.key.step.as_str()).collect();
+/// The steps that ask, such as `3 impute` and `5 standardize`.
+fn steps_of(asks: &[&Ask]) -> Vec<String> {
+    let of_steps = asks.iter().filter(|ask| !ask.key.is_of_source());
+    let mut steps: Vec<String> = of_steps.map(|ask| ask.key.step.clone()).collect();
     steps.dedup();
-    format!("learn {}", steps.join(", "))
+    steps
 }
 
 async fn answer<E: Engine + Send>(
@@ -205,19 +225,28 @@ async fn answer<E: Engine + Send>(
     fitted: &mut Fitted,
     engine: &mut E,
 ) -> Result<(), E::Error> {
-    let aggregates: Vec<(&Ask, &String)> = asks
+    let aggregates: Vec<(&Ask, String)> = asks
         .iter()
         .filter_map(|ask| match &ask.question {
-            Question::Aggregate(sql) => Some((*ask, sql)),
+            Question::Aggregate(sql) => Some((*ask, sql.clone())),
+            Question::Categories { value } => Some((*ask, frequent_values(value, CATEGORIES_ASKED))),
             _ => None,
         })
         .collect();
-    let query = |part: &[(&Ask, &String)]| query_of_aggregates(compiled, part);
+    let query = |part: &[(&Ask, String)]| query_of_aggregates(compiled, part);
     let answers = ask_in_parts(&aggregates, query, engine).await?;
     for ((ask, _), value) in aggregates.iter().zip(answers) {
-        fitted.insert(ask.key.clone(), value);
+        let answer = match ask.question {
+            Question::Categories { .. } => all_counted(&value).map(Value::Categories),
+            _ => Some(value),
+        };
+        if let Some(answer) = answer {
+            fitted.insert(ask.key.clone(), answer);
+        }
     }
-    for ask in asks {
+    // Those that no aggregate answers, and categories that are too many for it.
+    let open: Vec<&&Ask> = asks.iter().filter(|ask| fitted.get(&ask.key).is_none()).collect();
+    for ask in open {
         if let Some((query, read)) = query_of(compiled, ask) {
             let rows = engine.rows(&query).await?;
             fitted.insert(ask.key.clone(), read(rows));
@@ -226,8 +255,8 @@ async fn answer<E: Engine + Send>(
     Ok(())
 }
 
-fn query_of_aggregates(compiled: &Compiled, asks: &[(&Ask, &String)]) -> String {
-    let head: Vec<&String> = asks.iter().map(|(_, sql)| *sql).collect();
+fn query_of_aggregates(compiled: &Compiled, asks: &[(&Ask, String)]) -> String {
+    let head: Vec<&String> = asks.iter().map(|(_, sql)| sql).collect();
     let mut refs: Vec<_> = asks.iter().flat_map(|(ask, _)| ask.refs.clone()).collect();
     refs.sort_unstable();
     refs.dedup();
@@ -239,13 +268,12 @@ type Read = fn(Vec<Vec<Value>>) -> Value;
 /// The query of a question that has its own, and what its rows mean.
 fn query_of(compiled: &Compiled, ask: &Ask) -> Option<(String, Read)> {
     let chain = &compiled.chain;
-    let most = crate::CATEGORIES_MAX + 1;
     match &ask.question {
         Question::Aggregate(_) => None,
         Question::Categories { value } => {
             let head = format!("{value} AS category, count(*) AS rows");
             let tail = format!(
-                "WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY rows DESC, category LIMIT {most}"
+                "WHERE {value} IS NOT NULL GROUP BY {value} ORDER BY rows DESC, category LIMIT {CATEGORIES_ASKED}"
             );
             Some((chain.query(&head, &ask.refs, &tail), |rows| {
                 Value::Categories(rows.into_iter().filter_map(value_and_rows).collect())
@@ -310,7 +338,7 @@ fn group_of(mut row: Vec<Value>) -> Option<(Vec<Option<String>>, Value)> {
 mod tests {
     use super::*;
 
-    /// Answers each aggregate with 2, and takes queries that are not too long.
+    /// Answers each aggregate with 2, or with a value that is there twice, and takes queries that are not too long.
     struct Twos {
         longest: usize,
         asked: Vec<String>,
@@ -325,7 +353,17 @@ mod tests {
 
         async fn rows(&mut self, query: &str) -> Result<Vec<Vec<Value>>, Mistake> {
             self.asked.push(query.to_owned());
-            Ok(vec![vec![Value::Number(2.0); query.matches(" AS a").count()]])
+            let is_frequent = |number: usize| {
+                let mut ends = [",", " "]
+                    .map(|end| format!("{CATEGORIES_ASKED}) AS a{number}{end}"))
+                    .into_iter();
+                ends.any(|end| query.contains(&end))
+            };
+            let answer = |number| match is_frequent(number) {
+                true => Value::Text(r#"{"top":[["x",2]]}"#.to_owned()),
+                false => Value::Number(2.0),
+            };
+            Ok(vec![(0..query.matches(" AS a").count()).map(answer).collect()])
         }
 
         async fn store(&mut self, _: &str, _: &str) -> Result<(), Mistake> {
@@ -336,7 +374,7 @@ mod tests {
             query.len() < self.longest
         }
 
-        fn tell(&mut self, _: &str) {}
+        fn tell(&mut self, _: &str, _: &[String]) {}
     }
 
     fn wait<F: Future>(future: F) -> F::Output {
@@ -357,13 +395,17 @@ mod tests {
     }
 
     fn learned(longest: usize) -> (Spec, Learned, Vec<String>) {
-        let spec = Spec::parse("name: p\nsource: {table: t}\nsteps: [{standardize: numeric}]").unwrap();
         let source = columns(&[("id", Kind::Text), ("a", Kind::Integer), ("b", Kind::Number)]);
+        learned_by("{standardize: numeric}", &source, longest)
+    }
+
+    fn learned_by(step: &str, source: &[Column], longest: usize) -> (Spec, Learned, Vec<String>) {
+        let spec = Spec::parse(&format!("name: p\nsource: {{table: t}}\nsteps: [{step}]")).unwrap();
         let mut engine = Twos {
             longest,
             asked: Vec::new(),
         };
-        let learned = wait(fit(&spec, "t", &source, "x", &mut engine)).unwrap();
+        let learned = wait(fit(&spec, "t", source, "x", Kinds::new(), &mut engine)).unwrap();
         (spec, learned, engine.asked)
     }
 
@@ -373,6 +415,17 @@ mod tests {
         let (_, parts, several) = learned(200);
         assert_eq!(all.fitted, parts.fitted);
         assert!(one.len() == 1 && several.len() > 2, "{several:?}");
+    }
+
+    #[test]
+    fn categories_of_many_columns_are_one_query() {
+        let names: Vec<String> = (0..50).map(|number| format!("c{number}")).collect();
+        let texts: Vec<_> = names.iter().map(|name| (name.as_str(), Kind::Text)).collect();
+        let (_, learned, asked) = learned_by("{one_hot: {columns: text}}", &columns(&texts), usize::MAX);
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert_eq!(learned.compiled.chain.visible().len(), 50);
+        assert_eq!(learned.compiled.chain.visible()[7].0, "c7_x");
+        assert_eq!(learned.fitted.columns().unwrap(), columns(&texts));
     }
 
     #[test]

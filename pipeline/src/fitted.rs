@@ -6,7 +6,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::kind::{Column, Kind};
 use crate::sql;
+
+/// The step of what is known of the source.
+const SOURCE: &str = "0 source";
+/// What a kind is filed under.
+const KIND: &str = "kind";
 
 /// Answers to the questions of a pipeline, by step (`3 impute`), column and what was asked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +29,30 @@ impl Fitted {
     pub fn insert(&mut self, key: Key, value: Value) {
         let step = self.0.entry(key.step).or_default();
         step.entry(key.column).or_default().insert(key.what, value);
+    }
+
+    /// Files the columns of the source, in their order.
+    pub(crate) fn set_columns(&mut self, columns: &[Column]) {
+        let list = columns.iter().map(|column| {
+            let kind = Value::Text(column.kind.to_string());
+            (vec![Some(column.name.clone())], kind)
+        });
+        self.insert(Key::columns_of_source(), Value::Groups(list.collect()));
+    }
+
+    /// The columns of the source, in their order; None if they were not filed, or not as they must be.
+    pub fn columns(&self) -> Option<Vec<Column>> {
+        let Some(Value::Groups(list)) = self.get(&Key::columns_of_source()) else {
+            return None;
+        };
+        let column = |(name, kind): &(Vec<Option<String>>, Value)| match (name.as_slice(), kind) {
+            ([Some(name)], Value::Text(kind)) => Some(Column {
+                name: name.clone(),
+                kind: Kind::parse(kind)?,
+            }),
+            _ => None,
+        };
+        list.iter().map(column).collect()
     }
 
     /// All answers.
@@ -57,19 +87,46 @@ impl Key {
     /// How many rows the source had.
     pub fn rows_of_source() -> Self {
         Self {
-            step: "0 source".to_owned(),
+            step: SOURCE.to_owned(),
             column: "*".to_owned(),
             what: "rows".to_owned(),
+        }
+    }
+
+    fn columns_of_source() -> Self {
+        Self {
+            step: SOURCE.to_owned(),
+            column: "*".to_owned(),
+            what: "columns".to_owned(),
         }
     }
 
     /// What was in a column of the source that the rows are made of.
     pub(crate) fn kind_of_source(column: &str) -> Self {
         Self {
-            step: "0 source".to_owned(),
+            step: SOURCE.to_owned(),
             column: column.to_owned(),
-            what: "kind".to_owned(),
+            what: KIND.to_owned(),
         }
+    }
+
+    /// What a column or a condition is that is an SQL expression.
+    pub(crate) fn kind_of_expression(step: &str, column: &str) -> Self {
+        Self {
+            step: step.to_owned(),
+            column: column.to_owned(),
+            what: KIND.to_owned(),
+        }
+    }
+
+    /// True if it is no answer of the rows, but what was found out about an expression.
+    pub fn is_of_expression(&self) -> bool {
+        self.what == KIND && self.step != SOURCE
+    }
+
+    /// True if it is about the source, and not about a step.
+    pub(crate) fn is_of_source(&self) -> bool {
+        self.step == SOURCE
     }
 }
 
@@ -104,9 +161,18 @@ impl<'de> Deserialize<'de> for Value {
             Some(b'[') => serde_json::from_str(json)
                 .map(Self::Categories)
                 .or_else(|_| serde_json::from_str(json).map(Self::Groups)),
-            _ => return json.parse().map(Self::Number).map_err(D::Error::custom),
+            _ => return number_of(json).map(Self::Number).map_err(D::Error::custom),
         };
         read.map_err(D::Error::custom)
+    }
+}
+
+/// A number as it is written, which has a place among those there are.
+fn number_of(json: &str) -> Result<f64, String> {
+    let number: f64 = json.parse().map_err(|_| format!("'{json}' is no value"))?;
+    match number.is_finite() {
+        true => Ok(number),
+        false => Err(format!("the number {json} is too large")),
     }
 }
 
@@ -170,7 +236,16 @@ mod tests {
         insert("groups".to_owned(), Value::Groups(groups));
         let json = serde_json::to_string(&fitted).unwrap();
         assert_eq!(serde_json::from_str::<Fitted>(&json).unwrap(), fitted);
-        for wrong in ["{}", "[1]", "1x"] {
+        let columns =
+            [("b", Kind::Number), ("a", Kind::Text), ("*", Kind::Other)].map(|(name, kind)| Column {
+                name: name.to_owned(),
+                kind,
+            });
+        fitted.set_columns(&columns);
+        let json = serde_json::to_string(&fitted).unwrap();
+        let read: Fitted = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.columns().unwrap(), columns);
+        for wrong in ["{}", "[1]", "1x", "1e999", "-"] {
             assert!(serde_json::from_str::<Value>(wrong).is_err(), "{wrong}");
         }
     }

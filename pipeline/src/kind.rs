@@ -22,6 +22,21 @@ pub enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 7] = [
+        Self::Integer,
+        Self::Number,
+        Self::Text,
+        Self::Boolean,
+        Self::Date,
+        Self::Timestamp,
+        Self::Other,
+    ];
+
+    /// By its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.to_string() == name)
+    }
+
     /// Of a type as Arrow writes it, such as `Int64` or `Timestamp(Microsecond, None)`.
     pub fn of_arrow(data_type: &str) -> Self {
         let name = data_type.split('(').next().unwrap_or_default();

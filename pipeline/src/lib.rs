@@ -13,12 +13,14 @@
 //! ```
 //!
 //! What is in columns is looked at by [`profile`], before a pipeline is written, and by [`picture`], after it was run.
+//! What was learned leaves a cluster as a document ([`exported`]), and comes into another.
 //!
 //! Nothing here runs SQL or knows rows: whoever does implements [`fit::Engine`].
 
 mod aggregates;
 pub mod chain;
 pub mod compile;
+pub mod exported;
 pub mod expression;
 pub mod fit;
 pub mod fitted;
@@ -34,7 +36,8 @@ mod steps;
 pub(crate) use steps::CATEGORIES_MAX;
 
 pub use chain::Chain;
-pub use compile::{Compiled, Purpose, compile};
+pub use compile::{Compiled, Kinds, Purpose, compile};
+pub use exported::{Exported, Imported};
 pub use fitted::{Fitted, Value};
 pub use kind::{Column, Kind};
 pub use mistake::Mistake;

@@ -1,9 +1,12 @@
 //! What is in the columns of a relation: the numbers of `SUMMARIZE`, and what a pipeline is proposed from.
 //!
-//! Two passes: the first has everything that can be said of a column alone, the second what depends on its mean and
-//! quartiles, and its most frequent values. Rows are stored in memory first, so a file is read once.
+//! Rows are stored in memory first, so a file is read once. Then there are two passes over them, however many columns there
+//! are: the first has everything that can be said of a column alone, the most frequent values too; the second what depends
+//! on mean and quartiles, and rows that are equal. A column with very many values of which some come again is read once more.
 
-use crate::aggregates::{ask, count, finite, frequent, present};
+use crate::aggregates::{
+    AGGREGATES_MAX, Asked, ask, ask_frequent, count, finite, frequent, numbered, present,
+};
 use crate::fit::Engine;
 use crate::fitted::Value;
 use crate::kind::{Column, Kind};
@@ -90,6 +93,8 @@ pub struct Numbers {
     pub outliers: u64,
     /// Values that are whole.
     pub whole: u64,
+    /// Values that are finite, of which all of this is.
+    pub values: u64,
 }
 
 /// Of texts.
@@ -156,49 +161,96 @@ pub async fn profile<E: Engine + Send>(
     engine: &mut E,
 ) -> Result<Profile, E::Error> {
     let table = format!("{prefix}_profile");
-    engine.tell("read the rows");
+    engine.tell("read the rows", &[]);
     engine.store(&table, &format!("SELECT * FROM {relation}")).await?;
     let table = sql::ident(&table);
-    engine.tell("columns alone");
+    engine.tell("columns alone", &[]);
     let first: Vec<Vec<String>> = columns.iter().map(first_pass).collect();
     let mut asked: Vec<String> = vec!["count(*)".to_owned()];
     asked.extend(first.iter().flatten().cloned());
     let mut answers = ask(&asked, &table, engine).await?.into_iter();
     let rows = count(answers.next());
     let mut profiles: Vec<ColumnProfile> = Vec::with_capacity(columns.len());
+    let mut tops = Vec::new();
     for (column, asked) in columns.iter().zip(&first) {
-        let answers: Vec<Value> = answers.by_ref().take(asked.len()).collect();
-        profiles.push(read_first(column, rows, answers));
-    }
-    engine.tell("outliers and frequent values");
-    let second: Vec<Option<[String; 2]>> = profiles.iter().map(second_pass).collect();
-    let asked: Vec<String> = second.iter().flatten().flatten().cloned().collect();
-    let mut answers = ask(&asked, &table, engine).await?.into_iter();
-    for (profile, asked) in profiles.iter_mut().zip(&second) {
-        if let (Some(numbers), Some(_)) = (&mut profile.numbers, asked) {
-            numbers.outliers = count(answers.next());
-            numbers.skew = answers.next().and_then(|value| value.number()).unwrap_or(0.0);
-        }
-        let column = Column {
-            name: profile.name.clone(),
-            kind: profile.kind,
+        let mut answers: Vec<Value> = answers.by_ref().take(asked.len()).collect();
+        let top = if column.kind == Kind::Other {
+            None
+        } else {
+            answers.pop()
         };
-        if column.kind != Kind::Other {
-            profile.top = frequent(&column, TOP, &table, engine).await?;
+        let profile = read_first(column, rows, answers);
+        tops.extend(top.map(|answer| Asked {
+            column,
+            answer,
+            present: rows - profile.nulls,
+            distinct: Some(profile.distinct),
+        }));
+        profiles.push(profile);
+    }
+    engine.tell("outliers, and rows that are equal", &[]);
+    let second: Vec<Option<Second>> = profiles.iter().map(second_pass).collect();
+    let asked: Vec<&Second> = second.iter().flatten().collect();
+    let (distinct, answers) = equal_rows(&asked, columns, &table, engine).await?;
+    let mut answers = answers.into_iter();
+    for (profile, _) in profiles
+        .iter_mut()
+        .zip(&second)
+        .filter(|(_, asked)| asked.is_some())
+    {
+        let (outliers, cubes) = (count(answers.next()), answers.next());
+        if let (Some(numbers), Some(cubes)) = (&mut profile.numbers, cubes) {
+            numbers.outliers = outliers;
+            numbers.skew = cubes.number().unwrap_or(0.0) / numbers.values.max(1) as f64;
         }
     }
-    let list: Vec<String> = columns.iter().map(|column| sql::ident(&column.name)).collect();
-    let distinct = format!(
-        "SELECT count(*) FROM (SELECT DISTINCT {} FROM {table}) AS rows",
-        list.join(", ")
-    );
-    let distinct = engine.rows(&distinct).await?;
-    let distinct = count(distinct.into_iter().flatten().next());
+    let tops = frequent(tops, TOP, &table, engine).await?;
+    let with_top = profiles.iter_mut().filter(|profile| profile.kind != Kind::Other);
+    for (profile, top) in with_top.zip(tops) {
+        profile.top = top;
+    }
     Ok(Profile {
         rows,
         duplicates: rows.saturating_sub(distinct),
         columns: profiles,
     })
+}
+
+/// Counts how many different rows there are, and answers the second questions from the groups of these: one query does
+/// for both, unless there are very many columns of numbers.
+async fn equal_rows<E: Engine + Send>(
+    asked: &[&Second],
+    columns: &[Column],
+    table: &str,
+    engine: &mut E,
+) -> Result<(u64, Vec<Value>), E::Error> {
+    let names: Vec<String> = columns.iter().map(|column| sql::ident(&column.name)).collect();
+    let names = names.join(", ");
+    let mut weight = "rows".to_owned();
+    while columns
+        .iter()
+        .any(|column| column.name.eq_ignore_ascii_case(&weight))
+    {
+        weight.push('_');
+    }
+    let weight = sql::ident(&weight);
+    let of_groups = |head: &[String]| {
+        let head = numbered(head);
+        format!(
+            "SELECT {head} FROM (SELECT {names}, count(*) AS {weight} FROM {table} GROUP BY {names}) AS groups"
+        )
+    };
+    let mut head = vec!["count(*)".to_owned()];
+    head.extend(asked.iter().flat_map(|second| second.weighted(&weight)));
+    let query = of_groups(&head);
+    if head.len() <= AGGREGATES_MAX && engine.fits(&query) {
+        let mut answers = engine.rows(&query).await?.into_iter().flatten();
+        return Ok((count(answers.next()), answers.collect()));
+    }
+    let head: Vec<String> = asked.iter().flat_map(|second| second.weighted("1")).collect();
+    let answers = ask(&head, table, engine).await?;
+    let distinct = engine.rows(&of_groups(&["count(*)".to_owned()])).await?;
+    Ok((count(distinct.into_iter().flatten().next()), answers))
 }
 
 fn first_pass(column: &Column) -> Vec<String> {
@@ -223,6 +275,8 @@ fn first_pass(column: &Column) -> Vec<String> {
             ));
         }
         asked.push(format!("count(CASE WHEN {value} = trunc({value}) THEN 1 END)"));
+        // As a condition, since the planner names aggregates by their text without casts.
+        asked.push(format!("count(CASE WHEN {value} IS NOT NULL THEN 1 END)"));
     }
     if column.kind == Kind::Text {
         let conditions = conditions_of_texts(&cell);
@@ -232,6 +286,7 @@ fn first_pass(column: &Column) -> Vec<String> {
             counted.map(|(number, condition)| format!("count(CASE WHEN {condition} THEN {number} END)")),
         );
     }
+    asked.push(ask_frequent(column, TOP));
     asked
 }
 
@@ -294,7 +349,7 @@ fn read_first(column: &Column, rows: u64, answers: Vec<Value>) -> ColumnProfile 
     if column.kind.is_numeric() {
         let mut number = || answers.next().and_then(|value| value.number());
         let (mean, deviation, quartiles) = (number(), number(), [number(), number(), number()]);
-        let whole = number().unwrap_or(0.0) as u64;
+        let (whole, values) = (count(answers.next()), count(answers.next()));
         if let (Some(mean), [Some(low), Some(middle), Some(high)]) = (mean, quartiles) {
             profile.numbers = Some(Numbers {
                 mean,
@@ -303,6 +358,7 @@ fn read_first(column: &Column, rows: u64, answers: Vec<Value>) -> ColumnProfile 
                 skew: 0.0,
                 outliers: 0,
                 whole,
+                values,
             });
         }
     }
@@ -326,8 +382,27 @@ fn read_first(column: &Column, rows: u64, answers: Vec<Value>) -> ColumnProfile 
     profile
 }
 
-/// Outliers and skew.
-fn second_pass(profile: &ColumnProfile) -> Option<[String; 2]> {
+/// What is asked of a column of numbers when its mean and quartiles are known.
+#[derive(Debug)]
+struct Second {
+    /// Holds for outliers.
+    outside: String,
+    /// The cube of the standardised value; without it all values are equal.
+    cube: Option<String>,
+}
+
+impl Second {
+    /// Outliers and the sum of the cubes, over rows that stand for so many.
+    fn weighted(&self, weight: &str) -> [String; 2] {
+        let cubes = self.cube.as_ref().map(|cube| format!("sum({cube} * {weight})"));
+        [
+            format!("sum(CASE WHEN {} THEN {weight} END)", self.outside),
+            cubes.unwrap_or_else(|| "sum(0.0)".to_owned()),
+        ]
+    }
+}
+
+fn second_pass(profile: &ColumnProfile) -> Option<Second> {
     let numbers = profile.numbers?;
     let column = Column {
         name: profile.name.clone(),
@@ -337,19 +412,18 @@ fn second_pass(profile: &ColumnProfile) -> Option<[String; 2]> {
     let [low, _, high] = numbers.quartiles;
     let width = FENCE * (high - low);
     let outside = format!(
-        "count(CASE WHEN {value} < {} OR {value} > {} THEN 1 END)",
+        "{value} < {} OR {value} > {}",
         sql::number(low - width),
         sql::number(high + width)
     );
-    let skew = match numbers.deviation > 0.0 {
-        true => format!(
-            "avg(power(({value} - {}) / {}, 3))",
+    let cube = (numbers.deviation > 0.0).then(|| {
+        format!(
+            "power(({value} - {}) / {}, 3)",
             sql::number(numbers.mean),
             sql::number(numbers.deviation)
-        ),
-        false => "0.0".to_owned(),
-    };
-    Some([outside, skew])
+        )
+    });
+    Some(Second { outside, cube })
 }
 
 #[cfg(test)]
@@ -378,6 +452,61 @@ mod tests {
         }
     }
 
+    /// Answers all with nothing, and remembers what was asked.
+    #[derive(Default)]
+    struct Silent {
+        asked: Vec<String>,
+    }
+
+    impl Engine for Silent {
+        type Error = crate::mistake::Mistake;
+
+        async fn columns(&mut self, _: &str) -> Result<Vec<Column>, Self::Error> {
+            Ok(Vec::new())
+        }
+
+        async fn rows(&mut self, query: &str) -> Result<Vec<Vec<Value>>, Self::Error> {
+            self.asked.push(query.to_owned());
+            let counted = Value::Text(r#"{"top":[]}"#.to_owned());
+            Ok(vec![vec![counted; query.matches(" AS a").count()]])
+        }
+
+        async fn store(&mut self, _: &str, _: &str) -> Result<(), Self::Error> {
+            Ok(())
+        }
+
+        fn fits(&self, _: &str) -> bool {
+            true
+        }
+
+        fn tell(&mut self, _: &str, _: &[String]) {}
+    }
+
+    #[test]
+    fn frequent_values_need_no_queries_of_their_own() {
+        let text = |number: usize| Column {
+            name: format!("c{number}"),
+            kind: Kind::Text,
+        };
+        let mut asked = Vec::new();
+        for count in [1, 100] {
+            let columns: Vec<Column> = (0..count).map(text).collect();
+            let mut engine = Silent::default();
+            {
+                let future = std::pin::pin!(profile("t", &columns, "x", &mut engine));
+                let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+                assert!(future.poll(&mut context).is_ready());
+            }
+            asked.push(engine.asked);
+        }
+        let [one, many] = asked.as_slice() else {
+            panic!("two profiles")
+        };
+        assert_eq!(one.len(), 2, "the columns alone, and equal rows");
+        let aggregates = 1 + 100 * first_pass(&text(0)).len();
+        assert_eq!(many.len(), aggregates.div_ceil(AGGREGATES_MAX) + 1);
+    }
+
     #[test]
     fn each_condition_has_a_field() {
         let text = Column {
@@ -385,7 +514,8 @@ mod tests {
             kind: Kind::Text,
         };
         // Values, different ones, the least and the greatest come before.
-        let asked = first_pass(&text).len();
+        // The most frequent values come behind, and are read elsewhere.
+        let asked = first_pass(&text).len() - 1;
         let mut answers = vec![Value::Number(9.0); 2];
         answers.extend(vec![Value::Text("a".to_owned()); 2]);
         answers.extend((4..asked).map(|number| Value::Number(number as f64)));

@@ -81,6 +81,14 @@ impl Spec {
         Ok(spec)
     }
 
+    /// Number and word of a step, from 1, by which it is told apart; what is none is a number alone.
+    pub fn step_name(&self, number: usize) -> String {
+        let step = number.checked_sub(1).and_then(|at| self.steps.get(at));
+        step.map_or(number.to_string(), |step| {
+            format!("{number} {}", step.value.word())
+        })
+    }
+
     /// The JSON Schema of pipelines, for editors.
     pub fn json_schema() -> String {
         let mut schema = schemars::schema_for!(Self);

@@ -56,6 +56,18 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// The sum of some values, in halves: a tree of it is not deep.
+pub(crate) fn sum(values: &[String]) -> String {
+    match values {
+        [] => "0.0".to_owned(),
+        [value] => value.clone(),
+        several => {
+            let (one, other) = several.split_at(several.len() / 2);
+            format!("({} + {})", sum(one), sum(other))
+        }
+    }
+}
+
 /// `CASE WHEN ... THEN ... ELSE ... END` of pairs; no pairs: what else there is.
 pub fn case(branches: &[(String, String)], otherwise: &str) -> String {
     if branches.is_empty() {
@@ -79,6 +91,13 @@ mod tests {
         assert_eq!(ident(r#"a"b"#), r#""a""b""#);
         assert_eq!(table("public.t"), r#""public"."t""#);
         assert_eq!(text("it's"), "'it''s'");
+    }
+
+    #[test]
+    fn a_sum_is_in_halves() {
+        let values = ["a", "b", "c", "d", "e"].map(str::to_owned);
+        assert_eq!(sum(&values), "((a + b) + (c + (d + e)))");
+        assert_eq!(sum(&values[..1]), "a");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 """A cluster for the tests of the Python client: `millpond up` on free ports, ended with the tests."""
 
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -19,11 +20,18 @@ WIDE = os.environ.pop("MILLPOND_WIDE", None)
 @pytest.fixture(scope="session")
 def cluster():
     """What a cluster with an embedded broker announces: addresses by name."""
+    with started("--executors", "2", "--vcores", "1", "--kafka", "embedded") as addresses:
+        yield addresses
+
+
+@contextlib.contextmanager
+def started(*flags):
+    """A cluster of its own, as long as it is needed: addresses by name."""
     with tempfile.TemporaryDirectory() as state:
-        flags = ["--executors", "2", "--vcores", "1", "--state", state, "--kafka", "embedded"]
         ports = ["--flight-sql-bind", "127.0.0.1:0", "--http-bind", "127.0.0.1:0"]
+        command = [BINARY, "up", *flags, "--state", state, *ports]
         process = subprocess.Popen(
-            [BINARY, "up", *flags, *ports], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
         try:
             yield announced(process)

@@ -15,6 +15,9 @@ use crate::output::{Format, Sink};
 use crate::session::{Session, Settings};
 use crate::shell::describe::literal;
 
+/// The file that is no file.
+const STANDARD_INPUT: &str = "-";
+
 /// Flags of `millpond pipeline`.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
@@ -65,7 +68,7 @@ enum Command {
         /// The SQL of the transform instead
         #[arg(long, requires = "name", conflicts_with = "json")]
         sql: bool,
-        /// What was learned, as JSON, instead
+        /// Definition and what was learned instead, as JSON that `import` reads
         #[arg(long, requires = "name")]
         json: bool,
         #[command(flatten)]
@@ -85,6 +88,14 @@ enum Command {
         /// Name of the view
         #[arg(long = "as", value_name = "VIEW")]
         view: String,
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+    /// Make a new version of a pipeline from what `show --json` has printed, on this cluster or another
+    Import {
+        /// The file; - is standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
         #[command(flatten)]
         access: AccessArgs,
     },
@@ -126,8 +137,15 @@ pub async fn run(args: Args, interrupts: Interrupts) -> Result<(), Error> {
             json,
             access,
         } => {
-            let query = shown(name.as_deref(), version, sql, json);
+            let query = match (&name, json) {
+                (Some(name), true) => format!("EXPORT PIPELINE {}{}", identifier(name), of_version(version)),
+                _ => shown(name.as_deref(), version, sql),
+            };
             show(&query, sql || json, access, interrupts).await
+        }
+        Command::Import { file, access } => {
+            let sql = format!("IMPORT PIPELINE {}", literal(&read_text(&file)?));
+            statement(&sql, access, interrupts).await
         }
         Command::Apply {
             name,
@@ -136,7 +154,7 @@ pub async fn run(args: Args, interrupts: Interrupts) -> Result<(), Error> {
             view,
             access,
         } => {
-            let version = version.map_or(String::new(), |version| format!(" VERSION {version}"));
+            let version = of_version(version);
             let sql = format!("APPLY PIPELINE {}{version} TO {to} AS {view}", identifier(&name));
             statement(&sql, access, interrupts).await
         }
@@ -151,14 +169,23 @@ pub async fn run(args: Args, interrupts: Interrupts) -> Result<(), Error> {
 
 /// Reads a pipeline, and looks at it before anything is started.
 fn read(file: &Path) -> Result<String, Error> {
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Input {
-        path: file.display().to_string(),
-        source,
-    })?;
+    let text = read_text(file)?;
     match Spec::parse(&text) {
         Ok(_) => Ok(text),
         Err(mistake) => Err(Error::Statement(format!("{}: {mistake}", file.display()))),
     }
+}
+
+/// The text of a file, or of standard input if it is called `-`.
+fn read_text(file: &Path) -> Result<String, Error> {
+    let text = match file.as_os_str() == STANDARD_INPUT {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    text.map_err(|source| Error::Input {
+        path: file.display().to_string(),
+        source,
+    })
 }
 
 fn no_file(file: &Path) -> Error {
@@ -169,17 +196,18 @@ fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn shown(name: Option<&str>, version: Option<u64>, sql: bool, json: bool) -> String {
+/// As it stands behind the name of a pipeline.
+fn of_version(version: Option<u64>) -> String {
+    version.map_or(String::new(), |version| format!(" VERSION {version}"))
+}
+
+fn shown(name: Option<&str>, version: Option<u64>, sql: bool) -> String {
     let Some(name) = name else {
         return "SELECT name, version, created_at, source, rows_in, rows_out, elapsed_ms \
                 FROM system.pipelines ORDER BY name, version"
             .to_owned();
     };
-    let columns = match (sql, json) {
-        (true, _) => "transform",
-        (_, true) => "fitted",
-        _ => "*",
-    };
+    let columns = if sql { "transform" } else { "*" };
     let version = version.map_or(String::new(), |version| format!(" AND version = {version}"));
     let name = literal(name);
     format!(

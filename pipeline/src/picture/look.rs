@@ -1,8 +1,9 @@
 //! The numbers of the pictures: missing values, distributions, correlations.
 //!
-//! One query for all columns alone, one for each distribution, and one for all correlations; rows should be in memory.
+//! One query for all columns alone, with the values of texts; one for each distribution of numbers, and one for all
+//! correlations. Rows should be in memory.
 
-use crate::aggregates::{ask, count, finite, frequent, present};
+use crate::aggregates::{Asked, Frequent, ask, ask_frequent, count, finite, frequent, present};
 use crate::fit::Engine;
 use crate::fitted::Value;
 use crate::kind::{Column, Kind};
@@ -89,16 +90,32 @@ pub async fn look<E: Engine + Send>(
     asked.extend(drawn.iter().flat_map(alone));
     let mut answers = ask(&asked, relation, engine).await?.into_iter();
     let rows = count(answers.next());
-    let mut looks = Vec::with_capacity(drawn.len());
+    let mut seen: Vec<(&Column, u64, Vec<Value>)> = Vec::with_capacity(drawn.len());
+    let mut tops = Vec::new();
     for column in drawn {
         let present = count(answers.next());
-        let ends = alone(column).len() - 1;
-        let range: Vec<Value> = answers.by_ref().take(ends).collect();
+        let mut range: Vec<Value> = answers.by_ref().take(alone(column).len() - 1).collect();
+        let top = if has_values(column) { range.pop() } else { None };
+        tops.extend(top.map(|answer| Asked {
+            column,
+            answer,
+            present,
+            distinct: None,
+        }));
+        seen.push((column, present, range));
+    }
+    let mut tops = frequent(tops, VALUES, relation, engine).await?.into_iter();
+    let mut looks = Vec::with_capacity(drawn.len());
+    for (column, present, range) in seen {
+        let shape = match has_values(column) {
+            true => shape_of_values(present, tops.next().unwrap_or_default()),
+            false => shape_of_bins(column, &range, relation, engine).await?,
+        };
         looks.push(ColumnLook {
             name: column.name.clone(),
             kind: column.kind,
             missing: rows.saturating_sub(present),
-            shape: shape(column, present, &range, relation, engine).await?,
+            shape,
         });
     }
     Ok(Look {
@@ -121,7 +138,12 @@ fn number_of(column: &Column) -> Option<String> {
     }
 }
 
-/// What is asked of a column alone: rows with a value, and its range.
+/// True if it is drawn as values with their rows.
+fn has_values(column: &Column) -> bool {
+    matches!(column.kind, Kind::Text | Kind::Boolean)
+}
+
+/// What is asked of a column alone: rows with a value, and its range or most frequent values.
 fn alone(column: &Column) -> Vec<String> {
     let mut asked = vec![format!("count({})", present(column))];
     if let Some(number) = number_of(column) {
@@ -131,6 +153,9 @@ fn alone(column: &Column) -> Vec<String> {
         let cell = sql::ident(&column.name);
         asked.extend(["min", "max"].map(|aggregate| format!("CAST({aggregate}({cell}) AS TEXT)")));
     }
+    if has_values(column) {
+        asked.push(ask_frequent(column, VALUES));
+    }
     asked
 }
 
@@ -139,9 +164,19 @@ fn is_time(column: &Column) -> bool {
     matches!(column.kind, Kind::Date | Kind::Timestamp)
 }
 
-async fn shape<E: Engine + Send>(
+fn shape_of_values(present: u64, top: Frequent) -> Shape {
+    let counted: u64 = top.iter().map(|(_, rows)| rows).sum();
+    match top.is_empty() {
+        true => Shape::Nothing,
+        false => Shape::Values {
+            top,
+            others: present.saturating_sub(counted),
+        },
+    }
+}
+
+async fn shape_of_bins<E: Engine + Send>(
     column: &Column,
-    present: u64,
     range: &[Value],
     relation: &str,
     engine: &mut E,
@@ -157,14 +192,6 @@ async fn shape<E: Engine + Send>(
                 low: text(0, low),
                 high: text(1, high),
                 counts,
-            })
-        }
-        (_, None) if present > 0 && column.kind != Kind::Other => {
-            let top = frequent(column, VALUES, relation, engine).await?;
-            let counted: u64 = top.iter().map(|(_, rows)| rows).sum();
-            Ok(Shape::Values {
-                top,
-                others: present.saturating_sub(counted),
             })
         }
         _ => Ok(Shape::Nothing),

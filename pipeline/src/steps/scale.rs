@@ -146,8 +146,11 @@ pub(super) fn normalize_rows(options: &NormalizeRows, on: &mut Compiler<'_>) -> 
         .collect();
     let each = |form: fn(&str) -> String| values.iter().map(|value| form(value)).collect::<Vec<_>>();
     let norm = match options.norm {
-        Norm::L1 => each(|value| format!("abs({value})")).join(" + "),
-        Norm::L2 => format!("sqrt({})", each(|value| format!("{value} * {value}")).join(" + ")),
+        Norm::L1 => sql::sum(&each(|value| format!("abs({value})"))),
+        Norm::L2 => format!(
+            "sqrt({})",
+            sql::sum(&each(|value| format!("({value} * {value})")))
+        ),
         Norm::Max => format!("greatest({})", each(|value| format!("abs({value})")).join(", ")),
     };
     let norm = on.chain.add("norm", Kind::Number, &cells, norm);

@@ -39,6 +39,8 @@ pub(crate) struct Request {
     pub(crate) upkeep: Option<Task>,
     /// The version of the catalog to read; otherwise the newest.
     pub(crate) at: Option<Arc<StatementCatalog>>,
+    /// It was written here as a part of a statement, and may be longer than what people send.
+    pub(crate) is_part: bool,
 }
 
 /// Everything a statement needs from the scheduler.

@@ -69,7 +69,7 @@ impl<'a> Parts<'a> {
             Some(held) => held.clone(),
             None => run::statement_catalog(self.services, self.statement).await,
         };
-        let plan = run::plan_only(&catalog, query).await?;
+        let plan = run::plan_part(&catalog, query).await?;
         Ok(plan.schema().fields().clone())
     }
 
@@ -90,6 +90,7 @@ impl<'a> Parts<'a> {
         let request = Request {
             sql: sql.to_string(),
             at: self.held.get().cloned(),
+            is_part: true,
             ..Request::default()
         };
         tracing::debug!(sql, "a part of a statement");

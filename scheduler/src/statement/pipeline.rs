@@ -1,4 +1,5 @@
-//! `RUN PIPELINE`, `CHECK PIPELINE`, `APPLY PIPELINE`, `DROP PIPELINE`, and what leads to them: `SUMMARIZE` and `PROPOSE PIPELINE`.
+//! `RUN PIPELINE`, `CHECK PIPELINE`, `APPLY PIPELINE`, `EXPORT PIPELINE`, `IMPORT PIPELINE`, `DROP PIPELINE`, and what leads
+//! to them: `SUMMARIZE` and `PROPOSE PIPELINE`.
 //!
 //! ```text
 //! RUN:   source ─► fit (queries, rows into memory) ─► what must hold? ─► account ─► outputs ─► new version in the catalog
@@ -9,8 +10,11 @@
 //! known to be well; tables in between are dropped at the end, whatever it is.
 
 mod account;
+mod carried;
 mod outputs;
 mod page;
+mod passes;
+mod places;
 mod report;
 mod runner;
 mod summary;
@@ -26,13 +30,13 @@ use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
 use millpond_pipeline::fit::Learned;
 use millpond_pipeline::profile::{Profile, profile};
-use millpond_pipeline::{Compiled, Fitted, Mistake, Spec, sql};
+use millpond_pipeline::{Compiled, Fitted, Kinds, Mistake, Spec, sql};
 use millpond_pipeline::{fit, propose};
 use millpond_proto::catalog::{AddPipeline, Change, ChangeKind, DropPipeline, Pipeline, PipelineVersion};
 
 use self::account::Account;
 use self::report::Report;
-use self::runner::Runner;
+use self::runner::{Opened, Runner, check_length};
 use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
@@ -89,6 +93,8 @@ async fn carry_out(
             to,
             view,
         } => apply(services, statement, &name, version, &to, &view).await,
+        PipelineStatement::Export { name, version } => carried::export(services, &name, version),
+        PipelineStatement::Import(json) => carried::import(services, &json).await,
         PipelineStatement::Drop { name, if_exists } => {
             if if_exists && !services.catalog.current().pipelines.contains_key(&name) {
                 return Ok(ResultSet::nothing());
@@ -104,7 +110,10 @@ pub(super) fn answer_of(command: &PipelineStatement) -> Option<SchemaRef> {
     match command {
         PipelineStatement::Run { .. } | PipelineStatement::Check(_) => Some(report::schema()),
         PipelineStatement::Summarize(_) => Some(summary::schema()),
-        PipelineStatement::Propose { .. } => Some(report::text_schema("pipeline")),
+        PipelineStatement::Propose { .. } | PipelineStatement::Export { .. } => {
+            Some(report::text_schema("pipeline"))
+        }
+        PipelineStatement::Import(_) => Some(carried::schema()),
         PipelineStatement::Apply { .. } | PipelineStatement::Drop { .. } => None,
     }
 }
@@ -116,22 +125,24 @@ async fn run_spec(
     runner: &mut Runner<'_>,
 ) -> Result<Report, Error> {
     let start = Instant::now();
+    runner.begin("open the source and look at the outputs");
     outputs::check_places(spec, runner).await?;
     let mut source = runner.open(&spec.source).await?;
+    let kinds = look(spec, &source, runner).await?.1;
     let before = match with_page {
         true => Some(page::before(&mut source, runner).await?),
         false => None,
     };
     let prefix = runner.prefix().to_string();
+    let learning = fit::fit(spec, &source.relation, &source.columns, &prefix, kinds, runner);
     let Learned {
         compiled,
         serving,
         fitted,
-    } = fit::fit(spec, &source.relation, &source.columns, &prefix, runner)
-        .await
-        .map_err(Error::from)?;
+    } = learning.await.map_err(Error::from)?;
     let fitted = &fitted;
     let warnings = verdicts(&compiled, fitted)?;
+    runner.begin("all steps, to count rows");
     let account = Account::of(&compiled, fitted, runner).await?;
     if account.rows_out == 0 && account.rows_in > 0 {
         return Err(Error::user(Code::PIPELINE, "no row is left at the end")
@@ -140,6 +151,7 @@ async fn run_spec(
     }
     outputs::check_columns(spec, &compiled, runner).await?;
     let written = runner.write(spec, &compiled, &account).await?;
+    runner.begin("file the version in the catalog");
     let version = PipelineVersion {
         version: 0,
         spec: yaml.to_string(),
@@ -151,38 +163,47 @@ async fn run_spec(
         elapsed_ms: start.elapsed().as_millis() as u64,
         transform: transform(&serving),
     };
-    let added = ChangeKind::AddPipeline(AddPipeline {
-        name: spec.name.to_string(),
-        version: Some(version),
-        keep: VERSIONS_KEPT,
-    });
-    commit(runner.parts.services, added).await?;
-    let mut report = Report::new(
-        spec,
-        &compiled,
-        fitted,
-        &account,
-        &warnings,
-        &written,
-        start.elapsed(),
-    );
+    add_version(runner.parts.services, &spec.name, version).await?;
+    runner.passes.end();
+    let passes = runner.passes.done();
+    let mut report = Report::new(spec, &compiled, fitted, &account, &warnings, passes);
+    report.add_written(&written);
+    report.add_times(passes, start.elapsed());
     if let Some(before) = before {
         let page = page::after(&spec.name, &source.name, &report, &before, &compiled, runner).await?;
+        runner.passes.end();
+        report.add_later_times(runner.passes.done());
         report.add_page(page);
     }
     Ok(report)
+}
+
+async fn add_version(services: &Services, name: &str, version: PipelineVersion) -> Result<(), Error> {
+    let added = AddPipeline {
+        name: name.to_string(),
+        version: Some(version),
+        keep: VERSIONS_KEPT,
+    };
+    commit(services, ChangeKind::AddPipeline(added)).await
 }
 
 /// Looks whether a pipeline fits its source, as far as that can be said without reading rows.
 async fn check(spec: &Spec, runner: &mut Runner<'_>) -> Result<Report, Error> {
     outputs::check_places(spec, runner).await?;
     let source = runner.open(&spec.source).await?;
+    let (compiled, _) = look(spec, &source, runner).await?;
+    Ok(Report::of_check(spec, &compiled))
+}
+
+/// Looks whether the steps fit the columns, what comes out the outputs, and the whole a statement.
+async fn look(spec: &Spec, source: &Opened, runner: &mut Runner<'_>) -> Result<(Compiled, Kinds), Error> {
     let prefix = runner.prefix().to_string();
-    let compiled = fit::check(spec, &source.relation, &source.columns, &prefix, runner)
+    let (compiled, kinds) = fit::check(spec, &source.relation, &source.columns, &prefix, runner)
         .await
         .map_err(Error::from)?;
     outputs::check_columns(spec, &compiled, runner).await?;
-    Ok(Report::of_check(spec, &compiled))
+    check_length(&transform(&compiled), &compiled)?;
+    Ok((compiled, kinds))
 }
 
 /// Looks at all columns of a table, or of a query in parentheses.
@@ -263,8 +284,7 @@ async fn apply(
     let pipeline = find(services, name)?;
     let version = version_of(&pipeline, version)?;
     let spec = Spec::parse(&version.spec).map_err(refused)?;
-    let fitted: Fitted =
-        serde_json::from_str(&version.fitted).map_err(|error| Error::bug(error.to_string()))?;
+    let fitted = fitted_of(version)?;
     let mut runner = Runner::new(services, statement, name);
     if runner.is_same(to, view).await? {
         return Err(
@@ -346,6 +366,11 @@ fn version_of(pipeline: &Pipeline, number: Option<u64>) -> Result<&PipelineVersi
         )
         .with_hint(format!("it has {}", kept.join(", ")))
     })
+}
+
+/// What a version has learned.
+fn fitted_of(version: &PipelineVersion) -> Result<Fitted, Error> {
+    serde_json::from_str(&version.fitted).map_err(|error| Error::bug(error.to_string()))
 }
 
 async fn commit(services: &Services, change: ChangeKind) -> Result<(), Error> {

@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::frontend::shortened;
+use super::limits::SQL_BYTES_MAX;
 use super::masked::masked;
 use super::result::ResultSet;
 use crate::session::Session;
@@ -23,6 +25,14 @@ use millpond_engine::clock::now_ms;
 const HISTORY_MAX: usize = 1_000;
 /// A running statement that nobody has asked about for this long is cancelled, unless it was detached.
 const UNWATCHED_LIMIT: Duration = Duration::from_secs(60);
+
+/// A text as people see it: without secrets, and without the document that a long one brings along.
+fn shown(sql: &str) -> String {
+    match sql.len() < SQL_BYTES_MAX {
+        true => masked(sql),
+        false => masked(&shortened(sql)),
+    }
+}
 
 /// Where a statement stands.
 #[derive(Clone)]
@@ -87,7 +97,7 @@ impl Statement {
         Arc::new(Self {
             id,
             session,
-            sql: masked(&sql),
+            sql: shown(&sql),
             name,
             submitted_at_ms: now_ms(),
             finished_at_ms: AtomicU64::new(0),

@@ -90,7 +90,10 @@ async fn run_one(
     if let Some(task) = &request.upkeep {
         return Box::pin(upkeep::run(services, statement, task)).await;
     }
-    limits::check_text(&request.sql)?;
+    match request.is_part {
+        true => limits::check_part(&request.sql)?,
+        false => limits::check_text(&request.sql)?,
+    }
     let session = &statement.session;
     let catalog = catalog_of(services, statement, request).await;
     if let Some(own) = syntax::parse(&request.sql).map_err(|error| error.with_sql(&request.sql))? {
@@ -268,11 +271,26 @@ pub(crate) fn plan_only<'a>(
     catalog: &'a StatementCatalog,
     sql: &'a str,
 ) -> BoxFuture<'a, Result<LogicalPlan, Error>> {
-    plan_one(catalog, sql).boxed()
+    async move {
+        limits::check_text(sql)?;
+        plan_one(catalog, sql).await
+    }
+    .boxed()
+}
+
+/// As [`plan_only`], of a query that was written here as a part of a statement.
+pub(super) fn plan_part<'a>(
+    catalog: &'a StatementCatalog,
+    sql: &'a str,
+) -> BoxFuture<'a, Result<LogicalPlan, Error>> {
+    async move {
+        limits::check_part(sql)?;
+        plan_one(catalog, sql).await
+    }
+    .boxed()
 }
 
 async fn plan_one(catalog: &StatementCatalog, sql: &str) -> Result<LogicalPlan, Error> {
-    limits::check_text(sql)?;
     if let Some(own) = syntax::parse(sql).map_err(|error| error.with_sql(sql))? {
         if let OwnStatement::Model(command) = &own
             && let Some(query) = model::query_of(catalog.version(), command)?
@@ -309,9 +327,22 @@ fn parse(catalog: &StatementCatalog, state: &SessionState, sql: &str) -> Result<
     if sql.trim().trim_end_matches(';').trim().is_empty() {
         return Err(Error::user(Code::SYNTAX, "the statement is empty"));
     }
-    catalog
+    let mut parsed = catalog
         .parse(state, sql)
-        .map_err(|error| Error::from_datafusion(error).with_sql(sql))
+        .map_err(|error| Error::from_datafusion(error).with_sql(sql))?;
+    if let ParsedStatement::CopyTo(copy) = &mut parsed {
+        // DataFusion leaves the quotes at these names, and then finds no such columns.
+        for name in &mut copy.partitioned_by {
+            *name = unquoted(name);
+        }
+    }
+    Ok(parsed)
+}
+
+/// A name without the quotes around it.
+fn unquoted(name: &str) -> String {
+    let inside = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    inside.map_or_else(|| name.to_string(), |inside| inside.replace("\"\"", "\""))
 }
 
 struct Resolved {

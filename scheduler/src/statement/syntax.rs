@@ -6,7 +6,7 @@
 //! PAUSE TABLE name      RESUME TABLE name      WAIT FOR TABLE name [OFFSETS '0:123,1:77'] [TIMEOUT '5s']
 //! ALTER TABLE name SET OPTIONS ('key' 'value', ...)      REPLAY DEAD LETTERS FROM name [WHERE condition]
 //! RUN PIPELINE 'yaml' | name [WITH REPORT]      CHECK PIPELINE 'yaml'      DROP PIPELINE [IF EXISTS] name
-//! APPLY PIPELINE name [VERSION n] TO table AS view
+//! APPLY PIPELINE name [VERSION n] TO table AS view      EXPORT PIPELINE name [VERSION n]      IMPORT PIPELINE 'json'
 //! SUMMARIZE name | query      PROPOSE PIPELINE name FROM 'source of a pipeline'
 //! CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name OPTIONS ('key' 'value', ...) AS query      REFRESH MODEL name [FULL]
 //! ALTER MODEL name SET VERSION n | NEWEST      DROP MODEL [IF EXISTS] name      SHOW MODELS      DESCRIBE MODEL name
@@ -65,6 +65,14 @@ pub(super) enum PipelineStatement {
         to: TableReference,
         view: TableReference,
     },
+    /// Write a document with its definition and what it has learned.
+    Export {
+        name: String,
+        /// The newest, if none is given.
+        version: Option<u64>,
+    },
+    /// Make a new version of what such a document says.
+    Import(String),
     /// Forget it.
     Drop {
         name: String,
@@ -157,6 +165,8 @@ impl OwnStatement {
             Self::Pipeline(PipelineStatement::Summarize(_)) => "SUMMARIZE",
             Self::Pipeline(PipelineStatement::Propose { .. }) => "PROPOSE PIPELINE",
             Self::Pipeline(PipelineStatement::Apply { .. }) => "APPLY PIPELINE",
+            Self::Pipeline(PipelineStatement::Export { .. }) => "EXPORT PIPELINE",
+            Self::Pipeline(PipelineStatement::Import(_)) => "IMPORT PIPELINE",
             Self::Pipeline(PipelineStatement::Drop { .. }) => "DROP PIPELINE",
             Self::Model(statement) => statement.verb(),
         }
@@ -213,6 +223,10 @@ pub(super) fn parse(sql: &str) -> Result<Option<OwnStatement>, Error> {
         words.check_pipeline().map(OwnStatement::Pipeline)
     } else if words.take("APPLY") {
         words.apply_pipeline().map(OwnStatement::Pipeline)
+    } else if words.take("EXPORT") {
+        words.export_pipeline().map(OwnStatement::Pipeline)
+    } else if words.take("IMPORT") {
+        words.import_pipeline().map(OwnStatement::Pipeline)
     } else if words.take("DROP") {
         if !words.take("PIPELINE") {
             return Ok(None);
@@ -422,10 +436,7 @@ impl Words<'_> {
     fn apply_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
         self.expect("PIPELINE")?;
         let name = self.own_name()?;
-        let version = match self.take("VERSION") {
-            true => Some(self.parser.parse_literal_uint()?),
-            false => None,
-        };
+        let version = self.version()?;
         self.expect("TO")?;
         let to = self.name()?;
         self.expect("AS")?;
@@ -435,6 +446,30 @@ impl Words<'_> {
             to,
             view: self.name()?,
         })
+    }
+
+    fn version(&mut self) -> Result<Option<u64>, ParserError> {
+        match self.take("VERSION") {
+            true => self.parser.parse_literal_uint().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn export_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
+        self.expect("PIPELINE")?;
+        Ok(PipelineStatement::Export {
+            name: self.own_name()?,
+            version: self.version()?,
+        })
+    }
+
+    fn import_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
+        self.expect("PIPELINE")?;
+        let token = self.parser.next_token();
+        match token.token {
+            Token::SingleQuotedString(json) => Ok(PipelineStatement::Import(json)),
+            _ => self.parser.expected("a document in quotes", token),
+        }
     }
 
     fn drop_pipeline(&mut self) -> Result<PipelineStatement, ParserError> {
@@ -494,6 +529,18 @@ mod tests {
                 to: "s.t".into(),
                 view: "v".into(),
             })
+        );
+        let export = |version| {
+            of(PipelineStatement::Export {
+                name: "p".into(),
+                version,
+            })
+        };
+        assert_eq!(read("EXPORT PIPELINE p"), export(None));
+        assert_eq!(read("export pipeline p version 2;"), export(Some(2)));
+        assert_eq!(
+            read(r#"IMPORT PIPELINE '{"spec": "it''s\n"}'"#),
+            of(PipelineStatement::Import(r#"{"spec": "it's\n"}"#.into()))
         );
         let drop = |if_exists| {
             of(PipelineStatement::Drop {
@@ -625,6 +672,9 @@ mod tests {
             "REPLAY DEAD LETTERS FROM t WHERE",
             "REPLAY DEAD LETTERS FROM t LIMIT 3",
             "WAIT FOR TABLE t OFFSETS",
+            "EXPORT PIPELINE",
+            "EXPORT PIPELINE p VERSION x",
+            "IMPORT PIPELINE p",
         ] {
             assert_eq!(parse(sql).unwrap_err().code, Code::SYNTAX, "{sql}");
         }

@@ -1,7 +1,7 @@
 //! Whether the rows of a pipeline can be written where it says, looked at before any of them is.
 //!
-//! Places come first, which the pipeline alone says; columns when they are known. What only shows when it is written, such
-//! as a full disk, still ends a pipeline between two outputs.
+//! Places come first, which the pipeline alone says, with the folders of files ([`places`]); columns when they are known.
+//! What only shows when it is written, such as a full disk, still ends a pipeline between two outputs.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use datafusion::common::TableReference;
 use millpond_engine::error::{Code, Error};
 use millpond_pipeline::{Compiled, Spec, sql};
 
+use super::places;
 use super::runner::{Runner, format_of};
 use crate::catalog::ddl;
 use crate::statement::run;
@@ -51,6 +52,8 @@ pub(super) async fn check_places(spec: &Spec, runner: &Runner<'_>) -> Result<(),
                 .with_hint("let the name end with .parquet, .csv, .json or .arrow"));
             }
             take(file.to_string(), file)?;
+            let in_parts = !sink.partition_by.is_empty();
+            places::check(file, in_parts, &runner.parts.services.local_paths, &state).await?;
         }
     }
     for table in &tables {

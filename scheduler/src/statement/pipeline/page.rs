@@ -11,7 +11,7 @@ use super::transform;
 
 /// Looks at the rows of a source. The run goes on with those that were looked at.
 pub(super) async fn before(source: &mut Opened, runner: &mut Runner<'_>) -> Result<Look, Error> {
-    runner.tell("pictures of the source");
+    runner.begin("pictures of the source");
     let table = format!("{}_before", runner.prefix());
     let query = format!("SELECT * FROM {}", source.relation);
     runner.store(&table, &query).await.map_err(Error::from)?;
@@ -29,7 +29,7 @@ pub(super) async fn after(
     compiled: &Compiled,
     runner: &mut Runner<'_>,
 ) -> Result<String, Error> {
-    runner.tell("pictures of the result");
+    runner.begin("pictures of the result");
     let table = format!("{}_after", runner.prefix());
     runner
         .store(&table, &transform(compiled))

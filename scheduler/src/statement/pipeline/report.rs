@@ -10,14 +10,18 @@ use millpond_pipeline::picture::Line;
 use millpond_pipeline::{Compiled, Fitted, Spec, Value};
 
 use super::account::Account;
+use super::passes::{Pass, seconds};
 use crate::statement::result::ResultSet;
 
 /// Categories of a column that are shown.
 const SHOWN: usize = 8;
 
 /// See the module.
+#[derive(Debug, Default)]
 pub(super) struct Report {
     lines: Vec<Line>,
+    /// Passes that it has the times of.
+    passes: usize,
 }
 
 /// Columns of a report.
@@ -42,21 +46,22 @@ pub(super) fn text_schema(column: &str) -> SchemaRef {
 }
 
 impl Report {
-    /// Of a run.
+    /// Of a run, as far as its steps go.
     pub(super) fn new(
         spec: &Spec,
         compiled: &Compiled,
         fitted: &Fitted,
         account: &Account,
         warnings: &[(String, String)],
-        written: &[(String, String)],
-        elapsed: Duration,
+        passes: &[Pass],
     ) -> Self {
-        let mut report = Self { lines: Vec::new() };
+        let mut report = Self::default();
         report.line("source", "", "rows in", account.rows_in);
         for (number, step) in spec.steps.iter().enumerate() {
             let name = format!("{} {}", number + 1, step.value.word());
-            let of_step = fitted.iter().filter(|(key, _)| key.step == name);
+            let of_step = fitted
+                .iter()
+                .filter(|(key, _)| key.step == name && !key.is_of_expression());
             for (key, value) in of_step {
                 report.line(&name, &key.column, &key.what, shown(value));
             }
@@ -70,19 +75,41 @@ impl Report {
             for (_, warning) in warnings.iter().filter(|(step, _)| *step == name) {
                 report.line(&name, "", "warning", warning);
             }
+            let learned = passes.iter().enumerate();
+            for (at, pass) in learned.filter(|(_, pass)| pass.steps.contains(&name)) {
+                report.line(&name, "", "seconds", time_of_step(&name, at + 1, pass));
+            }
         }
         report.line("output", "", "rows out", account.rows_out);
         report.line("output", "", "columns", compiled.chain.visible().len());
-        for (what, place) in written {
-            report.line("output", "", what, place);
-        }
-        report.line("output", "", "seconds", format!("{:.3}", elapsed.as_secs_f64()));
         report
+    }
+
+    /// Adds where rows were written: what and the place.
+    pub(super) fn add_written(&mut self, written: &[(String, String)]) {
+        for (what, place) in written {
+            self.line("output", "", what, place);
+        }
+    }
+
+    /// Adds the seconds of the whole, and those of all passes.
+    pub(super) fn add_times(&mut self, passes: &[Pass], elapsed: Duration) {
+        self.line("output", "", "seconds", seconds(elapsed));
+        self.add_later_times(passes);
+    }
+
+    /// Adds the seconds of passes that came after the others.
+    pub(super) fn add_later_times(&mut self, passes: &[Pass]) {
+        for pass in passes.iter().skip(self.passes) {
+            self.passes += 1;
+            let what = format!("{}: {}", self.passes, pass.name());
+            self.line("seconds", "", &what, seconds(pass.elapsed));
+        }
     }
 
     /// Of a check.
     pub(super) fn of_check(spec: &Spec, compiled: &Compiled) -> Self {
-        let mut report = Self { lines: Vec::new() };
+        let mut report = Self::default();
         report.line("source", "", "columns", compiled.source.len());
         report.line("steps", "", "count", spec.steps.len());
         for column in compiled.chain.columns() {
@@ -120,6 +147,17 @@ impl Report {
         let batch = batch.map_err(|error| Error::from_datafusion(error.into()))?;
         Ok(ResultSet::batches(schema(), vec![batch]))
     }
+}
+
+/// `0.210 in pass 3, with 5 standardize`.
+fn time_of_step(step: &str, number: usize, pass: &Pass) -> String {
+    let others = pass.steps.iter().filter(|other| *other != step);
+    let others: Vec<&str> = others.map(String::as_str).collect();
+    let with = match others.as_slice() {
+        [] => String::new(),
+        others => format!(", with {}", others.join(", ")),
+    };
+    format!("{} in pass {number}{with}", seconds(pass.elapsed))
 }
 
 fn shown(value: &Value) -> String {

@@ -13,6 +13,7 @@ use millpond_pipeline::{Column, Compiled, Kind, Mistake, Spec, Value, sql};
 
 use super::account::Account;
 use super::outputs::rejects_of;
+use super::passes::Passes;
 use super::{refused, transform};
 use crate::statement::frontend::Services;
 use crate::statement::parts::Parts;
@@ -25,6 +26,8 @@ const EVERY: &str = "*";
 /// See the module.
 pub(super) struct Runner<'a> {
     pub(super) parts: Parts<'a>,
+    /// Where the time goes.
+    pub(super) passes: Passes,
 }
 
 /// Where rows come from.
@@ -55,7 +58,19 @@ impl<'a> Runner<'a> {
     pub(super) fn new(services: &'a Services, statement: &'a Arc<Statement>, pipeline: &str) -> Self {
         Self {
             parts: Parts::new(services, statement, pipeline),
+            passes: Passes::default(),
         }
+    }
+
+    /// Begins something that is no pass of learning.
+    pub(super) fn begin(&mut self, what: &str) {
+        self.tell(what, &[]);
+    }
+
+    /// Runs a statement of the pass.
+    async fn execute(&mut self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+        self.passes.count_query();
+        self.parts.execute(sql).await
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -174,14 +189,13 @@ impl<'a> Runner<'a> {
         let mut written = Vec::new();
         if account.set_aside > 0 {
             let table = rejects_of(spec);
-            self.parts.say(&format!("write {table}"));
+            self.begin(&format!("all steps, and write {table}"));
             let rejected = account.set_aside_query(compiled);
-            self.parts
-                .execute(&format!(
-                    "CREATE OR REPLACE TABLE {} AS {rejected}",
-                    sql::table(&table)
-                ))
-                .await?;
+            self.execute(&format!(
+                "CREATE OR REPLACE TABLE {} AS {rejected}",
+                sql::table(&table)
+            ))
+            .await?;
             written.push(("rejected rows".to_string(), table));
         }
         for sink in &spec.output {
@@ -201,8 +215,8 @@ impl<'a> Runner<'a> {
                 }
                 _ => continue,
             };
-            self.parts.say(&format!("write {place}"));
-            self.parts.execute(&sql).await?;
+            self.begin(&format!("all steps, and write {place}"));
+            self.execute(&sql).await?;
             written.push((what.to_string(), place));
         }
         Ok(written)
@@ -217,30 +231,32 @@ impl Engine for Runner<'_> {
     }
 
     async fn rows(&mut self, query: &str) -> Result<Vec<Vec<Value>>, Failure> {
-        let batches = self.parts.execute(query).await.map_err(Failure)?;
+        let batches = self.execute(query).await.map_err(Failure)?;
         values_of(&batches).map_err(Failure)
     }
 
     async fn store(&mut self, table: &str, query: &str) -> Result<(), Failure> {
+        self.passes.count_query();
         self.parts.store(&sql::ident(table), query).await.map_err(Failure)
     }
 
     fn fits(&self, query: &str) -> bool {
-        limits::check_text(query).is_ok()
+        limits::check_part(query).is_ok()
     }
 
-    fn tell(&mut self, what: &str) {
-        self.parts.say(what);
+    fn tell(&mut self, what: &str, steps: &[String]) {
+        self.passes.begin(what, steps);
+        self.parts.say(format!("{what} {}", steps.join(", ")).trim_end());
     }
 }
 
-/// Refuses a transform that is no statement, while nothing is written.
-fn check_length(query: &str, compiled: &Compiled) -> Result<(), Error> {
-    limits::check_text(query).map_err(|error| {
+/// Refuses a transform that is no statement.
+pub(super) fn check_length(query: &str, compiled: &Compiled) -> Result<(), Error> {
+    limits::check_part(query).map_err(|error| {
         let columns = compiled.chain.visible().len();
         Error::user(
             error.code,
-            format!("{columns} columns are too many for these steps"),
+            format!("these steps over {columns} columns make a statement that is too large"),
         )
         .with_detail(error.message)
         .with_hint("drop columns that are not needed, or make several pipelines of some columns each")
