@@ -95,7 +95,7 @@ impl Evaluation<'_> {
         let columns = scored.into_iter().zip(names.iter().map(String::as_str));
         let rows = self.rows(&columns.collect::<Vec<_>>());
         let query = format!("SELECT model_scores({}) FROM ({rows})", names.join(", "));
-        if limits::check_text(&query).is_err() {
+        if limits::check_part(&query).is_err() {
             return Ok(Metrics::new());
         }
         let batches = self.parts.execute(&query).await?;
