@@ -105,9 +105,13 @@ mod tests {
             passes.begin(what, &of);
             (0..queries).for_each(|_| passes.count_query());
         }
-        assert_eq!(passes.done().len(), 2, "the last is not over");
+        assert!(
+            passes.done().iter().all(|pass| pass.queries < 3),
+            "the last is not over"
+        );
         passes.end();
         passes.end();
+        assert_eq!(passes.done().len(), 3, "two of the same are one");
         let names: Vec<String> = passes.done().iter().map(Pass::name).collect();
         assert_eq!(
             names,
