@@ -25,8 +25,8 @@ use crate::streams::LiveReads;
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(250);
-/// Least pause of a model that needs many passes.
-const GATHER: Duration = Duration::from_secs(1);
+/// Least pause of a model that needs many passes: with the look after it, a change waits a second at most, and two trainings.
+const GATHER: Duration = Duration::from_millis(700);
 /// Pause after a training that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
 /// Who does it, in `system.jobs`.
