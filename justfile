@@ -44,7 +44,8 @@ binary:
     cargo build --workspace --bins
 
 # The client without scheduler, executor and engine: nothing of DataFusion or Ballista is in it, and it compiles.
-# Its features are its own, so it has a folder of its own; `cargo tree` builds nothing and may name a package.
+# Its features are its own, so it has a folder of its own, unless THIN_TARGET says otherwise: macros and libraries in C are
+# also those of the workspace. `cargo tree` builds nothing and may name a package.
 thin:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -53,7 +54,7 @@ thin:
         echo "the thin client contains the crates above; cargo tree --invert shows who brings them" >&2
         exit 1
     fi
-    cargo check --locked --manifest-path client/Cargo.toml --no-default-features --bin millpond --target-dir target/thin
+    cargo check --locked --manifest-path client/Cargo.toml --no-default-features --bin millpond --target-dir "${THIN_TARGET:-target/thin}"
 
 # The Python client against a cluster that it starts itself.
 python: binary venv
