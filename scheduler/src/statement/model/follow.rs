@@ -2,8 +2,8 @@
 //!
 //! A look at a model plans its query, if the catalog has changed, and compares what the query reads with what it read at the
 //! training: how far tables that follow topics are, and the versions of tables in memory, views and other models. A training is
-//! a `REFRESH MODEL` that people see in `system.jobs` as long as it runs, or if it fails. Models that need many passes pause for a while after each, so that they leave most of the
-//! cores to others.
+//! a `REFRESH MODEL` that people see in `system.jobs` as long as it runs, or if it fails. Models that need many passes pause after each for as long as it took, so that they leave half of
+//! the time to others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -158,7 +158,7 @@ async fn look(
         frontend.services.model_errors.note(&model.name, error);
         let pause = match &ended {
             Ok(()) if is_one_pass => TICK,
-            Ok(()) => GATHER.max(2 * start.elapsed()),
+            Ok(()) => GATHER.max(start.elapsed()),
             Err(error) => {
                 tracing::warn!(model = model.name, %error, "train a model again");
                 RETRY_PAUSE
