@@ -116,7 +116,9 @@ async fn carry_out(
                 return Ok(ResultSet::nothing());
             }
             find_model(&version, &name)?;
-            commit(services, ChangeKind::DropModel(DropModel { name })).await?;
+            let dropped = DropModel { name: name.clone() };
+            commit(services, ChangeKind::DropModel(dropped)).await?;
+            services.model_errors.note(&name, None);
             Ok(ResultSet::nothing())
         }
         ModelStatement::Show | ModelStatement::Describe(_) => {

@@ -127,9 +127,10 @@ impl Training<'_> {
         if self.options.model_type.is_one_pass() {
             return Source::open(self.parts, &query, self.options).await;
         }
+        let is_held = self.parts.hold_rows_of(self.query).await?;
         // What cannot be learned from is told before rows are copied.
         let source = Source::open(self.parts, &query, self.options).await?;
-        if self.parts.hold_rows_of(self.query).await? {
+        if is_held {
             return Ok(source);
         }
         let table = sql::ident(&format!("{}_rows", self.parts.prefix()));
