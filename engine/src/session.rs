@@ -198,7 +198,7 @@ pub fn session_state(
 }
 
 /// Ballista's session with our functions.
-fn with_functions(config: SessionConfig) -> Result<SessionState> {
+pub(crate) fn with_functions(config: SessionConfig) -> Result<SessionState> {
     let mut state = ballista_core::utils::default_session_builder(config)?;
     for function in functions::all() {
         state.register_udf(function)?;

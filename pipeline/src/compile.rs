@@ -3,7 +3,11 @@
 //! Compiling is repeated: with what is known by then, some columns are not known yet, and their questions are open.
 //! Answers make more of them known, until there are no questions.
 
+mod store;
+
 use std::collections::HashMap;
+
+pub use store::Store;
 
 use crate::chain::{Chain, Id};
 use crate::fitted::{Fitted, Key, Value};
@@ -108,19 +112,6 @@ impl Question {
     }
 }
 
-/// Rows to be stored as a table before it can go on.
-#[derive(Debug, Clone)]
-pub struct Store {
-    /// The table.
-    pub table: String,
-    /// The query that has its rows.
-    pub query: String,
-    /// All of its columns are known.
-    pub ready: bool,
-    /// Number and word of the step that wants it; None: the source is read.
-    pub step: Option<String>,
-}
-
 /// Something that must be 0.
 #[derive(Debug, Clone)]
 pub struct Verdict {
@@ -199,7 +190,7 @@ pub fn compile(
         .take_while(|step| !step.value.asks())
         .any(|step| matches!(&step.value, Step::DropDuplicates(options) if options.key.is_none()));
     if purpose == Purpose::Fit && !stores_soon {
-        compiler.store(false);
+        compiler.store();
     }
     for (number, step) in spec.steps.iter().enumerate() {
         compiler.step = number + 1;
@@ -568,104 +559,6 @@ impl Compiler<'_> {
     /// A mistake about a name of the step.
     pub(crate) fn place_of(&self, name: &Name) -> Result<usize, Mistake> {
         crate::spec::place_of(name, &self.chain.columns())
-    }
-
-    /// Stores rows as a table, of which the next steps read. If they are `distinct`, rows that are equal become one, and
-    /// a cell counts how many that took away.
-    pub(crate) fn store(&mut self, distinct: bool) {
-        let table = format!("{}_{}", self.known.prefix, self.stores);
-        self.stores += 1;
-        let mut keys: Vec<Id> = self.chain.visible().iter().map(|(_, id)| *id).collect();
-        keys.extend(self.chain.fate());
-        keys.sort_unstable();
-        keys.dedup();
-        let live = self.chain.is_live().unwrap_or_else(|| "true".to_owned());
-        let before = self.chain.weight();
-        let mut stored: Vec<(Id, String)> = keys.iter().map(|id| (*id, self.chain.sql(*id))).collect();
-        let mut refs = keys.clone();
-        let group = stored
-            .iter()
-            .map(|(_, sql)| sql.clone())
-            .collect::<Vec<_>>()
-            .join(", ");
-        let mut hand_on = |chain: &Chain, id: Id, aggregate: &str| {
-            let sql = match distinct {
-                true => format!("{aggregate}({})", chain.sql(id)),
-                false => chain.sql(id),
-            };
-            refs.push(id);
-            stored.push((id, sql));
-        };
-        for (_, dropped) in &self.dropped {
-            hand_on(&self.chain, *dropped, "sum");
-        }
-        let kept = self
-            .source
-            .iter()
-            .filter(|id| self.keeps_source && !keys.contains(id));
-        for id in kept {
-            hand_on(&self.chain, *id, "first_value");
-        }
-        if let Some(row) = self.row {
-            hand_on(&self.chain, row, "min");
-        }
-        match (distinct, before) {
-            (false, Some(weight)) => hand_on(&self.chain, weight, "sum"),
-            (false, None) => {}
-            (true, before) => {
-                refs.extend(before);
-                let rows = before.map_or("count(*)".to_owned(), |id| format!("sum({})", self.chain.sql(id)));
-                let weight = self.chain.add("weight", Kind::Integer, &[], String::new());
-                stored.push((weight, format!("CASE WHEN {live} THEN 1 ELSE {rows} END")));
-                let dropped = self.chain.add("dropped", Kind::Integer, &[], String::new());
-                stored.push((dropped, format!("CASE WHEN {live} THEN count(*) - 1 ELSE 0 END")));
-                self.dropped.push((self.step_name(), dropped));
-                self.chain.set_weight(weight);
-            }
-        }
-        let is_there = self.stores <= self.known.stored;
-        if !is_there && self.frontier.is_none() {
-            let head: Vec<String> = stored
-                .iter()
-                .map(|(id, sql)| format!("{sql} AS {}", self.chain.sql(*id)))
-                .collect();
-            let tail = match distinct {
-                true => format!("GROUP BY {group}"),
-                false => String::new(),
-            };
-            let store = Store {
-                query: self.chain.query(&head.join(", "), &refs, &tail),
-                ready: refs.iter().all(|id| self.chain.is_known(*id)),
-                table: table.clone(),
-                step: (self.step > 0).then(|| self.step_name()),
-            };
-            self.frontier = Some((self.chain.clone(), store));
-        }
-        let ids: Vec<Id> = stored.into_iter().map(|(id, _)| id).collect();
-        self.chain.rebase(&sql::table(&table), &ids, is_there);
-        if self.stores == 1 {
-            self.count_source();
-        }
-    }
-
-    /// Asks how many rows the source has, of those that were stored first.
-    fn count_source(&mut self) {
-        let mut refs: Vec<Id> = self.dropped.iter().map(|(_, id)| *id).collect();
-        refs.extend(self.chain.weight());
-        let parts: Vec<String> = refs.iter().map(|id| self.chain.sql(*id)).collect();
-        let count = match parts.is_empty() {
-            true => "count(*)".to_owned(),
-            false => format!("coalesce(sum({}), 0)", parts.join(" + ")),
-        };
-        let key = Key::rows_of_source();
-        if self.known.fitted.get(&key).is_none() && self.frontier.is_none() {
-            self.asks.push(Ask {
-                key,
-                question: Question::Aggregate(count),
-                ready: true,
-                refs,
-            });
-        }
     }
 }
 

@@ -89,6 +89,9 @@ pub async fn fit<E: Engine + Send>(
                     None => engine.tell("read the source into memory", &[]),
                 }
                 engine.store(&store.table, &store.query).await?;
+                for (table, query) in &store.repeats {
+                    engine.store(table, query).await?;
+                }
                 known.stored += 1;
             }
             None if compiled.asks.is_empty() => {

@@ -22,7 +22,7 @@ pub fn text(value: &str) -> String {
 
 /// A text without the blanks at its ends: spaces, also those that keep words together, tabs and ends of lines.
 pub fn trimmed(text_sql: &str) -> String {
-    format!("btrim({text_sql}, {})", text(" \t\r\n\u{a0}"))
+    format!("trim_blanks({text_sql})")
 }
 
 /// 32 digits to the base of 16 that follow from a seed and some texts. These do not run into each other, and null is not

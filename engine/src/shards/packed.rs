@@ -111,6 +111,20 @@ impl Column {
         }
     }
 
+    /// Its values without most of the repetitions, of a whole column whose coding knows them.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(super) fn different(&self) -> Result<Option<ArrayRef>> {
+        match &self.coding {
+            Coding::Words(words) => Ok(Some(words.clone())),
+            Coding::Distances(base) => integers::different(&self.values)
+                .map(|distances| integers::unpack(&distances, base))
+                .transpose(),
+            Coding::Plain | Coding::Mapped | Coding::Joined => Ok(None),
+        }
+    }
+
     /// Bytes of its buffers, with what describes them.
     pub(super) fn bytes(&self) -> usize {
         let of_coding = match &self.coding {

@@ -26,12 +26,21 @@ const BOUND_BYTES_MAX: usize = 64;
 
 /// Statistics of a batch, without distinct values. Types without an order have no bounds.
 pub(super) fn of_batch(batch: &RecordBatch) -> Statistics {
+    of_batch_by(batch, batch.columns())
+}
+
+/// As [`of_batch`], where `values` has for each column the same values, as often as it likes.
+fn of_batch_by(batch: &RecordBatch, values: &[ArrayRef]) -> Statistics {
     let fields = batch.schema();
-    let columns = batch.columns().iter().zip(fields.fields());
+    let columns = batch.columns().iter().zip(values).zip(fields.fields());
+    let column_statistics = columns.map(|((column, values), field)| ColumnStatistics {
+        null_count: Precision::Exact(column.null_count()),
+        ..of_column(values, field)
+    });
     Statistics {
         num_rows: Precision::Exact(batch.num_rows()),
         total_byte_size: Precision::Inexact(batch.get_array_memory_size()),
-        column_statistics: columns.map(|(column, field)| of_column(column, field)).collect(),
+        column_statistics: column_statistics.collect(),
     }
 }
 
@@ -99,9 +108,10 @@ impl Collector {
         size_of::<Statistics>() + self.distinct.len() * size_of::<ColumnStatistics>()
     }
 
-    pub(super) fn add(&mut self, batch: &RecordBatch) {
-        self.of_batches.push(Arc::new(of_batch(batch)));
-        for (distinct, column) in self.distinct.iter_mut().zip(batch.columns()) {
+    /// Adds a batch. `values` has for each column the same values, as often as it likes: the fewer, the faster.
+    pub(super) fn add(&mut self, batch: &RecordBatch, values: &[ArrayRef]) {
+        self.of_batches.push(Arc::new(of_batch_by(batch, values)));
+        for (distinct, column) in self.distinct.iter_mut().zip(values) {
             if let Some(values) = distinct
                 && values.update_batch(std::slice::from_ref(column)).is_err()
             {
@@ -206,7 +216,9 @@ mod tests {
 
     fn of(batches: &[RecordBatch]) -> Statistics {
         let mut collector = Collector::new(batches[0].schema());
-        batches.iter().for_each(|batch| collector.add(batch));
+        batches
+            .iter()
+            .for_each(|batch| collector.add(batch, batch.columns()));
         collector.finish().unwrap().1
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::internal_datafusion_err;
@@ -112,15 +112,23 @@ impl<'a> Writer<'a> {
         let batch = concat_batches(&self.schema, &self.waiting)?;
         self.waiting.clear();
         self.waiting_rows = 0;
-        self.statistics.add(&batch);
         self.batches.push(batch.num_rows());
         if self.level == StorageLevel::Disk {
             self.go_to_disk()?;
         }
         match &mut self.target {
-            Target::Disk(file) => file.write(&batch),
+            Target::Disk(file) => {
+                self.statistics.add(&batch, batch.columns());
+                file.write(&batch)
+            }
             Target::Memory { batches, claim } => {
-                let packed: Vec<Column> = batch.columns().iter().map(Column::pack).collect::<Result<_>>()?;
+                let columns = batch.columns().iter();
+                let packed: Vec<Column> = columns.map(Column::pack).collect::<Result<_>>()?;
+                let values = packed.iter().zip(batch.columns());
+                let values: Vec<ArrayRef> = values
+                    .map(|(packed, column)| Ok(packed.different()?.unwrap_or_else(|| column.clone())))
+                    .collect::<Result<_>>()?;
+                self.statistics.add(&batch, &values);
                 let bytes =
                     packed.iter().map(Column::bytes).sum::<usize>() + self.statistics.bytes_per_batch();
                 match self.store.claim(claim, bytes)? {

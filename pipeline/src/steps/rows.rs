@@ -13,7 +13,7 @@ pub(super) fn drop_duplicates(options: &DropDuplicates, on: &mut Compiler<'_>) -
             return Err(Mistake::new("order_by decides nothing among equal rows").hint("give the key too"));
         }
         if on.purpose == Purpose::Fit {
-            on.store(true);
+            on.store_distinct();
         }
         return Ok(());
     };
@@ -48,7 +48,7 @@ pub(super) fn drop_duplicates(options: &DropDuplicates, on: &mut Compiler<'_>) -
     let number = on.chain.add("number", Kind::Integer, &refs, number);
     let condition = format!("{} > 1", on.chain.sql(number));
     on.doom("dropped", "duplicate", &condition, &[number]);
-    on.store(false);
+    on.store();
     Ok(())
 }
 

@@ -95,7 +95,7 @@ pub(super) async fn run(
     let present = services.cluster.executor_ids().await;
     check_whole(plan).await?;
     let plan = constants::for_cluster(plan.clone())?;
-    let context = adaptive::context_for(context, &plan)?;
+    let context = adaptive::context_for(context, &plan).await?;
     let name = if statement.name.is_empty() {
         shortened(&statement.sql)
     } else {

@@ -47,6 +47,36 @@ pub(super) fn unpack(distances: &ArrayRef, least: &ArrayRef) -> Result<ArrayRef>
     )
 }
 
+/// Every distance once, without nulls. `None` if it is not worth it: they may all be different.
+pub(super) fn different(distances: &ArrayRef) -> Option<ArrayRef> {
+    match distances.data_type() {
+        DataType::UInt8 => once(distances.as_primitive::<UInt8Type>(), 1 << 8),
+        DataType::UInt16 => once(distances.as_primitive::<UInt16Type>(), 1 << 16),
+        _ => None,
+    }
+}
+
+/// The values that there are of so many possible ones, if these are no more than the rows.
+fn once<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, possible: usize) -> Option<ArrayRef> {
+    if possible > values.len() {
+        return None;
+    }
+    let mut is_there = vec![false; possible];
+    match values.nulls() {
+        None => values
+            .values()
+            .iter()
+            .for_each(|value| is_there[value.as_usize()] = true),
+        Some(_) => values
+            .iter()
+            .flatten()
+            .for_each(|value| is_there[value.as_usize()] = true),
+    }
+    let found = is_there.iter().enumerate().filter(|(_, is_there)| **is_there);
+    let found = found.map(|(value, _)| T::Native::usize_as(value));
+    Some(Arc::new(PrimitiveArray::<T>::from_iter_values(found)))
+}
+
 fn has_integers(data_type: &DataType) -> bool {
     data_type.is_integer()
         || matches!(

@@ -9,7 +9,7 @@ use datafusion::arrow::array::{
     UInt64Array,
 };
 use datafusion::arrow::compute::{FilterBuilder, cast, filter};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -161,6 +161,24 @@ fn packed_bytes(column: impl Array + 'static) -> usize {
         .unwrap()
         .values
         .get_buffer_memory_size()
+}
+
+#[test]
+fn values_are_there_once_if_few_are_possible() {
+    let different = |column: ArrayRef| Column::pack(&column).unwrap().different().unwrap();
+    let numbers = |rows: i64, of: i64| (0..rows).map(move |row| (row % 7 != 0).then_some(row % of * 3 - 10));
+    let few: ArrayRef = Arc::new(Int64Array::from_iter(numbers(1_000, 50)));
+    let found = different(few).unwrap();
+    let found = found.as_primitive::<Int64Type>().values().to_vec();
+    assert_eq!(found, (0..50).map(|value| value * 3 - 10).collect::<Vec<i64>>());
+    for (rows, of) in [(100, 50), (1_000, 1_000)] {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter(numbers(rows, of)));
+        assert!(different(column).is_none(), "{rows} of {of}");
+    }
+    let nothing: ArrayRef = Arc::new(Int64Array::from(vec![None; 500]));
+    assert!(different(nothing).unwrap().is_empty());
+    assert_eq!(different(texts_of(200)).unwrap().len(), 200);
+    assert!(different(Arc::new(Float64Array::from(vec![1.0; 500]))).is_none());
 }
 
 #[test]
