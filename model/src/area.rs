@@ -5,8 +5,6 @@
 //! and the area is exact. Of many, rows are counted by score: scores that have 12 bits of their lesser share in common,
 //! p or 1 - p, are taken for equal.
 
-use std::collections::HashMap;
-
 use crate::bytes::{Reader, Writer, damaged};
 use crate::error::Error;
 
@@ -25,7 +23,55 @@ enum Scores {
     /// Of rows that are not of the class, and of those that are.
     Each([Vec<f64>; 2]),
     /// Numbers of both by score.
-    Counted(HashMap<u32, [u64; 2]>),
+    Counted(Counts),
+}
+
+/// Bins of scores that have all digits but these in common.
+const PAGE_BITS: u32 = 12;
+const PAGE: usize = 1 << PAGE_BITS;
+/// Pages of all bins: an exponent of the lesser share, and which of both it is.
+const PAGES: usize = 1 << 12;
+
+/// Numbers of rows that are not of the class, and of those that are, by bin. Scores are in few pages, which are made when
+/// they are needed.
+#[derive(Debug, Clone, PartialEq)]
+struct Counts(Vec<Option<Box<[[u64; 2]; PAGE]>>>);
+
+impl Counts {
+    fn new() -> Self {
+        Self(vec![None; PAGES])
+    }
+
+    fn of(each: &[Vec<f64>; 2]) -> Self {
+        let mut counts = Self::new();
+        for (kind, scores) in each.iter().enumerate() {
+            for score in scores {
+                counts.at(bin(*score))[kind] += 1;
+            }
+        }
+        counts
+    }
+
+    fn at(&mut self, bin: u32) -> &mut [u64; 2] {
+        let page = self.0[(bin >> PAGE_BITS) as usize].get_or_insert_with(|| Box::new([[0; 2]; PAGE]));
+        &mut page[bin as usize % PAGE]
+    }
+
+    /// Bins that rows are in, the least score first, and their numbers.
+    fn bins(&self) -> impl Iterator<Item = (u32, [u64; 2])> {
+        let pages = (0_u32..).zip(&self.0);
+        let pages = pages.filter_map(|(number, page)| Some((number << PAGE_BITS, page.as_deref()?)));
+        let bins = pages.flat_map(|(first, page)| (first..).zip(page.iter().copied()));
+        bins.filter(|(_, counts)| *counts != [0; 2])
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (bin, counts) in other.bins() {
+            let own = self.at(bin);
+            own[0] += counts[0];
+            own[1] += counts[1];
+        }
+    }
 }
 
 impl Area {
@@ -40,11 +86,11 @@ impl Area {
             Scores::Each(each) => {
                 each[usize::from(is_of_class)].push(probability);
                 if each[0].len() + each[1].len() > EACH_MAX {
-                    self.0 = Scores::Counted(counted(each));
+                    self.0 = Scores::Counted(Counts::of(each));
                 }
             }
             Scores::Counted(counts) => {
-                counts.entry(bin(probability)).or_default()[usize::from(is_of_class)] += 1;
+                counts.at(bin(probability))[usize::from(is_of_class)] += 1;
             }
         }
     }
@@ -57,14 +103,14 @@ impl Area {
                     own.extend(others);
                 }
                 if own[0].len() + own[1].len() > EACH_HERE_MAX {
-                    self.0 = Scores::Counted(counted(own));
+                    self.0 = Scores::Counted(Counts::of(own));
                 }
             }
-            (Scores::Counted(own), Scores::Each(others)) => add(own, &counted(others)),
-            (Scores::Counted(own), Scores::Counted(others)) => add(own, others),
+            (Scores::Counted(own), Scores::Each(others)) => own.merge(&Counts::of(others)),
+            (Scores::Counted(own), Scores::Counted(others)) => own.merge(others),
             (Scores::Each(each), Scores::Counted(others)) => {
-                let mut own = counted(each);
-                add(&mut own, others);
+                let mut own = Counts::of(each);
+                own.merge(others);
                 self.0 = Scores::Counted(own);
             }
         }
@@ -74,11 +120,7 @@ impl Area {
     pub(crate) fn value(&self) -> Option<f64> {
         let places = match &self.0 {
             Scores::Each(each) => places_of(each),
-            Scores::Counted(counts) => {
-                let mut places: Vec<_> = counts.iter().map(|(bin, counts)| (*bin, *counts)).collect();
-                places.sort_unstable_by_key(|(bin, _)| *bin);
-                places.into_iter().map(|(_, counts)| counts).collect()
-            }
+            Scores::Counted(counts) => counts.bins().map(|(_, counts)| counts).collect(),
         };
         let (mut below, mut of_class, mut twice) = (0_u64, 0_u64, 0_u128);
         for [others, own] in places {
@@ -94,7 +136,7 @@ impl Area {
     pub(crate) fn size(&self) -> usize {
         match &self.0 {
             Scores::Each(each) => 8 * each.iter().map(Vec::capacity).sum::<usize>(),
-            Scores::Counted(counts) => 24 * counts.capacity(),
+            Scores::Counted(Counts(pages)) => 8 * pages.len() + 16 * PAGE * pages.iter().flatten().count(),
         }
     }
 
@@ -106,7 +148,7 @@ impl Area {
                     writer.whole(scores.len() as u64).numbers(scores);
                 }
             }
-            Scores::Each(each) => write_counts(&counted(each), writer),
+            Scores::Each(each) => write_counts(&Counts::of(each), writer),
             Scores::Counted(counts) => write_counts(counts, writer),
         }
     }
@@ -122,10 +164,13 @@ impl Area {
                 Ok(Self(Scores::Each(each)))
             }
             1 => {
-                let mut counts = HashMap::new();
+                let mut counts = Counts::new();
                 for _ in 0..reader.length()? {
-                    let bin = u32::try_from(reader.whole()?).map_err(|_| damaged())?;
-                    counts.insert(bin, [reader.count()?, reader.count()?]);
+                    let bin = u32::try_from(reader.whole()?).ok();
+                    let bin = bin
+                        .filter(|bin| bin >> PAGE_BITS < PAGES as u32)
+                        .ok_or_else(damaged)?;
+                    *counts.at(bin) = [reader.count()?, reader.count()?];
                 }
                 Ok(Self(Scores::Counted(counts)))
             }
@@ -134,37 +179,21 @@ impl Area {
     }
 }
 
-fn write_counts(counts: &HashMap<u32, [u64; 2]>, writer: &mut Writer) {
-    writer.whole(1).whole(counts.len() as u64);
-    for (bin, [others, own]) in counts {
-        writer.whole(u64::from(*bin)).whole(*others).whole(*own);
+fn write_counts(counts: &Counts, writer: &mut Writer) {
+    writer.whole(1).whole(counts.bins().count() as u64);
+    for (bin, [others, own]) in counts.bins() {
+        writer.whole(u64::from(bin)).whole(others).whole(own);
     }
 }
 
 /// The place of a probability: greater ones have greater places, and both ends are told apart as finely.
 fn bin(probability: f64) -> u32 {
-    let place = |share: f64| (share.to_bits() >> 40) as u32;
+    const GREATEST: u32 = (PAGES * PAGE - 1) as u32;
+    // Exponent and first digits; a share has no sign.
+    let place = |share: f64| (share.to_bits() >> (64 - 24)) as u32 & (GREATEST / 2);
     match probability < 0.5 {
         true => place(probability),
-        false => u32::MAX - place(1.0 - probability),
-    }
-}
-
-fn counted(each: &[Vec<f64>; 2]) -> HashMap<u32, [u64; 2]> {
-    let mut counts: HashMap<u32, [u64; 2]> = HashMap::new();
-    for (kind, scores) in each.iter().enumerate() {
-        for score in scores {
-            counts.entry(bin(*score)).or_default()[kind] += 1;
-        }
-    }
-    counts
-}
-
-fn add(own: &mut HashMap<u32, [u64; 2]>, others: &HashMap<u32, [u64; 2]>) {
-    for (bin, counts) in others {
-        let sums = own.entry(*bin).or_default();
-        sums[0] += counts[0];
-        sums[1] += counts[1];
+        false => GREATEST - place(1.0 - probability),
     }
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pipelines import applied, equal, query, run, text
+from pipelines import applied, equal, query, run, store, text
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import (
     KBinsDiscretizer,
@@ -231,6 +231,27 @@ def test_types(connection, messy):
     assert dict(failed) == {"amount": 1, "day": 1, "flag": 1}
     dropped = report[report["what"] == "dropped: duplicate"]["value"]
     assert list(dropped) == ["1"]
+
+
+def test_rows_that_become_equal_are_one_and_each_step_counts_its_own(connection):
+    rows = [(1, " a", None), (1, " a", None), (1, "a", None), (2, "b", 0.0), (2, "b ", -0.0), (3, None, float("nan"))]
+    rows += [(3, None, float("nan")), (4, "c", -1.0), (4, "c ", -1.0)]
+    columns = dict(zip(["id", "word", "amount"], zip(*rows, strict=True), strict=True))
+    store(connection, "equal_soon", pa.table(columns))
+    steps = [
+        {"drop_duplicates": {}},
+        {"trim": ["word"]},
+        {"expect": {"columns": ["amount"], "range": [0, None], "otherwise": "quarantine"}},
+        {"drop_duplicates": {}},
+    ]
+    out, report = run(connection, "equal_soon", steps, source="equal_soon", rejects="equal_aside")
+    assert list(out["id"]) == [1, 2, 3]
+    assert list(out["word"].fillna("none")) == ["a", "b", "none"]
+    said = dict(zip(report["step"] + ": " + report["what"], report["value"], strict=True))
+    assert (said["source: rows in"], said["output: rows out"]) == ("9", "3")
+    assert said["1 drop_duplicates: dropped: duplicate"] == "2"
+    assert said["4 drop_duplicates: dropped: duplicate"] == "2"
+    assert said["3 expect: quarantined: amount is from 0 to ..."] == "2"
 
 
 def test_rows_that_are_set_aside_are_all_there(connection, messy):

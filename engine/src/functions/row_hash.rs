@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, UInt64Array};
+use datafusion::arrow::array::{ArrayRef, Int64Array};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::hash_utils::{QualityRandomState, create_hashes};
 use datafusion::common::internal_err;
@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 /// The same on every executor.
 const SEED: u64 = 0x6d69_6c6c_706f_6e64;
 
-/// `row_hash(value, ...)`: 64 bits that follow from some values, nulls among them. Rows that `GROUP BY` would put together
+/// `row_hash(value, ...)`: a whole number of 64 bits that follows from some values, nulls among them. Rows that `GROUP BY` would put together
 /// have the same; others hardly ever do. It is that of DataFusion's groups, and no cryptographic one: it may be another in
 /// another version.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -44,7 +44,7 @@ impl ScalarUDFImpl for RowHash {
     }
 
     fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(self.name(), DataType::UInt64, false)))
+        Ok(Arc::new(Field::new(self.name(), DataType::Int64, false)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -55,7 +55,10 @@ impl ScalarUDFImpl for RowHash {
             .collect::<Result<_>>()?;
         let mut hashes = vec![0; args.number_rows];
         create_hashes(&columns, &QualityRandomState::with_seed(SEED), &mut hashes)?;
-        Ok(ColumnarValue::Array(Arc::new(UInt64Array::from(hashes))))
+        let hashes = hashes.into_iter().map(u64::cast_signed);
+        Ok(ColumnarValue::Array(Arc::new(Int64Array::from_iter_values(
+            hashes,
+        ))))
     }
 }
 
@@ -64,18 +67,18 @@ mod tests {
     use std::collections::HashSet;
 
     use datafusion::arrow::array::AsArray;
-    use datafusion::arrow::datatypes::UInt64Type;
+    use datafusion::arrow::datatypes::Int64Type;
 
     use crate::session;
 
-    async fn hashes(rows: &str) -> Vec<u64> {
+    async fn hashes(rows: &str) -> Vec<i64> {
         let state = session::with_functions(datafusion::prelude::SessionConfig::new()).unwrap();
         let context = datafusion::prelude::SessionContext::new_with_state(state);
         let sql = format!("SELECT row_hash(a, b, c) FROM (VALUES {rows}) AS rows (a, b, c)");
         let batches = context.sql(&sql).await.unwrap().collect().await.unwrap();
         let columns = batches
             .iter()
-            .map(|batch| batch.column(0).as_primitive::<UInt64Type>());
+            .map(|batch| batch.column(0).as_primitive::<Int64Type>());
         columns.flat_map(|column| column.values().to_vec()).collect()
     }
 
@@ -98,7 +101,7 @@ mod tests {
         let rows: Vec<String> = (0..2_000)
             .map(|row| format!("({}, '{}', {}.0)", row % 10, row % 20, row / 20))
             .collect();
-        let found: HashSet<u64> = hashes(&rows.join(", ")).await.into_iter().collect();
+        let found: HashSet<i64> = hashes(&rows.join(", ")).await.into_iter().collect();
         assert_eq!(found.len(), 2_000);
     }
 }

@@ -55,7 +55,17 @@ impl ScalarUDFImpl for TrimBlanks {
 }
 
 fn trim(text: &str) -> &str {
+    if is_trimmed(text.as_bytes()) {
+        return text;
+    }
     text.trim_matches(BLANKS)
+}
+
+/// True if the bytes at both ends belong to no blank. Most texts need no second look.
+fn is_trimmed(text: &[u8]) -> bool {
+    // The last blank is two bytes, C2 A0; all others are not above a space.
+    let is_seen = |byte: &u8| *byte > b' ' && *byte != 0xc2 && *byte != 0xa0;
+    text.first().is_none_or(is_seen) && text.last().is_none_or(is_seen)
 }
 
 fn trimmed(texts: &ArrayRef) -> Result<ArrayRef> {
@@ -97,9 +107,21 @@ mod tests {
             None,
             Some("\u{a0}\r\n"),
             Some("é"),
+            Some("à la"),
+            Some("voilà"),
+            Some("\u{a0}"),
+            Some("x\u{a0}"),
             Some(""),
         ]));
-        let expected = [Some("a b"), None, Some(""), Some("é"), Some("")];
+        let kept = [
+            Some("é"),
+            Some("à la"),
+            Some("voilà"),
+            Some(""),
+            Some("x"),
+            Some(""),
+        ];
+        let expected = [[Some("a b"), None, Some("")].as_slice(), &kept].concat();
         for kind in [DataType::Utf8, DataType::LargeUtf8, DataType::Utf8View] {
             let texts = datafusion::arrow::compute::cast(&texts, &kind).unwrap();
             let made = trimmed(&texts).unwrap();

@@ -10,6 +10,9 @@ use crate::error::Error;
 use crate::moments::{same_columns, same_rows, triangle};
 use crate::twofold::Twofold;
 
+/// Terms of a series whose next one is less than the last digit: each is less than a ninth of the one before.
+const SERIES_TERMS: u32 = 17;
+
 /// First byte and version of the state.
 const WHAT: (u8, u8) = (b'L', 1);
 
@@ -241,6 +244,19 @@ fn log_odds(vector: &[f64], design: &Block) -> [f64; ROWS] {
     odds
 }
 
+/// `ln(1 + x)` of x from 0 to 1, but for its last digit. Without a branch or a call, so that many are made at once: it is
+/// `2 artanh(z)` with `z = x / (2 + x)`, which is at most 1/3, as a series.
+#[inline(always)]
+fn ln_1p(x: f64) -> f64 {
+    let z = x / (2.0 + x);
+    let square = z * z;
+    let mut sum = 0.0;
+    for term in (0..SERIES_TERMS).rev() {
+        sum = sum * square + 1.0 / (2 * term + 1) as f64;
+    }
+    2.0 * z * sum
+}
+
 #[inline(always)]
 fn binary(
     point: &LogisticPoint,
@@ -252,9 +268,11 @@ fn binary(
 ) {
     let odds = log_odds(&point.vectors[0], design);
     let (shares, errors) = (shares.column_mut(0), errors.column_mut(0));
+    let small = odds.map(|odds| (-odds.abs()).exp());
+    let logs = small.map(ln_1p);
     let mut sum = 0.0;
     for row in 0..ROWS {
-        let small = (-odds[row].abs()).exp();
+        let small = small[row];
         let share = 1.0 / (1.0 + small);
         shares[row] = if odds[row] >= 0.0 { share } else { small * share };
         let is_class = if class_at[row] == 1 { 1.0 } else { 0.0 };
@@ -267,7 +285,7 @@ fn binary(
                 (false, _) => shares[row],
             };
         let wrong = if is_class > 0.0 { -odds[row] } else { odds[row] };
-        sum += weight * (wrong.max(0.0) + small.ln_1p());
+        sum += weight * (wrong.max(0.0) + logs[row]);
     }
     *loss = Twofold::from(sum);
 }
@@ -311,4 +329,20 @@ fn softmax(
         sum += weight * (greatest[row] - own + total.ln());
     }
     *loss = Twofold::from(sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ln_1p;
+
+    #[test]
+    fn logarithms_have_all_digits() {
+        for step in 0..10_000 {
+            let x = f64::from(step) / 9_999.0;
+            for x in [x, x * 1e-8, x * 1e-300] {
+                let error = (ln_1p(x) - x.ln_1p()).abs();
+                assert!(error <= 6e-16 * x.ln_1p(), "{x}: {error}");
+            }
+        }
+    }
 }

@@ -276,3 +276,45 @@ fn numbers_have_the_same_text_whatever_their_type_is() {
     .unwrap();
     assert_eq!(query(&learned.chain, "amount"), query(&given.chain, "amount"));
 }
+
+#[test]
+fn equal_rows_are_found_by_hashes_and_only_those_of_repeated_ones_are_grouped() {
+    let spec = Spec::parse("name: p\nsource: {table: t}\nsteps: [{drop_duplicates: {}}]").unwrap();
+    let known = Known {
+        prefix: "part".to_owned(),
+        ..Known::default()
+    };
+    let store = compile(&spec, "t", &columns(), &known, Purpose::Fit)
+        .unwrap()
+        .store
+        .unwrap();
+    assert!(
+        store
+            .query
+            .contains("row_hash(\"id__0\", \"amount__1\", \"city__2\", \"x*__3\") AS \"hash\"")
+    );
+    assert!(!store.query.contains("GROUP BY"), "{}", store.query);
+    let [(hashes, repeated), (groups, grouped)] = store.repeats.as_slice() else {
+        panic!("{:?}", store.repeats);
+    };
+    assert_eq!(
+        (hashes.as_str(), groups.as_str()),
+        ("part_0_repeated", "part_0_groups")
+    );
+    assert_eq!(
+        repeated,
+        "SELECT \"hash\" FROM \"part_0\" GROUP BY \"hash\" HAVING count(*) > 1"
+    );
+    assert!(
+        grouped.contains("WHERE \"hash\" IN (SELECT \"hash\" FROM \"part_0_repeated\") GROUP BY \"id__0\"")
+    );
+
+    let known = Known { stored: 1, ..known };
+    let compiled = compile(&spec, "t", &columns(), &known, Purpose::Fit).unwrap();
+    assert!(compiled.store.is_none());
+    let query = query(&compiled.chain, "id");
+    assert!(
+        query.contains("WHERE NOT EXISTS (SELECT 1 FROM \"part_0_repeated\""),
+        "{query}"
+    );
+}

@@ -87,9 +87,13 @@ impl<'a> Parts<'a> {
 
     /// Runs a statement, up to its answer.
     pub(super) async fn run(&self, sql: &str) -> Result<ResultSet, Error> {
+        self.run_at(sql, self.held.get().cloned()).await
+    }
+
+    async fn run_at(&self, sql: &str, at: Option<Arc<StatementCatalog>>) -> Result<ResultSet, Error> {
         let request = Request {
             sql: sql.to_string(),
-            at: self.held.get().cloned(),
+            at,
             is_part: true,
             ..Request::default()
         };
@@ -106,7 +110,15 @@ impl<'a> Parts<'a> {
 
     /// Runs a statement to its end.
     pub(super) async fn execute(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
-        let ended = self.run(sql).await?;
+        self.read(self.run(sql).await?).await
+    }
+
+    /// As [`Parts::execute`], over a table that was stored after rows were held, and nothing else.
+    pub(super) async fn execute_over_stored(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+        self.read(self.run_at(sql, None).await?).await
+    }
+
+    async fn read(&self, ended: ResultSet) -> Result<Vec<RecordBatch>, Error> {
         let mut batches = Vec::new();
         for partition in 0..ended.partitions() {
             let rows = ended.read(self.services, self.statement, partition).await?;

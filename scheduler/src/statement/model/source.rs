@@ -97,6 +97,12 @@ impl Source {
         features.len() == self.features.len() && self.features.iter().zip(features).all(is_same)
     }
 
+    /// The columns of features.
+    pub(super) fn features_sql(&self) -> String {
+        let names: Vec<String> = self.features.iter().map(|(name, _)| sql::ident(name)).collect();
+        names.join(", ")
+    }
+
     /// Reads the categories of texts and the labels of classes.
     ///
     /// # Errors
