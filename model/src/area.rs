@@ -3,7 +3,7 @@
 //! It is the share of pairs of a row of the class and one that is not of it, of which the first has the greater score; equal scores
 //! count half (Hanley and McNeil, "The meaning and use of the area under a ROC curve", 1982). Few rows keep their scores
 //! and the area is exact. Of many, rows are counted by score: scores that have 12 bits of their lesser share in common,
-//! p or 1 - p, are taken for equal.
+//! p or 1 - p, are taken for equal, and so are all whose lesser share is below 2^-64.
 
 use crate::bytes::{Reader, Writer, damaged};
 use crate::error::Error;
@@ -26,14 +26,15 @@ enum Scores {
     Counted(Counts),
 }
 
-/// Bins of scores that have all digits but these in common.
+/// Bits of the digits by which scores of a page are told apart.
 const PAGE_BITS: u32 = 12;
 const PAGE: usize = 1 << PAGE_BITS;
 /// Pages of all bins: an exponent of the lesser share, and which of both it is.
-const PAGES: usize = 1 << 12;
+const PAGES: usize = 1 << 7;
+/// The least share that is told apart from others, of the first page.
+const LEAST_SHARE: f64 = 1.0 / (1_u128 << 64) as f64;
 
-/// Numbers of rows that are not of the class, and of those that are, by bin. Scores are in few pages, which are made when
-/// they are needed.
+/// Numbers of rows that are not of the class, and of those that are, by bin. Pages, of 64 KiB, are made when they are needed.
 #[derive(Debug, Clone, PartialEq)]
 struct Counts(Vec<Option<Box<[[u64; 2]; PAGE]>>>);
 
@@ -189,8 +190,9 @@ fn write_counts(counts: &Counts, writer: &mut Writer) {
 /// The place of a probability: greater ones have greater places, and both ends are told apart as finely.
 fn bin(probability: f64) -> u32 {
     const GREATEST: u32 = (PAGES * PAGE - 1) as u32;
-    // Exponent and first digits; a share has no sign.
-    let place = |share: f64| (share.to_bits() >> (64 - 24)) as u32 & (GREATEST / 2);
+    // Exponent and first digits.
+    let digits = |share: f64| (share.to_bits() >> (52 - PAGE_BITS)) as u32;
+    let place = |share: f64| digits(share.max(LEAST_SHARE)) - digits(LEAST_SHARE);
     match probability < 0.5 {
         true => place(probability),
         false => GREATEST - place(1.0 - probability),
@@ -281,6 +283,36 @@ mod tests {
         assert!(matches!(counted.0, Scores::Counted(_)));
         let (exact, counted) = (exact.value().unwrap(), counted.value().unwrap());
         assert!((exact - counted).abs() < 1e-7, "{exact} {counted}");
+    }
+
+    #[test]
+    fn counts_are_merged_and_written_as_they_are() {
+        let rows = random(2 * EACH_MAX + 10, 5, 1e15);
+        let whole = of(&rows);
+        let (one, two) = rows.split_at(EACH_MAX + 5);
+        let (few, most) = rows.split_at(100);
+        for (one, two) in [(one, two), (few, most), (most, few)] {
+            let mut merged = of(one);
+            merged.merge(&of(two));
+            assert_eq!(merged.value(), whole.value());
+        }
+        let mut writer = Writer::new(b'a', 1);
+        whole.write(&mut writer);
+        let bytes = writer.finish();
+        let mut reader = Reader::new(&bytes, b'a', 1).unwrap();
+        assert_eq!(Area::read(&mut reader).unwrap(), whole);
+    }
+
+    #[test]
+    fn every_probability_has_a_bin() {
+        for probability in [0.0, -0.0, 5e-324, 1e-300, 0.5, 1.0 - f64::EPSILON, 1.0, f64::NAN] {
+            assert!(
+                ((bin(probability) >> PAGE_BITS) as usize) < PAGES,
+                "{probability}"
+            );
+        }
+        assert_eq!(bin(0.0), 0);
+        assert_eq!(bin(1.0), (PAGES * PAGE - 1) as u32);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::moments::same_columns;
 use crate::twofold::Twofold;
 
 /// First byte and version of the state, and of what comes out.
-const WHAT: (u8, u8) = (b'P', 1);
+const WHAT: (u8, u8) = (b'P', 2);
 const WHAT_METRICS: (u8, u8) = (b'Q', 1);
 
 /// Least probability whose logarithm is taken, as in scikit-learn's `log_loss`.

@@ -167,10 +167,10 @@ impl Chain {
         self.fate = Some(self.add("fate", Kind::Text, &refs, expression));
     }
 
-    /// Goes on with rows that were stored as a table, in which each of `stored` has its name as a column. All other
-    /// cells are gone. If the table is not there yet, nothing of it is known.
-    pub fn rebase(&mut self, table: &str, stored: &[Id], is_there: bool) {
-        self.relation = table.to_owned();
+    /// Goes on with rows that were stored: in `relation`, which stands behind FROM, each of `stored` has its name as a
+    /// column. All other cells are gone. If it is not there yet, nothing of it is known.
+    pub fn rebase(&mut self, relation: &str, stored: &[Id], is_there: bool) {
+        self.relation = relation.to_owned();
         for id in stored {
             let cell = &mut self.cells[id.0];
             cell.expression = sql::ident(&cell.name);

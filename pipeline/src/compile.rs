@@ -7,7 +7,7 @@ mod store;
 
 use std::collections::HashMap;
 
-pub use store::Store;
+pub use store::{Distinct, Repeats, Store};
 
 use crate::chain::{Chain, Id};
 use crate::fitted::{Fitted, Key, Value};
@@ -46,8 +46,10 @@ pub struct Known {
     pub kinds: Kinds,
     /// Start of the names of tables that rows are stored in between.
     pub prefix: String,
-    /// How many of these there are.
+    /// How many steps have stored theirs.
     pub stored: usize,
+    /// What was found of equal rows, by the number of the step that stored them.
+    pub repeats: HashMap<usize, Repeats>,
 }
 
 /// A question about a column.

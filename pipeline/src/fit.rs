@@ -5,7 +5,7 @@
 //! are stored in between where a source would be read again and again, and where equal rows become one.
 
 use crate::aggregates::{all_counted, ask_in_parts, frequent_values, numbered, value_and_rows};
-use crate::compile::{Ask, Compiled, Kinds, Known, Purpose, Question, compile};
+use crate::compile::{Ask, Compiled, Distinct, Kinds, Known, Purpose, Question, Repeats, compile};
 use crate::fitted::{Fitted, Key, Value};
 use crate::kind::{Column, Kind};
 use crate::mistake::Mistake;
@@ -89,8 +89,9 @@ pub async fn fit<E: Engine + Send>(
                     None => engine.tell("read the source into memory", &[]),
                 }
                 engine.store(&store.table, &store.query).await?;
-                for (table, query) in &store.repeats {
-                    engine.store(table, query).await?;
+                if let Some(distinct) = &store.distinct {
+                    let repeats = find_repeats(distinct, engine).await?;
+                    known.repeats.insert(known.stored, repeats);
                 }
                 known.stored += 1;
             }
@@ -114,6 +115,23 @@ pub async fn fit<E: Engine + Send>(
         }
     }
     Err(Mistake::new("the steps wait for each other").into())
+}
+
+/// Makes of a stored table what is needed to read equal rows as one.
+async fn find_repeats<E: Engine + Send>(distinct: &Distinct, engine: &mut E) -> Result<Repeats, E::Error> {
+    engine.store(&distinct.repeated.0, &distinct.repeated.1).await?;
+    let counts = engine.rows(&distinct.counts).await?;
+    let count = |place: usize| counts.first()?.get(place)?.number();
+    let (rows, repeated) = (count(0).unwrap_or(0.0), count(1).unwrap_or(0.0));
+    if repeated == 0.0 {
+        return Ok(Repeats::None);
+    }
+    engine.store(&distinct.groups.0, &distinct.groups.1).await?;
+    if 2.0 * repeated < rows {
+        return Ok(Repeats::Few);
+    }
+    engine.store(&distinct.rest.0, &distinct.rest.1).await?;
+    Ok(Repeats::Most)
 }
 
 /// Looks whether a pipeline fits a relation, without reading a row, and finds out about its expressions.

@@ -124,6 +124,31 @@ def test_a_logistic_regression_is_that_of_scikit_learn(shared_connection, people
     assert float(answer["1 as 0"]) == confused[1, 0] and float(answer["0 as 1"]) == confused[0, 1]
 
 
+@pytest.mark.parametrize("different", [None, 3], ids=["different rows", "three different rows"])
+def test_a_start_at_a_sample_ends_where_all_rows_do(shared_connection, different):
+    random = np.random.default_rng(5)
+    rows = 520_000
+    x = random.normal(3, 2, (rows, 2))
+    if different:
+        x = x[np.arange(rows) % different]
+    c = (random.random(rows) < 1 / (1 + np.exp(-(x[:, 0] - 0.5 * x[:, 1] - 1)))).astype(int)
+    store(shared_connection, "many", pa.table({"a": x[:, 0], "b": x[:, 1], "c": c}))
+    options = "type 'logistic_regression', label 'c', l2 '2'"
+    answer = query(shared_connection, f"CREATE MODEL of_many OPTIONS ({options}) AS SELECT a, b, c FROM many")
+    found = query(shared_connection, "SELECT term, coefficient FROM system.model_coefficients WHERE model = 'of_many'")
+    found = dict(zip(found["term"], found["coefficient"], strict=True))
+    theirs = LogisticRegression(C=1 / 2, tol=1e-10, solver="newton-cholesky").fit(x, c)
+    np.testing.assert_allclose([found["a"], found["b"]], theirs.coef_[0], rtol=1e-6)
+    np.testing.assert_allclose(found["intercept"], theirs.intercept_[0], rtol=1e-6)
+    if not different:
+        said = dict(zip(answer["what"], answer["value"], strict=True))
+        assert float(said["iterations"]) <= 4
+    left = query(shared_connection, "SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%sample%'")
+    assert left.empty
+    query(shared_connection, "DROP MODEL of_many")
+    query(shared_connection, "DROP TABLE many")
+
+
 def test_several_classes_are_those_of_scikit_learn(shared_connection, people):
     make(
         shared_connection,

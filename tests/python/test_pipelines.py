@@ -254,6 +254,28 @@ def test_rows_that_become_equal_are_one_and_each_step_counts_its_own(connection)
     assert said["3 expect: quarantined: amount is from 0 to ..."] == "2"
 
 
+@pytest.mark.parametrize("mode", ["direct", "staged"])
+@pytest.mark.parametrize(("rows", "different"), [(1000, 1000), (1000, 900), (1000, 7), (0, 0)], ids=["none", "few", "most", "no rows"])
+def test_equal_rows_are_one_however_many_there_are(connection, rows, different, mode):
+    numbers = np.arange(max(rows, 1)) % max(different, 1)
+    words = [None if number % 5 == 0 else f"word {number % 3}" for number in numbers]
+    amounts = [float("nan") if number % 4 == 0 else -0.0 if number % 4 == 1 else float(number) for number in numbers]
+    columns = {"id": pa.array(numbers, pa.int64()), "word": pa.array(words, pa.string()), "amount": pa.array(amounts, pa.float64())}
+    store(connection, "equal_rows", pa.table(columns))
+    if not rows:
+        query(connection, "DELETE FROM equal_rows")
+    steps = [{"drop_duplicates": {}}, {"min_max": ["id"]}] if rows else [{"drop_duplicates": {}}]
+    query(connection, f"SET execution_mode = '{mode}'")
+    out, report = run(connection, "equal_rows", steps, source="equal_rows")
+    query(connection, "RESET execution_mode")
+    assert len(out) == different
+    if rows:
+        np.testing.assert_allclose(np.sort(out["id"]), np.arange(different) / (different - 1))
+    said = dict(zip(report["step"] + ": " + report["what"], report["value"], strict=True))
+    assert (said["source: rows in"], said["output: rows out"]) == (str(rows), str(different))
+    assert said.get("1 drop_duplicates: dropped: duplicate", "0") == str(rows - different)
+
+
 def test_rows_that_are_set_aside_are_all_there(connection, messy):
     steps = [
         {"drop_duplicates": {"key": ["id"], "order_by": ["day"]}},

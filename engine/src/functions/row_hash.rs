@@ -66,8 +66,10 @@ impl ScalarUDFImpl for RowHash {
 mod tests {
     use std::collections::HashSet;
 
-    use datafusion::arrow::array::AsArray;
-    use datafusion::arrow::datatypes::Int64Type;
+    use datafusion::arrow::array::{Array, AsArray, DictionaryArray, StringArray, StringViewArray};
+    use datafusion::arrow::datatypes::{Int8Type, Int64Type};
+
+    use super::*;
 
     use crate::session;
 
@@ -87,6 +89,8 @@ mod tests {
         let equal = [
             "(1, 'x', 0.0), (1, 'x', -0.0)",
             "(1, NULL, 2.5), (1, NULL, 2.5)",
+            "(1, NULL, 'NaN'::DOUBLE), (1, NULL, 'NaN'::DOUBLE)",
+            "([1, NULL], {a: 'x'}, 1.0), ([1, NULL], {a: 'x'}, 1.0)",
             "(NULL, 'a longer text than a view has within', 1.0), (NULL, 'a longer text than a view has within', 1.0)",
         ];
         for rows in equal {
@@ -94,6 +98,26 @@ mod tests {
             assert_eq!(found.len(), 2);
             assert_eq!(found[0], found[1], "{rows}");
         }
+    }
+
+    #[test]
+    fn a_value_has_the_same_hash_however_its_array_is_built() {
+        let hash = |values: ArrayRef| {
+            let mut hashes = vec![0; values.len()];
+            create_hashes([values], &QualityRandomState::with_seed(SEED), &mut hashes).unwrap();
+            hashes
+        };
+        let long = "a text that no view has within";
+        let texts = StringViewArray::from(vec![Some(long), None, Some("b")]);
+        let alone = StringViewArray::from(vec![Some(long)]);
+        assert_eq!(hash(Arc::new(texts.clone()))[0], hash(Arc::new(alone))[0]);
+        let part = texts.slice(1, 2);
+        assert_eq!(hash(Arc::new(part)), hash(Arc::new(texts))[1..]);
+        // A null of a dictionary is a key or a word.
+        let words: ArrayRef = Arc::new(StringArray::from(vec![Some("x"), None]));
+        let by_word = DictionaryArray::<Int8Type>::new(vec![0, 1].into(), words.clone());
+        let by_key = DictionaryArray::<Int8Type>::new(vec![Some(0), None].into(), words);
+        assert_eq!(hash(Arc::new(by_word)), hash(Arc::new(by_key)));
     }
 
     #[tokio::test]

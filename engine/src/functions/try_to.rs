@@ -128,6 +128,9 @@ fn microsecond<'a>(text: &str, mut formats: impl Iterator<Item = &'a str>) -> Op
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::array::AsArray;
+    use datafusion::arrow::datatypes::Date32Type;
+
     #[test]
     fn the_first_format_that_fits_counts() {
         let day = |text: &str| super::day(text, ["%d-%m-%Y", "%Y-%m-%d", "%b %d, %Y"].into_iter());
@@ -137,6 +140,20 @@ mod tests {
         assert_eq!(day("Jan 4, 1970"), Some(3));
         for text in ["", "31-02-2014", "1970-01-03x", "tomorrow"] {
             assert_eq!(day(text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_text_is_read_by_the_format_of_its_row() {
+        let state = crate::session::with_functions(datafusion::prelude::SessionConfig::new()).unwrap();
+        let context = datafusion::prelude::SessionContext::new_with_state(state);
+        let rows = "(VALUES ('01-02-2014', '%d-%m-%Y'), ('01-02-2014', '%m-%d-%Y'), ('01-02-2014', '%d-%m-%Y'), (NULL, '%Y'))";
+        for (format, days) in [("f", [16102, 16072, 16102]), ("'%m-%d-%Y'", [16072; 3])] {
+            let sql = format!("SELECT try_to_date(t, {format}) AS d FROM {rows} AS rows (t, f)");
+            let batches = context.sql(&sql).await.unwrap().collect().await.unwrap();
+            let found = batches[0].column(0).as_primitive::<Date32Type>();
+            let expected = days.map(Some).into_iter().chain([None]);
+            assert!(found.iter().eq(expected), "{format}: {found:?}");
         }
     }
 

@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! TABLE            all rows, with their hashes
-//! TABLE_repeated   hashes that are there more than once
+//! TABLE_repeated   hashes that are there more than once, and how often
 //! TABLE_groups     one row for each group of equal rows that have such a hash
+//! TABLE_rest       rows of both that are left, if most rows were repeated
 //! ```
 
 use super::{Ask, Compiler, Question};
@@ -26,12 +27,36 @@ pub struct Store {
     pub table: String,
     /// The query that has its rows.
     pub query: String,
-    /// Tables, and their queries, that are made of it in this order, so that equal rows become one. See the module.
-    pub repeats: Vec<(String, String)>,
+    /// How equal rows become one; None: they stay.
+    pub distinct: Option<Distinct>,
     /// All of its columns are known.
     pub ready: bool,
     /// Number and word of the step that wants it; None: the source is read.
     pub step: Option<String>,
+}
+
+/// What is made of a table so that equal rows become one. See the module.
+#[derive(Debug, Clone)]
+pub struct Distinct {
+    /// The table of hashes that are there more than once, and its query.
+    pub repeated: (String, String),
+    /// A query of two numbers: all rows, and those with such a hash.
+    pub counts: String,
+    /// The table of groups, and its query.
+    pub groups: (String, String),
+    /// The table of what is left, and its query.
+    pub rest: (String, String),
+}
+
+/// How many rows of a table have a hash that is there more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeats {
+    /// None: the table is what is left.
+    None,
+    /// Less than half. There is a table of groups.
+    Few,
+    /// So many that what is left is a table of its own.
+    Most,
 }
 
 /// A column of rows of which equal ones become one.
@@ -50,7 +75,7 @@ impl Compiler<'_> {
         ids.extend(carried.iter().map(|(id, _)| *id));
         ids.extend(self.chain.weight());
         let table = self.new_table();
-        self.request(&table, &ids, None, Vec::new());
+        self.request(&table, &ids, None, None);
         self.go_on_with(&sql::table(&table), &ids);
     }
 
@@ -85,26 +110,40 @@ impl Compiler<'_> {
             let columns = columns.map(|column| format!("{} AS {}", of(column), self.chain.sql(column.id)));
             columns.collect::<Vec<_>>().join(", ")
         };
-        let (hashes, groups) = (format!("{table}_repeated"), format!("{table}_groups"));
-        let [all, hashes_sql, groups_sql] = [&table, &hashes, &groups].map(|table| sql::table(table));
-        let repeated = format!("SELECT {HASH} FROM {all} GROUP BY {HASH} HAVING count(*) > 1");
-        let grouped = format!(
-            "SELECT {} FROM {all} WHERE {HASH} IN (SELECT {HASH} FROM {hashes_sql}) GROUP BY {names}",
-            head(|column| &column.aggregate)
-        );
+        let [repeated, groups, rest] = ["repeated", "groups", "rest"].map(|part| format!("{table}_{part}"));
+        let [all, repeated_sql, groups_sql, rest_sql] =
+            [&table, &repeated, &groups, &rest].map(|table| sql::table(table));
+        let values = head(|column| &column.value);
         // Rows of groups have no hash. Not with NOT IN, which would have to think of nulls among the others.
-        let relation = format!(
-            "(SELECT * FROM (SELECT {}, {HASH} FROM {all} UNION ALL SELECT *, NULL FROM {groups_sql}) AS rows \
-             WHERE NOT EXISTS (SELECT 1 FROM {hashes_sql} AS repeated WHERE repeated.{HASH} = rows.{HASH})) AS rows",
-            head(|column| &column.value)
+        let joined = format!(
+            "(SELECT * FROM (SELECT {values}, {HASH} FROM {all} UNION ALL SELECT *, NULL FROM {groups_sql}) AS rows \
+             WHERE NOT EXISTS (SELECT 1 FROM {repeated_sql} AS repeated WHERE repeated.{HASH} = rows.{HASH})) AS rows"
         );
+        let distinct = Distinct {
+            repeated: (
+                repeated,
+                format!("SELECT {HASH}, count(*) AS times FROM {all} GROUP BY {HASH} HAVING count(*) > 1"),
+            ),
+            counts: format!(
+                "SELECT * FROM (SELECT count(*) AS rows FROM {all}) AS every, \
+                 (SELECT coalesce(sum(times), 0) AS repeated FROM {repeated_sql}) AS some"
+            ),
+            groups: (
+                groups,
+                format!(
+                    "SELECT {} FROM {all} WHERE {HASH} IN (SELECT {HASH} FROM {repeated_sql}) GROUP BY {names}",
+                    head(|column| &column.aggregate)
+                ),
+            ),
+            rest: (rest, format!("SELECT * FROM {joined}")),
+        };
+        let relation = match self.known.repeats.get(&(self.stores - 1)) {
+            Some(Repeats::None) => format!("(SELECT {values} FROM {all}) AS rows"),
+            Some(Repeats::Most) => rest_sql,
+            Some(Repeats::Few) | None => joined,
+        };
         let ids: Vec<Id> = columns.iter().map(|column| column.id).collect();
-        self.request(
-            &table,
-            &read,
-            Some(&hash),
-            vec![(hashes, repeated), (groups, grouped)],
-        );
+        self.request(&table, &read, Some(&hash), Some(distinct));
         self.go_on_with(&relation, &ids);
     }
 
@@ -161,7 +200,7 @@ impl Compiler<'_> {
     }
 
     /// Asks for a table of some cells and one more column, if it is not there.
-    fn request(&mut self, table: &str, ids: &[Id], more: Option<&str>, repeats: Vec<(String, String)>) {
+    fn request(&mut self, table: &str, ids: &[Id], more: Option<&str>, distinct: Option<Distinct>) {
         if self.is_stored() || self.frontier.is_some() {
             return;
         }
@@ -173,7 +212,7 @@ impl Compiler<'_> {
             query: self.chain.query(&head.collect::<Vec<_>>().join(", "), ids, ""),
             ready: ids.iter().all(|id| self.chain.is_known(*id)),
             table: table.to_owned(),
-            repeats,
+            distinct,
             step: (self.step > 0).then(|| self.step_name()),
         };
         self.frontier = Some((self.chain.clone(), store));

@@ -1,7 +1,7 @@
 //! What steps make of columns, and what they refuse, without rows.
 
 use crate::chain::Chain;
-use crate::compile::{Compiled, Known, Purpose, Question, compile};
+use crate::compile::{Compiled, Known, Purpose, Question, Repeats, compile};
 use crate::fitted::{Key, Value};
 use crate::kind::{Column, Kind};
 use crate::mistake::Mistake;
@@ -294,27 +294,36 @@ fn equal_rows_are_found_by_hashes_and_only_those_of_repeated_ones_are_grouped() 
             .contains("row_hash(\"id__0\", \"amount__1\", \"city__2\", \"x*__3\") AS \"hash\"")
     );
     assert!(!store.query.contains("GROUP BY"), "{}", store.query);
-    let [(hashes, repeated), (groups, grouped)] = store.repeats.as_slice() else {
-        panic!("{:?}", store.repeats);
-    };
-    assert_eq!(
-        (hashes.as_str(), groups.as_str()),
-        ("part_0_repeated", "part_0_groups")
-    );
-    assert_eq!(
-        repeated,
-        "SELECT \"hash\" FROM \"part_0\" GROUP BY \"hash\" HAVING count(*) > 1"
-    );
+    let distinct = store.distinct.unwrap();
+    let (repeated, grouped) = (distinct.repeated, distinct.groups);
+    assert_eq!(repeated.0, "part_0_repeated");
     assert!(
-        grouped.contains("WHERE \"hash\" IN (SELECT \"hash\" FROM \"part_0_repeated\") GROUP BY \"id__0\"")
+        repeated
+            .1
+            .ends_with("FROM \"part_0\" GROUP BY \"hash\" HAVING count(*) > 1")
+    );
+    assert_eq!(grouped.0, "part_0_groups");
+    assert!(
+        grouped
+            .1
+            .contains("WHERE \"hash\" IN (SELECT \"hash\" FROM \"part_0_repeated\") GROUP BY \"id__0\"")
     );
 
-    let known = Known { stored: 1, ..known };
-    let compiled = compile(&spec, "t", &columns(), &known, Purpose::Fit).unwrap();
-    assert!(compiled.store.is_none());
-    let query = query(&compiled.chain, "id");
+    let relation_if = |repeats| {
+        let known = Known {
+            stored: 1,
+            repeats: [(0, repeats)].into(),
+            ..known.clone()
+        };
+        let compiled = compile(&spec, "t", &columns(), &known, Purpose::Fit).unwrap();
+        assert!(compiled.store.is_none());
+        query(&compiled.chain, "id")
+    };
+    assert!(relation_if(Repeats::Few).contains("WHERE NOT EXISTS (SELECT 1 FROM \"part_0_repeated\""));
+    assert!(relation_if(Repeats::Most).contains("FROM \"part_0_rest\""));
+    let none = relation_if(Repeats::None);
     assert!(
-        query.contains("WHERE NOT EXISTS (SELECT 1 FROM \"part_0_repeated\""),
-        "{query}"
+        none.contains("FROM \"part_0\") AS rows") && !none.contains("EXISTS"),
+        "{none}"
     );
 }

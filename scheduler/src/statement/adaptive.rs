@@ -5,8 +5,8 @@
 //! makes stages for ever (Ballista 55, `propagate_empty` and `distributed_exchange`). Such plans are not adaptive.
 //!
 //! An adaptive plan chooses between hash and sort-merge joins by sizes that it has measured. One that is not has estimates:
-//! its joins are hash joins, which Ballista broadcasts where it can, if all of them have a side that is known to be small
-//! enough. Hash joins do not spill, so the others are sort-merge joins.
+//! its joins are hash joins, which Ballista broadcasts where it can, if each has a side that is small by these. Hash joins do
+//! not spill, so else they are sort-merge joins, unless the user prefers hash joins.
 
 use std::sync::Arc;
 
@@ -19,43 +19,35 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use datafusion::prelude::SessionContext;
-use millpond_engine::error::Error;
 
 const ADAPTIVE: &str = "ballista.planner.adaptive.enabled";
-const PREFER_HASH_JOIN: &str = "datafusion.optimizer.prefer_hash_join";
 
-/// The context that a job of this plan runs with.
+/// The state that a job of this plan runs with; None: the one that it was planned with, and adaptively.
 ///
 /// # Errors
-/// A plan that cannot be optimized.
-pub(super) async fn context_for(
-    context: Arc<SessionContext>,
-    plan: &LogicalPlan,
-) -> Result<Arc<SessionContext>, Error> {
-    let state = context.state();
-    let decided = match state.optimize(plan).and_then(|plan| keeps_rows_of_a_side(&plan)) {
-        Ok(false) => return Ok(context),
-        Ok(true) => planned_once(state, plan).await,
-        Err(error) => Err(error),
-    };
-    let state = decided.map_err(Error::from_datafusion)?;
-    Ok(Arc::new(SessionContext::new_with_state(state)))
-}
-
-/// The state with which a plan is not adaptive.
-async fn planned_once(mut state: SessionState, plan: &LogicalPlan) -> Result<SessionState> {
+/// A plan that cannot be optimized or planned.
+pub(super) async fn state_for(state: &SessionState, plan: &LogicalPlan) -> Result<Option<SessionState>> {
+    let optimized = state.optimize(plan)?;
+    if !keeps_rows_of_a_side(&optimized)? {
+        return Ok(None);
+    }
+    let mut state = state.clone();
+    let prefers_hash = state.config_options().optimizer.prefer_hash_join;
     let options = state.config_mut().options_mut();
     options.set(ADAPTIVE, "false")?;
-    options.set(PREFER_HASH_JOIN, "true")?;
-    let planned = state.create_physical_plan(plan).await?;
-    if !has_small_builds(&planned, &state)? {
-        state.config_mut().options_mut().set(PREFER_HASH_JOIN, "false")?;
+    options.optimizer.prefer_hash_join = true;
+    if !prefers_hash {
+        let planned = state
+            .query_planner()
+            .create_physical_plan(&optimized, &state)
+            .await?;
+        let are_small = has_small_builds(&planned, &state)?;
+        state.config_mut().options_mut().optimizer.prefer_hash_join = are_small;
     }
-    Ok(state)
+    Ok(Some(state))
 }
 
-/// True if each hash join has a side that is known to fit into the memory of the tasks that build their tables of it.
+/// True if each hash join has a side that fits into the memory of the tasks that build their tables of it, as it is estimated.
 fn has_small_builds(plan: &Arc<dyn ExecutionPlan>, state: &SessionState) -> Result<bool> {
     let options = state.config_options();
     let ballista = options
@@ -63,7 +55,11 @@ fn has_small_builds(plan: &Arc<dyn ExecutionPlan>, state: &SessionState) -> Resu
         .get::<BallistaConfig>()
         .cloned()
         .unwrap_or_default();
-    let per_partition = ballista.hash_join_max_build_partition_bytes();
+    let per_partition = match ballista.hash_join_max_build_partition_bytes() {
+        // No limit.
+        0 => usize::MAX,
+        bytes => bytes,
+    };
     let mut are_small = true;
     plan.apply(|node| {
         if let Some(join) = node.downcast_ref::<HashJoinExec>() {
@@ -80,7 +76,7 @@ fn has_small_builds(plan: &Arc<dyn ExecutionPlan>, state: &SessionState) -> Resu
     Ok(are_small)
 }
 
-/// Bytes of all rows, as far as they are known.
+/// Bytes of all rows, if there is an estimate.
 fn bytes_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
     let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;
     Ok(statistics.total_byte_size.get_value().copied())
@@ -108,12 +104,13 @@ fn keeps_rows_of_a_side(plan: &LogicalPlan) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::prelude::SessionContext;
     use millpond_engine::session::session_config;
 
     #[tokio::test]
     async fn joins_that_outlive_an_empty_side_are_planned_once() {
         let config = session_config().with_create_default_catalog_and_schema(true);
-        let context = Arc::new(SessionContext::new_with_config(config));
+        let context = SessionContext::new_with_config(config);
         for (sql, adaptive) in [
             ("SELECT * FROM t a JOIN t b ON a.x = b.x", true),
             ("SELECT * FROM t WHERE x IN (SELECT x FROM t WHERE x > 1)", true),
@@ -133,15 +130,15 @@ mod tests {
                 .await
                 .unwrap();
             let plan = context.state().create_logical_plan(sql).await.unwrap();
-            let chosen = context_for(context.clone(), &plan).await.unwrap();
-            assert_eq!(Arc::ptr_eq(&chosen, &context), adaptive, "{sql}");
+            let chosen = state_for(&context.state(), &plan).await.unwrap();
+            assert_eq!(chosen.is_none(), adaptive, "{sql}");
         }
     }
 
     #[tokio::test]
-    async fn hash_joins_are_for_sides_that_are_known_to_be_small() {
+    async fn hash_joins_are_for_sides_that_are_small_by_estimate() {
         let config = session_config().with_create_default_catalog_and_schema(true);
-        let context = Arc::new(SessionContext::new_with_config(config));
+        let context = SessionContext::new_with_config(config);
         context
             .sql("CREATE TABLE t AS SELECT value AS x FROM generate_series(1, 100000)")
             .await
@@ -154,13 +151,13 @@ mod tests {
             let most_bytes = "ballista.optimizer.hash_join_max_build_partition_bytes";
             state.config_mut().options_mut().set(most_bytes, most).unwrap();
             let plan = state.create_logical_plan(sql).await.unwrap();
-            let context = Arc::new(SessionContext::new_with_state(state));
-            let chosen = context_for(context, &plan).await.unwrap();
-            chosen.state().config_options().optimizer.prefer_hash_join
+            let chosen = state_for(&state, &plan).await.unwrap().unwrap();
+            chosen.config_options().optimizer.prefer_hash_join
         };
         let join = "SELECT * FROM t a LEFT JOIN t b ON a.x = b.x";
         assert!(prefers_hash(join, "1000000").await);
         assert!(!prefers_hash(join, "1000").await);
+        assert!(prefers_hash(join, "0").await);
         let unknown = "SELECT * FROM (SELECT unnest([x, 1]) AS x FROM t) a FULL JOIN (SELECT unnest([x, 1]) AS x FROM t) b ON a.x = b.x";
         assert!(!prefers_hash(unknown, "1000000").await);
     }

@@ -19,7 +19,7 @@ use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::run::Planned;
-use super::{job, memory, write};
+use super::{adaptive, job, memory, write};
 use crate::catalog::{Reads, SessionFactory, what_is_read};
 use crate::cluster::StageReport;
 
@@ -73,6 +73,8 @@ async fn staged_rows(
     plan: &LogicalPlan,
 ) -> Result<Vec<(String, String)>, DataFusionError> {
     let mut rows = Vec::new();
+    let planned_once = adaptive::state_for(state, plan).await?;
+    let state = planned_once.as_ref().unwrap_or(state);
     let physical = state.create_physical_plan(plan).await?;
     rows.push((
         "physical_plan".to_string(),

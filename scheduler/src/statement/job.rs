@@ -95,7 +95,11 @@ pub(super) async fn run(
     let present = services.cluster.executor_ids().await;
     check_whole(plan).await?;
     let plan = constants::for_cluster(plan.clone())?;
-    let context = adaptive::context_for(context, &plan).await?;
+    let planned = adaptive::state_for(&context.state(), &plan).await;
+    let context = match planned.map_err(Error::from_datafusion)? {
+        Some(state) => Arc::new(SessionContext::new_with_state(state)),
+        None => context,
+    };
     let name = if statement.name.is_empty() {
         shortened(&statement.sql)
     } else {

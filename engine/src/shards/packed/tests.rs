@@ -9,19 +9,20 @@ use datafusion::arrow::array::{
     UInt64Array,
 };
 use datafusion::arrow::compute::{FilterBuilder, cast, filter};
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 
 use super::*;
+use crate::shards::statistics::of_column;
 
 /// Integers that are close to each other, or not.
 fn numbers() -> impl Strategy<Value = Vec<Option<i64>>> {
     let near = |spread: i64| {
         any::<i64>().prop_flat_map(move |base| {
             let base = base.saturating_sub(spread).max(i64::MIN + spread);
-            vec(weighted(0.9, base..=base.saturating_add(spread)), 0..200)
+            vec(weighted(0.9, base..=base.saturating_add(spread)), 0..600)
         })
     };
     prop_oneof![
@@ -106,6 +107,12 @@ fn columns_of_texts(texts: &[Option<String>]) -> Vec<ArrayRef> {
 
 /// Packs and unpacks a column as a whole, some of its rows, and those that pass a filter.
 fn check(column: &ArrayRef, cut: (usize, usize), pass: &[bool]) {
+    let field = Arc::new(Field::new("column", column.data_type().clone(), true));
+    if let Some(different) = Column::pack(column).unwrap().different().unwrap() {
+        assert_eq!(different.null_count(), 0);
+        let (all, once) = (of_column(column, &field), of_column(&different, &field));
+        assert_eq!((all.min_value, all.max_value), (once.min_value, once.max_value));
+    }
     let mapped = Column::mapped(column.clone());
     for packed in [Column::pack(column).unwrap(), mapped] {
         assert_eq!(&packed.unpack().unwrap(), column);

@@ -8,7 +8,7 @@
 //!
 //! Regression and naive Bayes are solved from one pass; over a live table that reads what has changed. The others need
 //! many passes over the same rows: those of tables in memory are held at one version, others are copied to a table in
-//! between first.
+//! between first. A first logistic regression of many rows makes most of its steps over a sample of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -245,8 +245,12 @@ impl Sums<'_> {
             Some(_) => None,
             None => self.near_the_end(&moments, &options, start).await?,
         };
-        let fit = start(options, before.or(near.as_ref()))?;
-        let logistic = self.newton(fit, Rows::All).await?;
+        let fit = start(options.clone(), before.or(near.as_ref()))?;
+        let mut fitted = self.newton(fit, Rows::All).await;
+        if near.is_some() && !fitted.as_ref().is_ok_and(|logistic| logistic.converged) {
+            fitted = self.newton(start(options, None)?, Rows::All).await;
+        }
+        let logistic = fitted?;
         Ok(Some(Fit {
             parameters: Parameters::LogisticRegression(logistic),
             left_out,
@@ -268,21 +272,23 @@ impl Sums<'_> {
             return Ok(None);
         }
         let (parts, relation) = (self.training.parts, &self.source.relation);
+        parts.say("look at a sample");
         let table = sql::ident(&format!("{}_sample", parts.prefix()));
         let hash = format!("row_hash({})", self.source.features_sql());
-        parts
-            .store(
-                &table,
-                &format!("SELECT * FROM {relation} WHERE {hash} % {one_of} = 0"),
-            )
-            .await?;
+        let sample = format!("SELECT * FROM {relation} WHERE {hash} % {one_of} = 0");
+        if let Err(error) = parts.store(&table, &sample).await {
+            tracing::debug!(%error, "train without a sample");
+            return Ok(None);
+        }
         let options = LogisticOptions {
             // Beside so many times fewer losses.
             l2: options.l2 / one_of as f64,
-            tolerance: SAMPLE_TOLERANCE / one_of as f64,
+            tolerance: options.tolerance.max(SAMPLE_TOLERANCE) / one_of as f64,
             ..options.clone()
         };
-        match self.newton(start(options, None)?, Rows::Stored(&table)).await {
+        let sampled = self.newton(start(options, None)?, Rows::Stored(&table)).await;
+        parts.say("sum over all rows");
+        match sampled {
             Ok(logistic) => Ok(Some(logistic).filter(|logistic| logistic.converged)),
             Err(error) if error.code == Code::MODEL => Ok(None),
             Err(error) => Err(error),
