@@ -86,38 +86,53 @@ impl Compiler<'_> {
         let table = self.new_table();
         let names: Vec<String> = keys.iter().map(|id| self.chain.sql(*id)).collect();
         let names = names.join(", ");
-        let hash = format!("row_hash({names}) AS {HASH}");
 
-        let mut columns = Vec::with_capacity(keys.len() + carried.len() + 2);
-        for (id, aggregate) in keys
-            .iter()
-            .map(|id| (*id, None))
-            .chain(carried.iter().map(|(id, aggregate)| (*id, Some(aggregate))))
-        {
-            let value = self.chain.sql(id);
-            let aggregate = aggregate.map_or(value.clone(), |aggregate| format!("{aggregate}({value})"));
-            columns.push(Column { id, value, aggregate });
-        }
+        let mut columns: Vec<Column> = Vec::with_capacity(keys.len() + carried.len() + 2);
+        columns.extend(keys.iter().map(|id| self.column_by(*id, None)));
+        columns.extend(carried.iter().map(|(id, of)| self.column_by(*id, Some(of))));
+        let read: Vec<Id> = columns.iter().map(|column| column.id).chain(before).collect();
         columns.extend(self.count_equal(before));
-        let read = keys
-            .into_iter()
-            .chain(carried.into_iter().map(|(id, _)| id))
-            .chain(before);
-        let read: Vec<Id> = read.collect();
+        let (distinct, joined) = self.distinct(&table, &columns, &names);
 
-        let head = |of: fn(&Column) -> &str| {
-            let columns = columns.iter();
-            let columns = columns.map(|column| format!("{} AS {}", of(column), self.chain.sql(column.id)));
-            columns.collect::<Vec<_>>().join(", ")
+        let relation = match self.known.repeats.get(&(self.stores - 1)) {
+            Some(Repeats::None) => format!(
+                "(SELECT {} FROM {}) AS rows",
+                self.head(&columns, |column| &column.value),
+                sql::table(&table)
+            ),
+            Some(Repeats::Most) => sql::table(&distinct.rest.0),
+            Some(Repeats::Few) | None => joined,
         };
+        let ids: Vec<Id> = columns.iter().map(|column| column.id).collect();
+        let hash = format!("row_hash({names}) AS {HASH}");
+        self.request(&table, &read, Some(&hash), Some(distinct));
+        self.go_on_with(&relation, &ids);
+    }
+
+    /// A cell of a row, and its aggregate over equal rows; without one they are equal in it.
+    fn column_by(&self, id: Id, aggregate: Option<&str>) -> Column {
+        let value = self.chain.sql(id);
+        let aggregate = aggregate.map_or(value.clone(), |aggregate| format!("{aggregate}({value})"));
+        Column { id, value, aggregate }
+    }
+
+    /// What stands behind SELECT to have some columns by their names.
+    fn head(&self, columns: &[Column], of: fn(&Column) -> &str) -> String {
+        let columns = columns.iter();
+        let columns = columns.map(|column| format!("{} AS {}", of(column), self.chain.sql(column.id)));
+        columns.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What is made of a table whose rows are equal if they are so in `names`, and what stands behind FROM to read of equal
+    /// rows only one, once that is there.
+    fn distinct(&self, table: &str, columns: &[Column], names: &str) -> (Distinct, String) {
         let [repeated, groups, rest] = ["repeated", "groups", "rest"].map(|part| format!("{table}_{part}"));
-        let [all, repeated_sql, groups_sql, rest_sql] =
-            [&table, &repeated, &groups, &rest].map(|table| sql::table(table));
-        let values = head(|column| &column.value);
+        let [all, repeated_sql, groups_sql] = [table, &repeated, &groups].map(sql::table);
         // Rows of groups have no hash. Not with NOT IN, which would have to think of nulls among the others.
         let joined = format!(
-            "(SELECT * FROM (SELECT {values}, {HASH} FROM {all} UNION ALL SELECT *, NULL FROM {groups_sql}) AS rows \
-             WHERE NOT EXISTS (SELECT 1 FROM {repeated_sql} AS repeated WHERE repeated.{HASH} = rows.{HASH})) AS rows"
+            "(SELECT * FROM (SELECT {}, {HASH} FROM {all} UNION ALL SELECT *, NULL FROM {groups_sql}) AS rows \
+             WHERE NOT EXISTS (SELECT 1 FROM {repeated_sql} AS repeated WHERE repeated.{HASH} = rows.{HASH})) AS rows",
+            self.head(columns, |column| &column.value)
         );
         let distinct = Distinct {
             repeated: (
@@ -132,19 +147,12 @@ impl Compiler<'_> {
                 groups,
                 format!(
                     "SELECT {} FROM {all} WHERE {HASH} IN (SELECT {HASH} FROM {repeated_sql}) GROUP BY {names}",
-                    head(|column| &column.aggregate)
+                    self.head(columns, |column| &column.aggregate)
                 ),
             ),
             rest: (rest, format!("SELECT * FROM {joined}")),
         };
-        let relation = match self.known.repeats.get(&(self.stores - 1)) {
-            Some(Repeats::None) => format!("(SELECT {values} FROM {all}) AS rows"),
-            Some(Repeats::Most) => rest_sql,
-            Some(Repeats::Few) | None => joined,
-        };
-        let ids: Vec<Id> = columns.iter().map(|column| column.id).collect();
-        self.request(&table, &read, Some(&hash), Some(distinct));
-        self.go_on_with(&relation, &ids);
+        (distinct, joined)
     }
 
     /// How many rows of the source a row stands for, and how many equal ones it has taken away: a row that is gone already
