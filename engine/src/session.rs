@@ -20,10 +20,10 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
-use crate::frequent;
 use crate::functions;
 use crate::models;
 use crate::planner::MillpondPlanner;
+use crate::value_counts;
 
 /// The only catalog of a cluster.
 pub const CATALOG: &str = "millpond";
@@ -207,7 +207,7 @@ pub(crate) fn with_functions(config: SessionConfig) -> Result<SessionState> {
     for function in models::aggregates() {
         state.register_udaf(function)?;
     }
-    state.register_udaf(frequent::function())?;
+    state.register_udaf(value_counts::function())?;
     Ok(state)
 }
 
@@ -289,7 +289,7 @@ mod tests {
         assert!(registry.scalar_functions.contains_key("upper"));
         assert!(registry.scalar_functions.contains_key("try_to_date"));
         assert!(registry.aggregate_functions.contains_key("median"));
-        assert!(registry.aggregate_functions.contains_key("frequent_values"));
+        assert!(registry.aggregate_functions.contains_key("value_counts"));
         assert!(registry.window_functions.contains_key("row_number"));
     }
 }

@@ -9,8 +9,6 @@ use crate::sql;
 
 /// Aggregates that share a query. A planner's work grows faster than their number.
 pub(crate) const AGGREGATES_MAX: usize = 300;
-/// Columns whose frequent values are found by one query, each by groups of its own.
-const GROUPED_MAX: usize = 20;
 
 /// Asks for aggregates over a relation, and answers in their order.
 ///
@@ -87,106 +85,33 @@ pub(crate) fn finite(column: &Column) -> String {
 /// Values with the rows that have them.
 pub(crate) type Frequent = Vec<(String, u64)>;
 
-/// The aggregate that has the most frequent values of a column as texts, with their rows; [`frequent`] reads it.
-pub(crate) fn ask_frequent(column: &Column, limit: usize) -> String {
-    frequent_values(&format!("CAST({} AS TEXT)", present(column)), limit)
+/// The aggregate that counts the values of a column, and has the most frequent ones as texts with their rows.
+pub(crate) fn ask_values(column: &Column, limit: usize) -> String {
+    format!("value_counts({}, {limit})", present(column))
 }
 
-/// The same of any text; [`all_counted`] reads it.
-pub(crate) fn frequent_values(text: &str, limit: usize) -> String {
-    format!("frequent_values({text}, {limit})")
+/// The same of any value, unless there are more different ones.
+pub(crate) fn ask_few_values(value: &str, limit: usize, at_most: usize) -> String {
+    format!("value_counts({value}, {limit}, {at_most})")
 }
 
-/// The most frequent values, if there were not too many to be counted.
-pub(crate) fn all_counted(answer: &Value) -> Option<Frequent> {
-    Counted::of(answer).top
-}
-
-/// What the aggregate says of a column.
+/// What these aggregates answer.
 #[derive(Debug, Default, Deserialize)]
-struct Counted {
-    /// The most frequent values, if there are not too many to be counted.
-    top: Option<Frequent>,
-    /// Else the least ones.
-    #[serde(default)]
-    least: Vec<String>,
+pub(crate) struct Counted {
+    /// Different values.
+    pub(crate) distinct: u64,
+    /// The most frequent ones, the least text first among equals.
+    pub(crate) top: Frequent,
 }
 
 impl Counted {
-    fn of(answer: &Value) -> Self {
+    /// None if nothing was counted.
+    pub(crate) fn of(answer: &Value) -> Option<Self> {
         match answer {
-            Value::Text(json) => serde_json::from_str(json).unwrap_or_default(),
-            _ => Self::default(),
+            Value::Text(json) => serde_json::from_str(json).ok(),
+            _ => None,
         }
     }
-}
-
-/// A column whose frequent values were asked for.
-#[derive(Debug)]
-pub(crate) struct Asked<'a> {
-    pub(crate) column: &'a Column,
-    /// What [`ask_frequent`] got.
-    pub(crate) answer: Value,
-    /// Rows with a value.
-    pub(crate) present: u64,
-    /// Different values, if they were counted.
-    pub(crate) distinct: Option<u64>,
-}
-
-/// The most frequent values of columns, the least first among equals. Those of columns with too many values for the
-/// aggregate are found by groups, several columns with one query; where each value is there once, the least ones do.
-///
-/// # Errors
-/// Whatever the engine says.
-pub(crate) async fn frequent<E: Engine + Send>(
-    asked: Vec<Asked<'_>>,
-    limit: usize,
-    relation: &str,
-    engine: &mut E,
-) -> Result<Vec<Frequent>, E::Error> {
-    let mut found = Vec::with_capacity(asked.len());
-    let mut open: Vec<(usize, &Column)> = Vec::new();
-    for (place, asked) in asked.iter().enumerate() {
-        let counted = Counted::of(&asked.answer);
-        let is_unique = asked.distinct == Some(asked.present);
-        found.push(match counted.top {
-            Some(top) => top,
-            None if is_unique && counted.least.len() >= limit => counted
-                .least
-                .into_iter()
-                .take(limit)
-                .map(|value| (value, 1))
-                .collect(),
-            None => {
-                open.push((place, asked.column));
-                Frequent::new()
-            }
-        });
-    }
-    for part in open.chunks(GROUPED_MAX) {
-        let queries: Vec<String> = part
-            .iter()
-            .map(|(place, column)| grouped(*place, column, limit, relation))
-            .collect();
-        let query = format!("{} ORDER BY place, rows DESC, value", queries.join(" UNION ALL "));
-        for row in engine.rows(&query).await? {
-            if let [Value::Number(place), Value::Text(value), Value::Number(rows)] = row.as_slice()
-                && let Some(found) = found.get_mut(*place as usize)
-            {
-                found.push((value.clone(), *rows as u64));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// The most frequent values of one column by groups.
-fn grouped(place: usize, column: &Column, limit: usize, relation: &str) -> String {
-    let cell = present(column);
-    format!(
-        "(SELECT {place} AS place, CAST({cell} AS TEXT) AS value, count(*) AS rows FROM {relation} \
-         WHERE {cell} IS NOT NULL GROUP BY {cell} ORDER BY rows DESC, value LIMIT {limit})"
-    )
 }
 
 /// A row of a value and how many rows have it.

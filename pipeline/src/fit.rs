@@ -4,7 +4,7 @@
 //! so a round is one pass over the rows for these; modes, groups and what must be unique have queries of their own. Rows
 //! are stored in between where a source would be read again and again, and where equal rows become one.
 
-use crate::aggregates::{all_counted, ask_in_parts, frequent_values, numbered, value_and_rows};
+use crate::aggregates::{Counted, ask_few_values, ask_in_parts, numbered, value_and_rows};
 use crate::compile::{Ask, Compiled, Distinct, Kinds, Known, Purpose, Question, Repeats, compile};
 use crate::fitted::{Fitted, Key, Value};
 use crate::kind::{Column, Kind};
@@ -16,6 +16,8 @@ use crate::sql;
 const ROUNDS_MAX: usize = 10_000;
 /// Categories that are asked for: one more than there may be, to know that there are too many.
 const CATEGORIES_ASKED: usize = crate::CATEGORIES_MAX + 1;
+/// Different values that are counted beside other questions. More of them have a query of their own, which can spill.
+const CATEGORIES_IN_MEMORY: usize = 10_000;
 
 /// Whoever runs SQL.
 pub trait Engine {
@@ -250,7 +252,10 @@ async fn answer<E: Engine + Send>(
         .iter()
         .filter_map(|ask| match &ask.question {
             Question::Aggregate(sql) => Some((*ask, sql.clone())),
-            Question::Categories { value } => Some((*ask, frequent_values(value, CATEGORIES_ASKED))),
+            Question::Categories { value } => Some((
+                *ask,
+                ask_few_values(value, CATEGORIES_ASKED, CATEGORIES_IN_MEMORY),
+            )),
             _ => None,
         })
         .collect();
@@ -258,7 +263,9 @@ async fn answer<E: Engine + Send>(
     let answers = ask_in_parts(&aggregates, query, engine).await?;
     for ((ask, _), value) in aggregates.iter().zip(answers) {
         let answer = match ask.question {
-            Question::Categories { .. } => all_counted(&value).map(Value::Categories),
+            Question::Categories { .. } => {
+                Counted::of(&value).map(|counted| Value::Categories(counted.top))
+            }
             _ => Some(value),
         };
         if let Some(answer) = answer {
@@ -376,12 +383,12 @@ mod tests {
             self.asked.push(query.to_owned());
             let is_frequent = |number: usize| {
                 let mut ends = [",", " "]
-                    .map(|end| format!("{CATEGORIES_ASKED}) AS a{number}{end}"))
+                    .map(|end| format!("{CATEGORIES_IN_MEMORY}) AS a{number}{end}"))
                     .into_iter();
                 ends.any(|end| query.contains(&end))
             };
             let answer = |number| match is_frequent(number) {
-                true => Value::Text(r#"{"top":[["x",2]]}"#.to_owned()),
+                true => Value::Text(r#"{"distinct":1,"top":[["x",2]]}"#.to_owned()),
                 false => Value::Number(2.0),
             };
             Ok(vec![(0..query.matches(" AS a").count()).map(answer).collect()])

@@ -2,11 +2,9 @@
 //!
 //! Rows are stored in memory first, so a file is read once. Then there are two passes over them, however many columns there
 //! are: the first has everything that can be said of a column alone, the most frequent values too; the second what depends
-//! on mean and quartiles, and rows that are equal. A column with very many values of which some come again is read once more.
+//! on mean and quartiles, and rows that are equal.
 
-use crate::aggregates::{
-    AGGREGATES_MAX, Asked, ask, ask_frequent, count, finite, frequent, numbered, present,
-};
+use crate::aggregates::{AGGREGATES_MAX, Counted, ask, ask_values, count, finite, numbered, present};
 use crate::fit::Engine;
 use crate::fitted::Value;
 use crate::kind::{Column, Kind};
@@ -170,24 +168,11 @@ pub async fn profile<E: Engine + Send>(
     asked.extend(first.iter().flatten().cloned());
     let mut answers = ask(&asked, &table, engine).await?.into_iter();
     let rows = count(answers.next());
-    let mut profiles: Vec<ColumnProfile> = Vec::with_capacity(columns.len());
-    let mut tops = Vec::new();
-    for (column, asked) in columns.iter().zip(&first) {
-        let mut answers: Vec<Value> = answers.by_ref().take(asked.len()).collect();
-        let top = if column.kind == Kind::Other {
-            None
-        } else {
-            answers.pop()
-        };
-        let profile = read_first(column, rows, answers);
-        tops.extend(top.map(|answer| Asked {
-            column,
-            answer,
-            present: rows - profile.nulls,
-            distinct: Some(profile.distinct),
-        }));
-        profiles.push(profile);
-    }
+    let mut profiles: Vec<ColumnProfile> = columns
+        .iter()
+        .zip(&first)
+        .map(|(column, asked)| read_first(column, rows, answers.by_ref().take(asked.len())))
+        .collect();
     engine.tell("outliers, and rows that are equal", &[]);
     let second: Vec<Option<Second>> = profiles.iter().map(second_pass).collect();
     let asked: Vec<&Second> = second.iter().flatten().collect();
@@ -203,11 +188,6 @@ pub async fn profile<E: Engine + Send>(
             numbers.outliers = outliers;
             numbers.skew = cubes.number().unwrap_or(0.0) / numbers.values.max(1) as f64;
         }
-    }
-    let tops = frequent(tops, TOP, &table, engine).await?;
-    let with_top = profiles.iter_mut().filter(|profile| profile.kind != Kind::Other);
-    for (profile, top) in with_top.zip(tops) {
-        profile.top = top;
     }
     Ok(Profile {
         rows,
@@ -260,7 +240,7 @@ fn first_pass(column: &Column) -> Vec<String> {
     if column.kind == Kind::Other {
         return asked;
     }
-    asked.push(format!("count(DISTINCT {there})"));
+    asked.push(ask_values(column, TOP));
     asked.extend(["min", "max"].map(|aggregate| match column.kind {
         Kind::Boolean => format!("CAST({aggregate}(CAST({cell} AS INT)) AS TEXT)"),
         _ => format!("CAST({aggregate}({there}) AS TEXT)"),
@@ -286,7 +266,6 @@ fn first_pass(column: &Column) -> Vec<String> {
             counted.map(|(number, condition)| format!("count(CASE WHEN {condition} THEN {number} END)")),
         );
     }
-    asked.push(ask_frequent(column, TOP));
     asked
 }
 
@@ -326,8 +305,7 @@ pub(crate) fn without_signs(text: &str) -> String {
     sql::trimmed(&format!("translate({text}, {}, '')", sql::text(SIGNS)))
 }
 
-fn read_first(column: &Column, rows: u64, answers: Vec<Value>) -> ColumnProfile {
-    let mut answers = answers.into_iter();
+fn read_first(column: &Column, rows: u64, mut answers: impl Iterator<Item = Value>) -> ColumnProfile {
     let mut profile = ColumnProfile {
         name: column.name.clone(),
         kind: column.kind,
@@ -341,7 +319,11 @@ fn read_first(column: &Column, rows: u64, answers: Vec<Value>) -> ColumnProfile 
     if column.kind == Kind::Other {
         return profile;
     }
-    profile.distinct = count(answers.next());
+    let counted = answers.next().and_then(|answer| Counted::of(&answer));
+    Counted {
+        distinct: profile.distinct,
+        top: profile.top,
+    } = counted.unwrap_or_default();
     profile.range = match (answers.next(), answers.next()) {
         (Some(Value::Text(least)), Some(Value::Text(greatest))) => Some((least, greatest)),
         _ => None,
@@ -467,7 +449,7 @@ mod tests {
 
         async fn rows(&mut self, query: &str) -> Result<Vec<Vec<Value>>, Self::Error> {
             self.asked.push(query.to_owned());
-            let counted = Value::Text(r#"{"top":[]}"#.to_owned());
+            let counted = Value::Text(r#"{"distinct":0,"top":[]}"#.to_owned());
             Ok(vec![vec![counted; query.matches(" AS a").count()]])
         }
 
@@ -513,13 +495,17 @@ mod tests {
             name: "x".to_owned(),
             kind: Kind::Text,
         };
-        // Values, different ones, the least and the greatest come before.
-        // The most frequent values come behind, and are read elsewhere.
-        let asked = first_pass(&text).len() - 1;
-        let mut answers = vec![Value::Number(9.0); 2];
-        answers.extend(vec![Value::Text("a".to_owned()); 2]);
+        // Values, the most frequent ones, the least and the greatest come before.
+        let asked = first_pass(&text).len();
+        let top = r#"{"distinct":3,"top":[["a",2]]}"#;
+        let mut answers = vec![Value::Number(9.0)];
+        answers.extend([top, "a", "c"].map(|text| Value::Text(text.to_owned())));
         answers.extend((4..asked).map(|number| Value::Number(number as f64)));
-        let texts = read_first(&text, 9, answers).texts.unwrap();
+        let profile = read_first(&text, 9, answers.into_iter());
+        assert_eq!((profile.nulls, profile.distinct), (0, 3));
+        assert_eq!(profile.top, [("a".to_owned(), 2)]);
+        assert_eq!(profile.range, Some(("a".to_owned(), "c".to_owned())));
+        let texts = profile.texts.unwrap();
         assert_eq!((texts.blanks, texts.untrimmed, texts.numbers), (4, 5, 6));
         assert_eq!(texts.dates(), Some((asked as u64 - 1, DATE_FORMATS[8])));
         assert_eq!(Texts::default().dates(), None);

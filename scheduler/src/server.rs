@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::session::Sessions;
 use crate::shards::Shards;
 use crate::state::{CatalogLog, StateFolder, Store};
-use crate::statement::{Admission, Frontend, Outboxes, Registry, Services, drop_leftovers};
+use crate::statement::{Admission, Frontend, Outboxes, PlanCache, Registry, Services, drop_leftovers};
 use crate::streams::Streams;
 use crate::tls::Certificate;
 use crate::upkeep::Queue;
@@ -258,6 +258,7 @@ fn make_frontend(
         model_errors,
         upkeep,
         outboxes: Outboxes::default(),
+        plans: PlanCache::default(),
         connections,
         factory,
         system,

@@ -3,7 +3,7 @@
 //! A session belongs to a principal and is named by the client or, failing that, by its connection. It appears with
 //! its first statement and goes when nobody has used it for a while.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -69,6 +69,9 @@ impl Session {
             parse_timeout(value)?;
         }
         let mut changed = self.config();
+        let mut settings = changed_settings(&changed).as_ref().clone();
+        settings.insert(key.to_string(), value.to_string());
+        changed.set_extension(Arc::new(settings));
         changed.options_mut().set(key, value).map_err(|error| {
             let error = Error::user(Code::UNKNOWN_SETTING, format!("cannot set '{key}' to '{value}'"))
                 .with_detail(error.strip_backtrace());
@@ -145,6 +148,11 @@ impl Session {
     fn touch(&self) {
         self.last_used_ms.store(now_ms(), Ordering::Relaxed);
     }
+}
+
+/// The settings of a session that were set, beside what they set.
+pub(crate) fn changed_settings(config: &SessionConfig) -> Arc<BTreeMap<String, String>> {
+    config.get_extension().unwrap_or_default()
 }
 
 /// Reads `30s`, `5min`, `1500ms`, `1h`, or a number of milliseconds.

@@ -18,7 +18,7 @@ def frame():
         {
             "id": np.arange(ROWS),
             "key": [f"k{number:05}" for number in random.permutation(ROWS)],
-            # More values than are counted in one pass, some of them more often than others.
+            # Many values, some of them more often than others.
             "many": [f"m{number}" for number in np.where(random.random(ROWS) < 0.1, many % 7, many)],
             "long": [f"{'x' * 200}{number % 9_000}" for number in range(ROWS)],
             "amount": np.where(random.random(ROWS) < 0.2, 7.5, random.normal(0, 1, ROWS).round(3) + 0.0),
@@ -107,10 +107,32 @@ def test_a_key_with_many_values(shared_connection):
     assert summary["top"].tolist() == ["25000 1, 25001 1, 25002 1, 25003 1, 25004 1"]
 
 
-def test_the_aggregate_behind_it(shared_connection):
-    found = query(shared_connection, "SELECT frequent_values(a, 2) AS f FROM (VALUES ('x'), ('y'), ('x'), (NULL)) AS t(a)")
-    assert found["f"].tolist() == ['{"top":[["x",2],["y",1]]}']
-    grouped = query(shared_connection, "SELECT flag, frequent_values(t0, 1) AS f FROM summed GROUP BY flag ORDER BY flag")
-    assert all(text.startswith('{"top":[["a",') for text in grouped["f"])
-    many = query(shared_connection, "SELECT frequent_values(key, 1) AS f FROM summed")
-    assert many["f"].tolist() == ['{"least":["k00000"]}']
+def test_the_aggregate_behind_it(shared_connection, frame):
+    values = "(VALUES ('x', 1.5), ('y', 2.5), ('x', NULL), (NULL, 2.5)) AS t(a, b)"
+    found = query(shared_connection, f"SELECT value_counts(a, 2) AS a, value_counts(b, 1) AS b FROM {values}")
+    assert found["a"].tolist() == ['{"distinct":2,"top":[["x",2],["y",1]]}']
+    assert found["b"].tolist() == ['{"distinct":2,"top":[["2.5",2]]}']
+    grouped = query(shared_connection, "SELECT flag, value_counts(t0, 1) AS f FROM summed GROUP BY flag ORDER BY flag")
+    assert all(text.startswith('{"distinct":5,"top":[["a",') for text in grouped["f"])
+    many = query(shared_connection, "SELECT value_counts(key, 1) AS f FROM summed")
+    assert many["f"].tolist() == [f'{{"distinct":{ROWS},"top":[["{top_key(frame)}",2]]}}']
+    bounded = query(shared_connection, "SELECT value_counts(key, 1, 10000) AS f, value_counts(t0, 1, 5) AS g FROM summed")
+    assert bounded["f"].isna().all() and bounded["g"].notna().all()
+
+
+def top_key(frame):
+    return min(frame["key"].tail(100))
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        ("value_counts(1)", "a value, how many are wanted"),
+        ("value_counts(1, 0)", "from 1 to 2000 values"),
+        ("value_counts(1, 5, 0)", "at least 1 value"),
+        ("value_counts(DISTINCT 1, 5)", "DISTINCT"),
+    ],
+)
+def test_the_aggregate_says_what_it_needs(shared_connection, call, said):
+    with pytest.raises(Exception, match=said):
+        query(shared_connection, f"SELECT {call} FROM (VALUES (1)) AS t(a)")

@@ -3,7 +3,7 @@
 //! One query for all columns alone, with the values of texts; one for each distribution of numbers, and one for all
 //! correlations. Rows should be in memory.
 
-use crate::aggregates::{Asked, Frequent, ask, ask_frequent, count, finite, frequent, present};
+use crate::aggregates::{Counted, ask, ask_values, count, finite, present};
 use crate::fit::Engine;
 use crate::fitted::Value;
 use crate::kind::{Column, Kind};
@@ -90,26 +90,13 @@ pub async fn look<E: Engine + Send>(
     asked.extend(drawn.iter().flat_map(alone));
     let mut answers = ask(&asked, relation, engine).await?.into_iter();
     let rows = count(answers.next());
-    let mut seen: Vec<(&Column, u64, Vec<Value>)> = Vec::with_capacity(drawn.len());
-    let mut tops = Vec::new();
+    let mut looks = Vec::with_capacity(drawn.len());
     for column in drawn {
         let present = count(answers.next());
-        let mut range: Vec<Value> = answers.by_ref().take(alone(column).len() - 1).collect();
-        let top = if has_values(column) { range.pop() } else { None };
-        tops.extend(top.map(|answer| Asked {
-            column,
-            answer,
-            present,
-            distinct: None,
-        }));
-        seen.push((column, present, range));
-    }
-    let mut tops = frequent(tops, VALUES, relation, engine).await?.into_iter();
-    let mut looks = Vec::with_capacity(drawn.len());
-    for (column, present, range) in seen {
+        let answers: Vec<Value> = answers.by_ref().take(alone(column).len() - 1).collect();
         let shape = match has_values(column) {
-            true => shape_of_values(present, tops.next().unwrap_or_default()),
-            false => shape_of_bins(column, &range, relation, engine).await?,
+            true => shape_of_values(present, answers.first().and_then(Counted::of)),
+            false => shape_of_bins(column, &answers, relation, engine).await?,
         };
         looks.push(ColumnLook {
             name: column.name.clone(),
@@ -154,7 +141,7 @@ fn alone(column: &Column) -> Vec<String> {
         asked.extend(["min", "max"].map(|aggregate| format!("CAST({aggregate}({cell}) AS TEXT)")));
     }
     if has_values(column) {
-        asked.push(ask_frequent(column, VALUES));
+        asked.push(ask_values(column, VALUES));
     }
     asked
 }
@@ -164,7 +151,8 @@ fn is_time(column: &Column) -> bool {
     matches!(column.kind, Kind::Date | Kind::Timestamp)
 }
 
-fn shape_of_values(present: u64, top: Frequent) -> Shape {
+fn shape_of_values(present: u64, values: Option<Counted>) -> Shape {
+    let top = values.unwrap_or_default().top;
     let counted: u64 = top.iter().map(|(_, rows)| rows).sum();
     match top.is_empty() {
         true => Shape::Nothing,

@@ -14,10 +14,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::listing::ListingTable;
 use datafusion::error::Result;
-use datafusion::logical_expr::{LogicalPlan, Volatility};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use futures::TryStreamExt;
 use millpond_engine::config::parse_duration;
 use millpond_engine::error::{Code, Error};
@@ -163,17 +163,16 @@ fn definition_of(relation: &Relation) -> String {
     format!("{}\0{kind}\n", relation.created_at_ms)
 }
 
-/// Refuses queries whose rows are of the moment: keeping them would change their meaning.
+/// A function in a plan that answers anew each time, such as `now()`.
 ///
 /// # Errors
-/// [`Code::NOT_SUPPORTED`] naming what is of the moment.
-pub(crate) fn check_lasting(plan: &LogicalPlan) -> Result<(), Error> {
+/// A plan that cannot be walked through.
+pub(crate) fn function_of_the_moment(plan: &LogicalPlan) -> Result<Option<String>, Error> {
     let mut found = None;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expression| {
-            use datafusion::common::tree_node::TreeNode;
             expression.apply(|part| {
-                if let datafusion::logical_expr::Expr::ScalarFunction(call) = part
+                if let Expr::ScalarFunction(call) = part
                     && call.func.signature().volatility != Volatility::Immutable
                 {
                     found = Some(call.name().to_string());
@@ -184,7 +183,15 @@ pub(crate) fn check_lasting(plan: &LogicalPlan) -> Result<(), Error> {
         })
     })
     .map_err(Error::from_datafusion)?;
-    if let Some(function) = found {
+    Ok(found)
+}
+
+/// Refuses queries whose rows are of the moment: keeping them would change their meaning.
+///
+/// # Errors
+/// [`Code::NOT_SUPPORTED`] naming what is of the moment.
+pub(crate) fn check_lasting(plan: &LogicalPlan) -> Result<(), Error> {
+    if let Some(function) = function_of_the_moment(plan)? {
         return Err(Error::user(
             Code::NOT_SUPPORTED,
             format!("a query with {function}() cannot be cached: it answers anew each time"),

@@ -28,7 +28,7 @@ pub(crate) mod system;
 mod table_options;
 mod whole;
 
-pub(crate) use cached::Caches;
+pub(crate) use cached::{Caches, function_of_the_moment};
 pub(crate) use descriptor::{DESCRIPTOR, descriptor};
 pub(crate) use kafka_table::partitions as topic_partitions;
 pub(crate) use location::resolve_location;
@@ -37,4 +37,4 @@ pub(crate) use model_tables::ModelErrors;
 pub(crate) use relation::without_views;
 pub(crate) use statement_catalog::{RelationKey, SessionFactory, StatementCatalog};
 pub(crate) use table_options::{Durable, Owner, TableOptions, checked};
-pub(crate) use whole::{check_whole, is_at_hand, reads_live};
+pub(crate) use whole::{check_whole, is_at_hand, reads_live, reads_memory_only};

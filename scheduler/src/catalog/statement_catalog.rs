@@ -35,6 +35,7 @@ use super::predict;
 use super::readable::Readable;
 use super::relation::open_files;
 use super::system::SystemTables;
+use crate::session::changed_settings;
 use crate::state::CatalogState;
 use crate::streams::{LiveReads, Pin as LivePin};
 use crate::upkeep::Task;
@@ -85,6 +86,8 @@ impl SessionFactory {
         let mut state = (self.base)();
         *state.config_mut() = config;
         state.register_catalog_list(catalogs);
+        // What `now()` is.
+        state.mark_start_execution();
         state
     }
 
@@ -205,6 +208,11 @@ impl StatementCatalog {
         Ok(self.factory.state(self.config.clone(), self.strong()?))
     }
 
+    /// Settings of the statement's session that were set.
+    pub(crate) fn changed_settings(&self) -> Arc<BTreeMap<String, String>> {
+        changed_settings(&self.config)
+    }
+
     /// Schema of names that have none.
     pub(crate) fn default_schema(&self) -> String {
         self.config.options().catalog.default_schema.clone()
@@ -277,6 +285,22 @@ impl StatementCatalog {
             Err(_) => self.pins.lock().remove(&key),
         };
         opened.map(Some)
+    }
+
+    /// True if a relation is read from memory, or is a view: then what it reads is.
+    ///
+    /// # Errors
+    /// The source of a cache that cannot be read.
+    pub(crate) async fn is_in_memory(&self, key: &RelationKey) -> Result<bool> {
+        let Some(relation) = self.version.relations.get(key) else {
+            return Ok(false);
+        };
+        let Some(cache) = &relation.cache else {
+            let kind = relation.kind.as_ref();
+            return Ok(matches!(kind, Some(RelationKind::Memory(_) | RelationKind::View(_))));
+        };
+        let present = self.present_executors().await;
+        Box::pin(self.system.caches.is_readable(self, key, cache, &present)).await
     }
 
     /// The rows of a relation that are kept in memory, if they may be read.

@@ -16,7 +16,7 @@ use super::memory_table::MemoryTable;
 /// # Errors
 /// As for [`MemoryTable::check_whole`] and [`LiveTable::rows`].
 pub(crate) async fn check_whole(plan: &LogicalPlan) -> Result<(), Error> {
-    for table in tables_of(plan)? {
+    for table in tables_of(plan)?.into_iter().flatten() {
         if let Some(table) = table.downcast_ref::<MemoryTable>() {
             table.check_whole()?;
         } else if let Some(table) = table.downcast_ref::<LiveTable>() {
@@ -32,7 +32,20 @@ pub(crate) async fn check_whole(plan: &LogicalPlan) -> Result<(), Error> {
 /// A plan that cannot be walked through.
 pub(crate) fn reads_live(plan: &LogicalPlan) -> Result<bool, Error> {
     let is_live = |table: &Arc<dyn TableProvider>| table.downcast_ref::<LiveTable>().is_some();
-    Ok(tables_of(plan)?.iter().any(is_live))
+    Ok(tables_of(plan)?.iter().flatten().any(is_live))
+}
+
+/// True if all tables that a plan reads are in memory, at the version of its statement.
+///
+/// # Errors
+/// A plan that cannot be walked through.
+pub(crate) fn reads_memory_only(plan: &LogicalPlan) -> Result<bool, Error> {
+    let in_memory = |table: &Option<Arc<dyn TableProvider>>| {
+        table
+            .as_ref()
+            .is_some_and(|table| table.downcast_ref::<MemoryTable>().is_some())
+    };
+    Ok(tables_of(plan)?.iter().all(in_memory))
 }
 
 /// True if a plan reads rows of tables in memory as they are: nothing is computed, so reading them often costs no more than
@@ -54,11 +67,12 @@ pub(crate) fn is_at_hand(plan: &LogicalPlan) -> bool {
     }
 }
 
-fn tables_of(plan: &LogicalPlan) -> Result<Vec<Arc<dyn TableProvider>>, Error> {
+/// The tables of a plan; `None` for what is no table of a catalog.
+fn tables_of(plan: &LogicalPlan) -> Result<Vec<Option<Arc<dyn TableProvider>>>, Error> {
     let mut tables = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            tables.extend(source_as_provider(&scan.source).ok());
+            tables.push(source_as_provider(&scan.source).ok());
         }
         Ok(TreeNodeRecursion::Continue)
     })

@@ -33,13 +33,15 @@ use millpond_engine::memory::Bytes;
 use millpond_engine::models::keeps_sums;
 use millpond_engine::session::{ExecutionMode, MillpondOptions};
 use millpond_engine::shards::ShardSource;
+use millpond_proto::plan::DirectTicket;
 
-use super::frontend::Services;
+use super::frontend::{Request, Services};
+use super::plan_cache::{Circumstances, KnownPlan};
 use super::registry::Statement;
 use super::result::{HEAD_BYTES, ResultSet, Rows};
 use super::run::Planned;
 use super::{constants, job, run};
-use crate::catalog::reads_live;
+use crate::catalog::{StatementCatalog, reads_live};
 use crate::cluster::{data_address, wait_for_executors};
 
 /// What an executor reads from its own memory counts this part of what comes from elsewhere.
@@ -70,8 +72,18 @@ impl Route {
         &self.plan
     }
 
+    /// What it reads, if that is known.
+    pub(super) fn input(&self) -> Option<&Input> {
+        self.input.as_ref()
+    }
+
     fn address(&self) -> String {
         data_address(&self.executor.host, self.executor.port)
+    }
+
+    /// The ticket of the plan, for no statement yet; with `analyze` the plan is answered with its metrics.
+    fn ticket(&self, analyze: bool) -> Result<DirectTicket, Error> {
+        direct::encode(self.plan.clone(), &self.config, "", analyze).map_err(Error::from_datafusion)
     }
 }
 
@@ -99,24 +111,55 @@ pub(super) async fn query(
     services: &Services,
     statement: &Arc<Statement>,
     planned: &Planned,
+    request: &Request,
 ) -> Result<Option<ResultSet>, Error> {
     let schema = Arc::new(planned.plan.schema().as_arrow().clone());
     let rows = job::rerun_after_loss(services, || async {
-        match choose(services, &planned.state, &planned.plan).await? {
-            Way::Staged(_) => Ok(None),
-            Way::Direct(route) => send(services, statement, &route, false).await.map(Some),
+        let circumstances = Circumstances::now(services, &planned.catalog).await;
+        let route = match choose(services, &planned.state, &planned.plan).await? {
+            Way::Staged(_) => return Ok(None),
+            Way::Direct(route) => route,
+        };
+        let ticket = route.ticket(false)?;
+        let rows = send(services, statement, &route.executor, ticket.clone()).await?;
+        if let Some(plan) = KnownPlan::of(request, planned, &route, ticket)? {
+            services
+                .plans
+                .remember(circumstances, &planned.catalog, &request.sql, plan);
         }
+        Ok(Some(rows))
     })
     .await?;
-    // The shards that are still to be read stay as long as the version of the statement does.
-    let catalog = planned.catalog.clone();
-    let pinned = |rows: Rows| {
-        rows.inspect(move |_| {
-            let _ = &catalog;
-        })
-        .boxed()
-    };
-    Ok(rows.map(|rows| ResultSet::stream(schema, pinned(rows))))
+    Ok(rows.map(|rows| ResultSet::stream(schema, pinned(rows, planned.catalog.clone()))))
+}
+
+/// Runs a query whose plan is known; `None` if that plan is of no use any more.
+pub(super) async fn known(
+    services: &Services,
+    statement: &Arc<Statement>,
+    catalog: &Arc<StatementCatalog>,
+    plan: &KnownPlan,
+) -> Result<Option<ResultSet>, Error> {
+    let executor = nearest(executors_for(services).await?, plan.input.as_ref())?;
+    match send(services, statement, &executor, plan.ticket.clone()).await {
+        Ok(rows) => Ok(Some(ResultSet::stream(
+            plan.columns.clone(),
+            pinned(rows, catalog.clone()),
+        ))),
+        Err(error) if matches!(error.code, Code::EXECUTOR_LOST | Code::SHARD_MOVED) => {
+            services.plans.forget();
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Rows with the version of the catalog whose shards are still to be read.
+fn pinned(rows: Rows, catalog: Arc<StatementCatalog>) -> Rows {
+    rows.inspect(move |_| {
+        let _ = &catalog;
+    })
+    .boxed()
 }
 
 /// Runs a query as [`query`] does and answers its plan with the metrics of the operators.
@@ -125,7 +168,7 @@ pub(super) async fn analyze(
     statement: &Arc<Statement>,
     route: &Route,
 ) -> Result<Vec<RecordBatch>, Error> {
-    let rows = send(services, statement, route, true).await?;
+    let rows = send(services, statement, &route.executor, route.ticket(true)?).await?;
     let batches: Vec<Result<RecordBatch, DataFusionError>> = rows.collect().await;
     batches
         .into_iter()
@@ -136,17 +179,17 @@ pub(super) async fn analyze(
 async fn send(
     services: &Services,
     statement: &Arc<Statement>,
-    route: &Route,
-    analyze: bool,
+    executor: &ExecutorMetadata,
+    mut ticket: DirectTicket,
 ) -> Result<Rows, Error> {
     let _permit = services.admission.admit().await?;
     statement.start_running();
     statement.update(|status| (status.stages_total, status.tasks_total) = (1, 1));
     let start = Instant::now();
-    let ticket = direct::encode(route.plan.clone(), &route.config, &statement.id, analyze)
-        .map_err(Error::from_datafusion)?;
-    let mut rows = services.connections.run(&route.address(), &ticket).await?;
-    tracing::debug!(elapsed = ?start.elapsed(), executor = route.executor.id, "sent a direct plan");
+    ticket.statement.clone_from(&statement.id);
+    let address = data_address(&executor.host, executor.port);
+    let mut rows = services.connections.run(&address, &ticket).await?;
+    tracing::debug!(elapsed = ?start.elapsed(), executor = executor.id, "sent a direct plan");
     let (mut head, mut bytes) = (Vec::new(), 0);
     while bytes < HEAD_BYTES
         && let Some(batch) = rows.next().await
@@ -180,10 +223,7 @@ pub(super) async fn choose(
             "sums are kept where the rows of the topic are".to_string(),
         ));
     }
-    wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
-    let mut executors = services.cluster.executors().await;
-    executors
-        .retain(|executor| executor.specification.vcores > 0 && !services.cluster.is_draining(&executor.id));
+    let executors = executors_for(services).await?;
     let vcores = executors
         .iter()
         .map(|executor| executor.specification.vcores)
@@ -218,6 +258,15 @@ pub(super) async fn choose(
         )),
         (_, None) => Way::Staged("reads an unknown number of bytes".to_string()),
     })
+}
+
+/// Executors that run queries, once there is one.
+async fn executors_for(services: &Services) -> Result<Vec<ExecutorMetadata>, Error> {
+    wait_for_executors(&services.cluster, 1, services.executor_patience).await?;
+    let mut executors = services.cluster.executors().await;
+    executors
+        .retain(|executor| executor.specification.vcores > 0 && !services.cluster.is_draining(&executor.id));
+    Ok(executors)
 }
 
 /// The settings of the session for one process. The user's number of output partitions, if there is one, stays.
@@ -257,8 +306,8 @@ fn nearest(executors: Vec<ExecutorMetadata>, input: Option<&Input>) -> Result<Ex
 }
 
 /// Bytes that a plan reads, by where they are.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Input {
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Input {
     /// By the data address of the executor in whose memory they are.
     held: HashMap<String, u64>,
     /// In files, or in the plan itself.

@@ -11,6 +11,7 @@ use tracing::Instrument;
 
 use super::admission::Admission;
 use super::ingest::{self, Ingest};
+use super::plan_cache::PlanCache;
 use super::registry::{Registry, Statement};
 use super::topic::{self, Outboxes};
 use super::{model, run, upkeep};
@@ -53,6 +54,7 @@ pub(crate) struct Services {
     pub(crate) upkeep: Arc<Queue>,
     pub(crate) model_errors: Arc<ModelErrors>,
     pub(crate) outboxes: Outboxes,
+    pub(crate) plans: PlanCache,
     pub(crate) connections: Connections,
     pub(crate) factory: Arc<SessionFactory>,
     pub(crate) system: Arc<SystemTables>,

@@ -96,6 +96,12 @@ async fn run_one(
     }
     let session = &statement.session;
     let catalog = catalog_of(services, statement, request).await;
+    if let Some(plan) = services.plans.find(services, &catalog, request).await {
+        statement.update(|status| status.verb = "SELECT".to_string());
+        if let Some(result) = direct::known(services, statement, &catalog, &plan).await? {
+            return Ok(result);
+        }
+    }
     if let Some(own) = syntax::parse(&request.sql).map_err(|error| error.with_sql(&request.sql))? {
         statement.update(|status| status.verb = own.verb().to_string());
         return match own {
@@ -561,7 +567,7 @@ async fn on_cluster(
     planned: Planned,
     request: &Request,
 ) -> Result<ResultSet, Error> {
-    if let Some(result) = direct::query(services, statement, &planned).await? {
+    if let Some(result) = direct::query(services, statement, &planned, request).await? {
         return Ok(result);
     }
     let context = SessionFactory::of_job(&planned.state);

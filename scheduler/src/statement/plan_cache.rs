@@ -1,0 +1,196 @@
+//! Plans of queries that were asked before.
+//!
+//! A small query takes longer to plan than to run, and people and their tools ask the same again: a client that prepares has
+//! each query planned twice, a dashboard sends its own all day. A query that reads tables in memory only, and calls no
+//! function that answers anew each time, has the same plan as long as the catalog, the executors and the settings of the
+//! session are the same. So plans that went to one executor ([`direct`](super::direct)) are kept, ready to be sent, until
+//! the catalog or the executors change. A statement that finds its plan here has its own version of the catalog like any
+//! other, so the shards that it reads stay; and rows that are kept beside a source are compared with it as always.
+//!
+//! ```text
+//! text ─► known? ─► caches current? ─► send
+//!           └─ no ──────┴─ no ─► parse, plan, send ─► remember
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ballista_core::serde::scheduler::ExecutorMetadata;
+use datafusion::arrow::datatypes::SchemaRef;
+use millpond_engine::error::Error;
+use millpond_proto::plan::DirectTicket;
+use parking_lot::Mutex;
+
+use super::direct::{Input, Route};
+use super::frontend::{Request, Services};
+use super::run::Planned;
+use crate::catalog::{RelationKey, StatementCatalog, function_of_the_moment, reads_memory_only};
+
+/// Plans that are kept.
+const PLANS_MAX: usize = 500;
+/// Bytes of each of them.
+const PLAN_BYTES_MAX: usize = 64 << 10;
+
+/// A plan for one executor.
+#[derive(Debug)]
+pub(super) struct KnownPlan {
+    /// What the query answers.
+    pub(super) columns: SchemaRef,
+    /// The plan, for no statement yet.
+    pub(super) ticket: DirectTicket,
+    /// What it reads.
+    pub(super) input: Option<Input>,
+    /// Tables and views that it names.
+    opened: Vec<RelationKey>,
+}
+
+impl KnownPlan {
+    /// The plan of a request, if the same request has the same plan the next time. `ticket` is
+    /// that of `route`.
+    ///
+    /// # Errors
+    /// A plan that cannot be walked through.
+    pub(super) fn of(
+        request: &Request,
+        planned: &Planned,
+        route: &Route,
+        ticket: DirectTicket,
+    ) -> Result<Option<Self>, Error> {
+        if !can_be_known(request)
+            || ticket.plan.len() > PLAN_BYTES_MAX
+            || !reads_memory_only(&planned.plan)?
+            || function_of_the_moment(&planned.plan)?.is_some()
+        {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            columns: Arc::new(planned.plan.schema().as_arrow().clone()),
+            ticket,
+            input: route.input().cloned(),
+            opened: planned.catalog.opened_names(),
+        }))
+    }
+}
+
+/// True for queries of clients that their text and their session say all of. What `EXECUTE` means is not in its text.
+fn can_be_known(request: &Request) -> bool {
+    let first = request.sql.split_whitespace().next().unwrap_or_default();
+    let is_query = ["select", "with"].iter().any(|word| first.eq_ignore_ascii_case(word));
+    is_query && request.parameters.is_none() && request.at.is_none() && !request.is_part
+}
+
+/// What a plan depends on beside its query.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Circumstances {
+    /// Of the catalog.
+    version: u64,
+    /// Identifier, host, port and vcores of each executor that takes work.
+    executors: Vec<(String, String, u16, u32)>,
+}
+
+impl Circumstances {
+    /// As they are now, for a statement with this catalog.
+    pub(super) async fn now(services: &Services, catalog: &StatementCatalog) -> Self {
+        let of_executor = |executor: ExecutorMetadata| {
+            let vcores = executor.specification.vcores;
+            (executor.id, executor.host, executor.port, vcores)
+        };
+        let executors = services.cluster.executors().await.into_iter();
+        Self {
+            version: catalog.version().version,
+            executors: executors
+                .filter(|executor| !services.cluster.is_draining(&executor.id))
+                .map(of_executor)
+                .collect(),
+        }
+    }
+}
+
+/// A text, and the settings of its session that are not the default ones.
+type Asked = (String, Arc<BTreeMap<String, String>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    circumstances: Circumstances,
+    plans: HashMap<Asked, Arc<KnownPlan>>,
+}
+
+/// Plans that hold in the last circumstances.
+#[derive(Debug, Default)]
+pub(crate) struct PlanCache {
+    known: Mutex<Known>,
+}
+
+impl PlanCache {
+    /// The plan of a request, if it was asked before and nothing has changed since.
+    pub(super) async fn find(
+        &self,
+        services: &Services,
+        catalog: &StatementCatalog,
+        request: &Request,
+    ) -> Option<Arc<KnownPlan>> {
+        if !can_be_known(request) {
+            return None;
+        }
+        let plan = self.known(services, catalog, &request.sql).await?;
+        for key in &plan.opened {
+            // Whoever plans the query is told the error.
+            if !catalog.is_in_memory(key).await.unwrap_or(false) {
+                return None;
+            }
+        }
+        metrics::counter!("plans_reused_total").increment(1);
+        Some(plan)
+    }
+
+    /// The columns of a query's answer, if its plan is known.
+    pub(crate) async fn columns(
+        &self,
+        services: &Services,
+        catalog: &StatementCatalog,
+        sql: &str,
+    ) -> Option<SchemaRef> {
+        let plan = self.known(services, catalog, sql).await?;
+        Some(plan.columns.clone())
+    }
+
+    async fn known(
+        &self,
+        services: &Services,
+        catalog: &StatementCatalog,
+        sql: &str,
+    ) -> Option<Arc<KnownPlan>> {
+        let asked = (sql.to_owned(), catalog.changed_settings());
+        let now = Circumstances::now(services, catalog).await;
+        let known = self.known.lock();
+        let holds = known.circumstances == now;
+        known.plans.get(&asked).filter(|_| holds).cloned()
+    }
+
+    /// Keeps a plan that was made in these circumstances.
+    pub(super) fn remember(
+        &self,
+        circumstances: Circumstances,
+        catalog: &StatementCatalog,
+        sql: &str,
+        plan: KnownPlan,
+    ) {
+        let mut known = self.known.lock();
+        if known.circumstances.version > circumstances.version {
+            return;
+        }
+        if known.circumstances != circumstances || known.plans.len() >= PLANS_MAX {
+            *known = Known {
+                circumstances,
+                plans: HashMap::new(),
+            };
+        }
+        let asked = (sql.to_owned(), catalog.changed_settings());
+        known.plans.insert(asked, Arc::new(plan));
+    }
+
+    /// Forgets all plans: one of them did not run.
+    pub(super) fn forget(&self) {
+        *self.known.lock() = Known::default();
+    }
+}
