@@ -23,6 +23,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// Bytes of an answer that may be on their way before any is read, and of all answers of a connection. With the 64 KiB of
+/// HTTP/2 whoever sends rows waits for the reader most of the time.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
 /// Connections by `HOST:PORT`, made when they are first needed. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Connections {
@@ -48,6 +53,8 @@ impl Connections {
                     .map_err(|error| Error::bug(format!("'{executor}' is no address: {error}")))?;
                 let channel = endpoint
                     .tcp_nodelay(true)
+                    .initial_stream_window_size(STREAM_WINDOW)
+                    .initial_connection_window_size(CONNECTION_WINDOW)
                     .connect_timeout(CONNECT_TIMEOUT)
                     .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
                     .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)

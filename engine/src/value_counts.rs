@@ -71,7 +71,10 @@ impl AggregateUDFImpl for ValueCounts {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let value = args.input_fields.first().map_or(DataType::Null, |field| field.data_type().clone());
+        let value = args
+            .input_fields
+            .first()
+            .map_or(DataType::Null, |field| field.data_type().clone());
         Ok(vec![
             list_field(format_state_name(args.name, "values"), value),
             list_field(format_state_name(args.name, "rows"), DataType::UInt64),
@@ -96,7 +99,10 @@ impl AggregateUDFImpl for ValueCounts {
         };
         match (asked, at_most) {
             (Some(asked), Some(at_most)) => {
-                let value = args.expr_fields.first().map_or(&DataType::Null, |field| field.data_type());
+                let value = args
+                    .expr_fields
+                    .first()
+                    .map_or(&DataType::Null, |field| field.data_type());
                 Ok(Box::new(Counts::new(value, asked as usize, at_most as usize)?))
             }
             (None, _) => exec_err!("{} gives from 1 to {ASKED_MAX} values", self.name()),
@@ -139,7 +145,9 @@ struct Counts {
 
 impl fmt::Debug for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Counts").field("value", &self.value).finish_non_exhaustive()
+        f.debug_struct("Counts")
+            .field("value", &self.value)
+            .finish_non_exhaustive()
     }
 }
 
@@ -220,7 +228,11 @@ impl Counts {
             let texts = cast(&texts, &DataType::Utf8)?;
             for (place, text) in places.iter().zip(texts.as_string::<i32>().iter()) {
                 let found = (Reverse(rows[*place as usize]), text.unwrap_or_default());
-                if top.len() == asked && top.last().is_some_and(|last: &(Reverse<u64>, String)| (last.0, last.1.as_str()) <= found) {
+                if top.len() == asked
+                    && top
+                        .last()
+                        .is_some_and(|last: &(Reverse<u64>, String)| (last.0, last.1.as_str()) <= found)
+                {
                     continue;
                 }
                 top.insert((found.0, found.1.to_owned()));
@@ -229,7 +241,10 @@ impl Counts {
                 }
             }
         }
-        Ok(top.into_iter().map(|(Reverse(rows), text)| (text, rows)).collect())
+        Ok(top
+            .into_iter()
+            .map(|(Reverse(rows), text)| (text, rows))
+            .collect())
     }
 }
 
@@ -246,7 +261,9 @@ fn nth_largest(numbers: &[u64], place: usize) -> u64 {
 impl Accumulator for Counts {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         match values.first() {
-            Some(values) if values.null_count() > 0 => self.add(&filter(values, &is_not_null(values)?)?, None),
+            Some(values) if values.null_count() > 0 => {
+                self.add(&filter(values, &is_not_null(values)?)?, None)
+            }
             Some(values) => self.add(values, None),
             None => exec_err!("values to count are missing"),
         }
@@ -318,8 +335,12 @@ mod tests {
     }
 
     fn merge(counts: &mut Counts, part: &mut Counts) {
-        let state: Vec<ArrayRef> =
-            part.state().unwrap().iter().map(|state| state.to_array().unwrap()).collect();
+        let state: Vec<ArrayRef> = part
+            .state()
+            .unwrap()
+            .iter()
+            .map(|state| state.to_array().unwrap())
+            .collect();
         counts.merge_batch(&state).unwrap();
     }
 
@@ -335,16 +356,28 @@ mod tests {
         // As in a window: once more, and with more rows.
         assert_eq!(answer(&mut counts), expected);
         counts.update_batch(&[texts("d d")]).unwrap();
-        assert_eq!(answer(&mut counts), r#"{"distinct":5,"top":[["d",3],["a",2],["b",2]]}"#);
+        assert_eq!(
+            answer(&mut counts),
+            r#"{"distinct":5,"top":[["d",3],["a",2],["b",2]]}"#
+        );
         assert_eq!(answer(&mut counted(1, ALL, "")), r#"{"distinct":0,"top":[]}"#);
     }
 
     #[test]
     fn values_without_a_value_are_not_counted() {
         let mut counts = Counts::new(&DataType::Float64, 2, ALL).unwrap();
-        let numbers: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(1.5), None, Some(-2.0), Some(1.5)]));
+        let numbers: ArrayRef = Arc::new(Float64Array::from(vec![
+            None,
+            Some(1.5),
+            None,
+            Some(-2.0),
+            Some(1.5),
+        ]));
         counts.update_batch(&[numbers]).unwrap();
-        assert_eq!(answer(&mut counts), r#"{"distinct":2,"top":[["1.5",2],["-2.0",1]]}"#);
+        assert_eq!(
+            answer(&mut counts),
+            r#"{"distinct":2,"top":[["1.5",2],["-2.0",1]]}"#
+        );
     }
 
     #[test]
@@ -358,7 +391,10 @@ mod tests {
 
     #[test]
     fn the_least_of_very_many_are_found() {
-        let many: Vec<String> = (0..3 * CHUNK).rev().map(|number| format!("{number:06}")).collect();
+        let many: Vec<String> = (0..3 * CHUNK)
+            .rev()
+            .map(|number| format!("{number:06}"))
+            .collect();
         let mut counts = counted(2, ALL, &many.join(" "));
         let distinct = 3 * CHUNK;
         let top = format!(r#"{{"distinct":{distinct},"top":[["000000",1],["000001",1]]}}"#);
@@ -367,7 +403,10 @@ mod tests {
 
     #[test]
     fn too_many_values_are_given_up_in_any_part() {
-        assert_eq!(answer(&mut counted(1, 2, "a b b")), r#"{"distinct":2,"top":[["b",2]]}"#);
+        assert_eq!(
+            answer(&mut counted(1, 2, "a b b")),
+            r#"{"distinct":2,"top":[["b",2]]}"#
+        );
         assert!(counted(1, 2, "a b c").evaluate().unwrap().is_null());
         let mut counts = counted(1, 2, "a b");
         merge(&mut counts, &mut counted(1, 2, "c"));

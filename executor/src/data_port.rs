@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
@@ -72,15 +70,8 @@ impl DataPort {
             .ok_or_else(|| Status::not_found(format!("shard {id} is not here")))?;
         let wrong = |error: DataFusionError| Status::invalid_argument(error.to_string());
         let read = self.plans.shard_read(&ticket, shard.schema()).map_err(wrong)?;
-        let schema = shard.schema().project(&read.columns);
-        let schema = schema.map_err(|error| wrong(error.into()))?;
-        let rows = read.rows(shard, &Count::new());
-        let rows = stream::iter(rows).map_err(|error| FlightError::ExternalError(Box::new(error)));
-        Ok(FlightDataEncoderBuilder::new()
-            .with_schema(Arc::new(schema))
-            .build(rows)
-            .map_err(Status::from)
-            .boxed())
+        let rows = read.packed_rows(shard, &Count::new());
+        Ok(wire::answer(rows).map_err(Status::from).boxed())
     }
 
     fn forget(&self, body: &[u8]) -> Result<(), Status> {

@@ -64,7 +64,8 @@ impl ShardCopies {
         let ticket = everything
             .ticket(id, codec::physical_codec(None).as_ref())
             .map_err(Error::from_datafusion)?;
-        let rows = self.shards.connections.read_any(&wanted.holders, &ticket).await?;
+        let connections = &self.shards.connections;
+        let rows = connections.read_any(&wanted.holders, &ticket, schema).await?;
         self.put(request, id, schema, rows).await
     }
 

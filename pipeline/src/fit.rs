@@ -263,9 +263,7 @@ async fn answer<E: Engine + Send>(
     let answers = ask_in_parts(&aggregates, query, engine).await?;
     for ((ask, _), value) in aggregates.iter().zip(answers) {
         let answer = match ask.question {
-            Question::Categories { .. } => {
-                Counted::of(&value).map(|counted| Value::Categories(counted.top))
-            }
+            Question::Categories { .. } => Counted::of(&value).map(|counted| Value::Categories(counted.top)),
             _ => Some(value),
         };
         if let Some(answer) = answer {

@@ -14,6 +14,7 @@
 //! What comes out has the type that went in and the same values; slots of nulls may differ.
 
 mod integers;
+mod sent;
 mod texts;
 
 use std::ops::Range;

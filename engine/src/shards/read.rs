@@ -4,16 +4,17 @@
 //! pass; what nobody asks for stays packed.
 //!
 //! The same [`ShardRead`] serves a scan in the process that holds the shard and, sent as a ticket, a scan elsewhere:
-//! projection, predicate and limit are applied before rows travel.
+//! projection, predicate and limit are applied before rows travel, and rows travel packed.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::vec;
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::internal_datafusion_err;
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::compute::FilterPredicate;
+use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::pruning::PrunableStatistics;
+use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
@@ -58,6 +59,21 @@ impl ShardRead {
         let parts = self.parts(&shard, &keep, pruned);
         let (rows, failed) = match Rows::new(self, shard, parts) {
             Ok(rows) => (Some(rows), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        failed.into_iter().chain(rows.into_iter().flatten())
+    }
+
+    /// The same rows as they are stored, to be sent: a batch for each stored one of which rows pass. [`unpacked`] reads them.
+    pub fn packed_rows(
+        &self,
+        shard: Arc<Shard>,
+        pruned: &Count,
+    ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
+        let keep = self.batches_to_read(&shard);
+        let parts = self.parts(&shard, &keep, pruned);
+        let (rows, failed) = match Rows::new(self, shard, parts) {
+            Ok(rows) => (Some(PackedRows(rows)), None),
             Err(error) => (None, Some(Err(error))),
         };
         failed.into_iter().chain(rows.into_iter().flatten())
@@ -178,8 +194,14 @@ impl Rows {
         })
     }
 
-    /// The rows of a part that pass; none is `None`.
-    fn part(&mut self, batch: usize, rows: &Range<usize>) -> Result<Option<RecordBatch>> {
+    /// What `take` makes of each column, and how many rows of a part pass; none is `None`. It is given the column, its
+    /// values if they were unpacked to be tested, and the rows that pass if not all do.
+    fn part<T>(
+        &mut self,
+        batch: usize,
+        rows: &Range<usize>,
+        take: impl Fn(&Column, Option<&ArrayRef>, Option<&FilterPredicate>) -> Result<T>,
+    ) -> Result<Option<(Vec<T>, usize)>> {
         let columns: Vec<Column> = self
             .batch(batch)?
             .iter()
@@ -190,30 +212,24 @@ impl Rows {
         let nothing = Test::nothing();
         let test = self.test.as_ref().or(alive.as_ref().map(|_| &nothing));
         let Some(test) = test else {
-            let unpacked = wanted.iter().map(Column::unpack).collect::<Result<_>>()?;
-            return batch_of(self.schema.clone(), unpacked, rows.len()).map(Some);
+            let taken = wanted.iter().map(|column| take(column, None, None));
+            return Ok(Some((taken.collect::<Result<_>>()?, rows.len())));
         };
         let Passing {
             rows: passed,
             unpacked,
         } = test.passing(tested, rows.len(), alive)?;
-        if passed.count() == 0 {
+        let count = passed.count();
+        if count == 0 {
             return Ok(None);
         }
-        let all = passed.count() == rows.len();
-        let rows_of = |place: &usize, column: &Column| {
+        let passed = (count < rows.len()).then_some(&passed);
+        let taken = self.columns.iter().zip(wanted).map(|(place, column)| {
             let tested = test.columns.iter().position(|tested| tested == place);
-            match tested.and_then(|tested| unpacked[tested].as_ref()) {
-                Some(values) if all => Ok(values.clone()),
-                Some(values) => Ok(passed.filter(values)?),
-                None if all => column.unpack(),
-                None => column.filter(&passed)?.unpack(),
-            }
-        };
-        let unpacked = self.columns.iter().zip(wanted);
-        let unpacked = unpacked.map(|(place, column)| rows_of(place, column));
-        let unpacked = unpacked.collect::<Result<_>>()?;
-        batch_of(self.schema.clone(), unpacked, passed.count()).map(Some)
+            let values = tested.and_then(|tested| unpacked[tested].as_ref());
+            take(column, values, passed)
+        });
+        Ok(Some((taken.collect::<Result<_>>()?, count)))
     }
 
     /// All columns that are needed of a batch.
@@ -230,17 +246,37 @@ impl Rows {
     }
 }
 
+/// The values of a column that pass.
+fn values(
+    column: &Column,
+    unpacked: Option<&ArrayRef>,
+    passed: Option<&FilterPredicate>,
+) -> Result<ArrayRef> {
+    match (unpacked, passed) {
+        (Some(values), None) => Ok(values.clone()),
+        (Some(values), Some(passed)) => Ok(passed.filter(values)?),
+        (None, None) => column.unpack(),
+        (None, Some(passed)) => column.filter(passed)?.unpack(),
+    }
+}
+
+/// The same as they are stored.
+fn packed(column: &Column, _: Option<&ArrayRef>, passed: Option<&FilterPredicate>) -> Result<Column> {
+    passed.map_or_else(|| Ok(column.clone()), |passed| column.filter(passed))
+}
+
 impl Iterator for Rows {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.left > 0 {
             let (batch, rows) = self.parts.next()?;
-            match self.part(batch, &rows) {
-                Ok(Some(part)) => {
-                    let part = part.slice(0, part.num_rows().min(self.left));
-                    self.left -= part.num_rows();
-                    return Some(Ok(part));
+            match self.part(batch, &rows, values) {
+                Ok(Some((columns, rows))) => {
+                    let part = batch_of(self.schema.clone(), columns, rows);
+                    let part = part.map(|part| part.slice(0, rows.min(self.left)));
+                    self.left -= rows.min(self.left);
+                    return Some(part);
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -253,13 +289,94 @@ impl Iterator for Rows {
     }
 }
 
+/// Rows that stay packed.
+struct PackedRows(Rows);
+
+impl PackedRows {
+    /// The rows that pass of the next stored batch that has some.
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let rows = &mut self.0;
+        let (mut parts, mut count): (Vec<Vec<Column>>, usize) = (Vec::new(), 0);
+        while count < rows.left
+            && let Some((batch, range)) = rows.parts.next()
+        {
+            if let Some((columns, passed)) = rows.part(batch, &range, packed)? {
+                parts.push(columns);
+                count += passed;
+            }
+            let is_last = rows
+                .parts
+                .as_slice()
+                .first()
+                .is_none_or(|(next, _)| *next != batch);
+            if is_last && count > 0 {
+                break;
+            }
+        }
+        if count == 0 {
+            return Ok(None);
+        }
+        let wanted = count.min(rows.left);
+        rows.left -= wanted;
+        let mut sent = Vec::with_capacity(rows.columns.len());
+        for (place, field) in rows.schema.fields().iter().enumerate() {
+            let of_column: Vec<&Column> = parts.iter().map(|columns| &columns[place]).collect();
+            let column = Column::concat(&of_column)?.slice(&(0..wanted));
+            sent.push(column.to_sent(field.name())?);
+        }
+        let (fields, columns): (Vec<FieldRef>, Vec<ArrayRef>) = sent.into_iter().unzip();
+        batch_of(Arc::new(Schema::new(fields)), columns, wanted).map(Some)
+    }
+}
+
+impl Iterator for PackedRows {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.next_batch().transpose();
+        if matches!(batch, Some(Err(_))) {
+            self.0.left = 0;
+        }
+        batch
+    }
+}
+
+/// Rows that were sent packed, as batches of these columns, unpacked while they are asked for.
+///
+/// # Errors
+/// A batch that does not stand for such rows.
+pub(super) fn unpacked(
+    sent: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
+    if sent.num_columns() != schema.fields().len() {
+        return internal_err!(
+            "{} columns instead of {}",
+            sent.num_columns(),
+            schema.fields().len()
+        );
+    }
+    let fields = sent.schema();
+    let columns = schema.fields().iter().zip(fields.fields()).zip(sent.columns());
+    let columns: Vec<Column> = columns
+        .map(|((column, field), array)| Column::of_sent(column.data_type(), field, array))
+        .collect::<Result<_>>()?;
+    let (rows, schema) = (sent.num_rows(), schema.clone());
+    Ok((0..rows).step_by(BATCH_ROWS).map(move |start| {
+        let range = start..rows.min(start + BATCH_ROWS);
+        let unpacked = columns.iter().map(|column| column.slice(&range).unpack());
+        batch_of(schema.clone(), unpacked.collect::<Result<_>>()?, range.len())
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codec;
     use crate::shards::ShardStore;
     use datafusion::arrow::array::{AsArray, Int64Array};
-    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use datafusion::arrow::compute::concat_batches;
+    use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
     use datafusion::execution::memory_pool::UnboundedMemoryPool;
     use datafusion::logical_expr::Operator;
     use datafusion::physical_expr::expressions::{binary, col, lit};
@@ -341,6 +458,48 @@ mod tests {
             .collect();
         assert_eq!(rows, (0..150_000).collect::<Vec<i64>>());
         assert!(of(200_000..300_000).is_empty());
+    }
+
+    #[test]
+    fn rows_that_travel_are_the_same() {
+        let shard = shard(150_000);
+        let all = ShardRead {
+            range: 3..149_000,
+            columns: vec![1, 0],
+            predicate: None,
+            limit: None,
+        };
+        let few = ShardRead {
+            predicate: Some(at_least(shard.schema(), 60_000)),
+            ..all.clone()
+        };
+        let limited = ShardRead {
+            limit: Some(70_000),
+            ..few.clone()
+        };
+        let none = ShardRead {
+            predicate: Some(at_least(shard.schema(), 1_000_000)),
+            ..all.clone()
+        };
+        let uncounted = ShardRead {
+            columns: vec![],
+            ..few.clone()
+        };
+        for read in [all, few, limited, none, uncounted] {
+            let schema = Arc::new(shard.schema().project(&read.columns).unwrap());
+            let here = read.rows(shard.clone(), &Count::new());
+            let here: Vec<RecordBatch> = here.collect::<Result<_>>().unwrap();
+            let sent: Vec<RecordBatch> = read
+                .packed_rows(shard.clone(), &Count::new())
+                .collect::<Result<_>>()
+                .unwrap();
+            assert!(sent.len() <= 3, "one for each stored batch");
+            let there = sent.iter().flat_map(|batch| unpacked(batch, &schema).unwrap());
+            let there: Vec<RecordBatch> = there.collect::<Result<_>>().unwrap();
+            let whole = |batches: &[RecordBatch]| concat_batches(&schema, batches).unwrap();
+            assert_eq!(whole(&here).num_rows(), whole(&there).num_rows());
+            assert_eq!(whole(&here), whole(&there));
+        }
     }
 
     #[test]

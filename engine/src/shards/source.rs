@@ -272,6 +272,8 @@ impl FileSource for ShardSource {
 struct ShardOpener {
     reader: Reader,
     holders: Holders,
+    /// Columns of the table.
+    schema: SchemaRef,
     read: ShardRead,
     local: Count,
     remote: Count,
@@ -284,6 +286,7 @@ impl ShardOpener {
         Self {
             reader,
             holders: source.holders.clone(),
+            schema: source.table_schema.file_schema().clone(),
             read: ShardRead {
                 range: 0..usize::MAX,
                 columns: source.projection.file_indices.clone(),
@@ -305,8 +308,9 @@ impl ShardOpener {
             .ok_or_else(|| internal_datafusion_err!("shard {id} without a place"))?;
         let ticket = read.ticket(id, codec::physical_codec(None).as_ref())?;
         let connections = self.reader.connections.clone();
+        let schema = Arc::new(self.schema.project(&read.columns)?);
         let opened = async move {
-            let rows = connections.read_any(&holders, &ticket).await?;
+            let rows = connections.read_any(&holders, &ticket, &schema).await?;
             Ok::<_, DataFusionError>(rows.map_err(DataFusionError::from))
         };
         Ok(stream::once(opened).try_flatten().boxed())

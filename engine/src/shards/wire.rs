@@ -3,12 +3,18 @@
 //! `DoGet` with a [`ShardTicket`] streams rows; the actions [`LIST`], [`DROP`], [`COPY`] and [`SAVE`] belong to the
 //! scheduler. The port is part of the private network, like Ballista's.
 
+use arrow_flight::FlightData;
+use arrow_flight::decode::DecodedPayload;
+use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
+use arrow_flight::error::FlightError;
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, future, stream};
 use millpond_proto::Message;
 use millpond_proto::plan::{CopyShards, SaveShards, ShardList, ShardTicket, StoredShard};
 
+use super::read::unpacked;
 use super::shard::ShardId;
 use super::store::Stored;
 use crate::connections::Connections;
@@ -26,7 +32,7 @@ pub const COPY: &str = "millpond.shards.copy";
 pub const SAVE: &str = "millpond.shards.save";
 
 impl Connections {
-    /// Streams rows of a shard from the first of its holders that has it.
+    /// Streams rows of a shard from the first of its holders that has it; `schema` are the columns of the ticket.
     ///
     /// # Errors
     /// [`Code::SHARD_MOVED`] if none has it, or the one that is read is lost on the way: the statement must be planned
@@ -35,11 +41,12 @@ impl Connections {
         &self,
         holders: &[String],
         ticket: &ShardTicket,
+        schema: &SchemaRef,
     ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
         let moved = |error: &Error| error.code == Code::EXECUTOR_LOST;
         let mut reasons = Vec::new();
         for holder in holders {
-            match self.read(holder, ticket).await {
+            match self.read(holder, ticket, schema).await {
                 Ok(rows) => {
                     let shard = ticket.shard.clone();
                     let broken = move |error: Error| match moved(&error) {
@@ -59,16 +66,23 @@ impl Connections {
         &self,
         holder: &str,
         ticket: &ShardTicket,
+        schema: &SchemaRef,
     ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
         let mut bytes = TICKET_MARK.to_vec();
         ticket
             .encode(&mut bytes)
             .map_err(|error| Error::bug(error.to_string()))?;
-        let rows = self.get(holder, bytes).await?;
-        let (connections, holder) = (self.clone(), holder.to_string());
-        Ok(rows
+        let sent = self.get(holder, bytes).await?.into_inner();
+        let (connections, holder, schema) = (self.clone(), holder.to_string(), schema.clone());
+        let rows = sent
             .map_err(move |error| connections.broken(&holder, error))
-            .boxed())
+            .try_filter_map(|sent| future::ok(batch_in(sent.payload)))
+            .and_then(move |sent| {
+                let rows = unpacked(&sent, &schema).map_err(Error::from_datafusion);
+                future::ready(rows.map(|rows| stream::iter(rows).map_err(Error::from_datafusion)))
+            })
+            .try_flatten();
+        Ok(rows.boxed())
     }
 
     /// What an executor holds.
@@ -112,6 +126,28 @@ impl Connections {
     /// The executor is gone, or cannot write them.
     pub async fn save_shards(&self, executor: &str, shards: &SaveShards) -> Result<(), Error> {
         self.act(executor, SAVE, shards.encode_to_vec()).await.map(drop)
+    }
+}
+
+/// Packed rows as the answer to a [`ShardTicket`]. Stored batches are packed each in its way, so every batch is sent with a
+/// schema of its own.
+pub fn answer(
+    packed: impl Iterator<Item = datafusion::error::Result<RecordBatch>> + Send + 'static,
+) -> BoxStream<'static, Result<FlightData, FlightError>> {
+    let rows = stream::iter(packed).map_err(|error| FlightError::ExternalError(Box::new(error)));
+    rows.map_ok(|batch| {
+        FlightDataEncoderBuilder::new()
+            .with_dictionary_handling(DictionaryHandling::Resend)
+            .build(stream::iter([Ok(batch)]))
+    })
+    .try_flatten()
+    .boxed()
+}
+
+fn batch_in(payload: DecodedPayload) -> Option<RecordBatch> {
+    match payload {
+        DecodedPayload::RecordBatch(batch) => Some(batch),
+        DecodedPayload::None | DecodedPayload::Schema(_) => None,
     }
 }
 

@@ -297,7 +297,10 @@ impl StatementCatalog {
         };
         let Some(cache) = &relation.cache else {
             let kind = relation.kind.as_ref();
-            return Ok(matches!(kind, Some(RelationKind::Memory(_) | RelationKind::View(_))));
+            return Ok(matches!(
+                kind,
+                Some(RelationKind::Memory(_) | RelationKind::View(_))
+            ));
         };
         let present = self.present_executors().await;
         Box::pin(self.system.caches.is_readable(self, key, cache, &present)).await

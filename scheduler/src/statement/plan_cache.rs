@@ -75,7 +75,9 @@ impl KnownPlan {
 /// True for queries of clients that their text and their session say all of. What `EXECUTE` means is not in its text.
 fn can_be_known(request: &Request) -> bool {
     let first = request.sql.split_whitespace().next().unwrap_or_default();
-    let is_query = ["select", "with"].iter().any(|word| first.eq_ignore_ascii_case(word));
+    let is_query = ["select", "with"]
+        .iter()
+        .any(|word| first.eq_ignore_ascii_case(word));
     is_query && request.parameters.is_none() && request.at.is_none() && !request.is_part
 }
 
