@@ -23,19 +23,13 @@ use tonic::Status;
 use super::door::Caller;
 use super::status::to_status;
 use crate::session::Session;
-use crate::statement::{Frontend, plan_only};
+use crate::statement::{Described, Frontend, plan_only};
 use millpond_engine::clock::now_ms;
 
 /// Prepared statements that may be open at once; beyond it unused ones are closed.
 const OPEN_MAX: usize = 10_000;
 /// A prepared statement that was not used for this long may be closed.
 const IDLE_MAX: Duration = Duration::from_secs(1800);
-
-/// Columns and parameters of a statement.
-pub(super) struct Described {
-    pub(super) columns: Schema,
-    parameters: Schema,
-}
 
 /// One prepared statement.
 pub(super) struct Prepared {
@@ -126,20 +120,22 @@ impl PreparedStatements {
     }
 }
 
-/// Plans a statement to learn its columns and parameters.
+/// Learns the columns and parameters of a statement.
 ///
 /// # Errors
 /// Whatever planning finds wrong.
 pub(super) async fn describe(frontend: &Frontend, session: &Session, sql: &str) -> Result<Described, Error> {
     let catalog = frontend.catalog_of(session).await;
     let services = &frontend.services;
-    if let Some(columns) = services.plans.columns(services, &catalog, sql).await {
-        return Ok(Described {
-            columns: columns.as_ref().clone(),
-            parameters: Schema::empty(),
-        });
-    }
-    let plan = plan_only(&catalog, sql).await?;
+    let planned = async {
+        let plan = plan_only(&catalog, sql).await?;
+        let described = described(&plan)?;
+        Ok((plan, described))
+    };
+    services.plans.describe(services, &catalog, sql, planned).await
+}
+
+fn described(plan: &LogicalPlan) -> Result<Described, Error> {
     let mut types: Vec<(String, Option<DataType>)> = plan
         .get_parameter_types()
         .map_err(Error::from_datafusion)?
@@ -154,7 +150,7 @@ pub(super) async fn describe(frontend: &Frontend, session: &Session, sql: &str) 
         .into_iter()
         .map(|(name, data_type)| Field::new(name, data_type.unwrap_or(DataType::Null), true))
         .collect();
-    let columns = match &plan {
+    let columns = match plan {
         LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => Schema::empty(),
         plan => plan.schema().as_arrow().clone(),
     };

@@ -11,12 +11,15 @@
 //! text ─► known? ─► caches current? ─► send
 //!           └─ no ──────┴─ no ─► parse, plan, send ─► remember
 //! ```
+//!
+//! What a query answers is kept for longer: of one that reads metadata or constants too, for clients that prepare.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ballista_core::serde::scheduler::ExecutorMetadata;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::logical_expr::LogicalPlan;
 use millpond_engine::error::Error;
 use millpond_proto::plan::DirectTicket;
 use parking_lot::Mutex;
@@ -24,7 +27,9 @@ use parking_lot::Mutex;
 use super::direct::{Input, Route};
 use super::frontend::{Request, Services};
 use super::run::Planned;
-use crate::catalog::{RelationKey, StatementCatalog, function_of_the_moment, reads_memory_only};
+use crate::catalog::{
+    Reads, RelationKey, StatementCatalog, function_of_the_moment, reads_memory_only, what_is_read,
+};
 
 /// Plans that are kept.
 const PLANS_MAX: usize = 500;
@@ -72,13 +77,17 @@ impl KnownPlan {
     }
 }
 
-/// True for queries of clients that their text and their session say all of. What `EXECUTE` means is not in its text.
+/// True for queries of clients that their text and their session say all of.
 fn can_be_known(request: &Request) -> bool {
-    let first = request.sql.split_whitespace().next().unwrap_or_default();
-    let is_query = ["select", "with"]
+    is_query(&request.sql) && request.parameters.is_none() && request.at.is_none() && !request.is_part
+}
+
+/// True for what begins as a query does. What `EXECUTE` means is not in its text.
+fn is_query(sql: &str) -> bool {
+    let first = sql.split_whitespace().next().unwrap_or_default();
+    ["select", "with"]
         .iter()
-        .any(|word| first.eq_ignore_ascii_case(word));
-    is_query && request.parameters.is_none() && request.at.is_none() && !request.is_part
+        .any(|word| first.eq_ignore_ascii_case(word))
 }
 
 /// What a plan depends on beside its query.
@@ -111,10 +120,35 @@ impl Circumstances {
 /// A text, and the settings of its session that are not the default ones.
 type Asked = (String, Arc<BTreeMap<String, String>>);
 
+/// Columns and parameters of a query.
+#[derive(Debug, Clone)]
+pub(crate) struct Described {
+    pub(crate) columns: Schema,
+    pub(crate) parameters: Schema,
+}
+
 #[derive(Debug, Default)]
 struct Known {
     circumstances: Circumstances,
     plans: HashMap<Asked, Arc<KnownPlan>>,
+    described: HashMap<Asked, Described>,
+}
+
+impl Known {
+    /// Forgets what was known in other circumstances, or is too much; false if newer things are known.
+    fn make_room(&mut self, circumstances: Circumstances) -> bool {
+        if self.circumstances.version > circumstances.version {
+            return false;
+        }
+        let is_full = self.plans.len().max(self.described.len()) >= PLANS_MAX;
+        if self.circumstances != circumstances || is_full {
+            *self = Self {
+                circumstances,
+                ..Self::default()
+            };
+        }
+        true
+    }
 }
 
 /// Plans that hold in the last circumstances.
@@ -134,7 +168,8 @@ impl PlanCache {
         if !can_be_known(request) {
             return None;
         }
-        let plan = self.known(services, catalog, &request.sql).await?;
+        let now = Circumstances::now(services, catalog).await;
+        let plan = self.recall(&now, catalog, &request.sql, |known| &known.plans)?;
         for key in &plan.opened {
             // Whoever plans the query is told the error.
             if !catalog.is_in_memory(key).await.unwrap_or(false) {
@@ -145,28 +180,47 @@ impl PlanCache {
         Some(plan)
     }
 
-    /// The columns of a query's answer, if its plan is known.
-    pub(crate) async fn columns(
+    /// Columns and parameters of a query; `describe` finds them out if they are not known.
+    ///
+    /// # Errors
+    /// Those of `describe`.
+    pub(crate) async fn describe<F>(
         &self,
         services: &Services,
         catalog: &StatementCatalog,
         sql: &str,
-    ) -> Option<SchemaRef> {
-        let plan = self.known(services, catalog, sql).await?;
-        Some(plan.columns.clone())
+        describe: F,
+    ) -> Result<Described, Error>
+    where
+        F: Future<Output = Result<(LogicalPlan, Described), Error>>,
+    {
+        let now = Circumstances::now(services, catalog).await;
+        if let Some(described) = self.recall(&now, catalog, sql, |known| &known.described) {
+            return Ok(described);
+        }
+        let (plan, described) = describe.await?;
+        let is_lasting = is_query(sql)
+            && (reads_memory_only(&plan)?
+                || what_is_read(&plan).map_err(Error::from_datafusion)? == Reads::MetadataOnly);
+        let mut known = self.known.lock();
+        if is_lasting && known.make_room(now) {
+            let asked = (sql.to_owned(), catalog.changed_settings());
+            known.described.insert(asked, described.clone());
+        }
+        Ok(described)
     }
 
-    async fn known(
+    fn recall<T: Clone>(
         &self,
-        services: &Services,
+        now: &Circumstances,
         catalog: &StatementCatalog,
         sql: &str,
-    ) -> Option<Arc<KnownPlan>> {
+        of: impl Fn(&Known) -> &HashMap<Asked, T>,
+    ) -> Option<T> {
         let asked = (sql.to_owned(), catalog.changed_settings());
-        let now = Circumstances::now(services, catalog).await;
         let known = self.known.lock();
-        let holds = known.circumstances == now;
-        known.plans.get(&asked).filter(|_| holds).cloned()
+        let holds = known.circumstances == *now;
+        of(&known).get(&asked).filter(|_| holds).cloned()
     }
 
     /// Keeps a plan that was made in these circumstances.
@@ -178,17 +232,10 @@ impl PlanCache {
         plan: KnownPlan,
     ) {
         let mut known = self.known.lock();
-        if known.circumstances.version > circumstances.version {
-            return;
+        if known.make_room(circumstances) {
+            let asked = (sql.to_owned(), catalog.changed_settings());
+            known.plans.insert(asked, Arc::new(plan));
         }
-        if known.circumstances != circumstances || known.plans.len() >= PLANS_MAX {
-            *known = Known {
-                circumstances,
-                plans: HashMap::new(),
-            };
-        }
-        let asked = (sql.to_owned(), catalog.changed_settings());
-        known.plans.insert(asked, Arc::new(plan));
     }
 
     /// Forgets all plans: one of them did not run.
