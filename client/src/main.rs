@@ -20,7 +20,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// (`scheduler`'s `statement::limits`) takes some 10 MiB of it. What is not used takes no memory.
 const STACK_BYTES: usize = 64 << 20;
 
+/// Blocks come and go, and the kernel clears a huge page as a whole for the first byte of it. Preparing 5 million rows takes
+/// 16 % less without, in less memory. Processes that are started from here have the same.
+#[cfg(all(feature = "server", target_os = "linux"))]
+#[expect(unsafe_code, reason = "a system call without a safe form among our libraries")]
+fn do_without_huge_pages() {
+    let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: it reads its arguments, which are numbers, and changes nothing but how the kernel maps memory from now on. A
+    // kernel that knows no such setting says so, and does as before.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, yes, unused, unused, unused) };
+}
+
+#[cfg(not(all(feature = "server", target_os = "linux")))]
+fn do_without_huge_pages() {}
+
 fn main() -> ExitCode {
+    do_without_huge_pages();
     let cli = Cli::parse();
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     let runtime = match threads.enable_all().thread_stack_size(STACK_BYTES).build() {

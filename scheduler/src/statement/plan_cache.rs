@@ -12,7 +12,7 @@
 //!           └─ no ──────┴─ no ─► parse, plan, send ─► remember
 //! ```
 //!
-//! What a query answers is kept for longer: of one that reads metadata or constants too, for clients that prepare.
+//! Which columns a query answers is kept too, for clients that prepare; also of queries over constants and metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use crate::catalog::{
 
 /// Plans that are kept.
 const PLANS_MAX: usize = 500;
-/// Bytes of each of them.
+/// Bytes of each of them, and of its query.
 const PLAN_BYTES_MAX: usize = 64 << 10;
 
 /// A plan for one executor.
@@ -50,8 +50,7 @@ pub(super) struct KnownPlan {
 }
 
 impl KnownPlan {
-    /// The plan of a request, if the same request has the same plan the next time. `ticket` is
-    /// that of `route`.
+    /// The plan of a request, if the same request has the same plan the next time. `ticket` is that of `route`.
     ///
     /// # Errors
     /// A plan that cannot be walked through.
@@ -82,12 +81,13 @@ fn can_be_known(request: &Request) -> bool {
     is_query(&request.sql) && request.parameters.is_none() && request.at.is_none() && !request.is_part
 }
 
-/// True for what begins as a query does. What `EXECUTE` means is not in its text.
+/// True for what begins as a query does, if it is not very long. What `EXECUTE` means is not in its text.
 fn is_query(sql: &str) -> bool {
     let first = sql.split_whitespace().next().unwrap_or_default();
-    ["select", "with"]
+    let begins = ["select", "with"]
         .iter()
-        .any(|word| first.eq_ignore_ascii_case(word))
+        .any(|word| first.eq_ignore_ascii_case(word));
+    begins && sql.len() <= PLAN_BYTES_MAX
 }
 
 /// What a plan depends on beside its query.

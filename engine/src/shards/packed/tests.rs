@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int16Array, Int32Array,
-    Int64Array, LargeStringArray, StringArray, StringViewArray, TimestampNanosecondArray, UInt8Array,
+    Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray, TimestampNanosecondArray, UInt8Array,
     UInt64Array,
 };
 use datafusion::arrow::compute::{FilterBuilder, cast, filter};
-use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use datafusion::arrow::ipc::reader::StreamReader;
+use datafusion::arrow::ipc::writer::StreamWriter;
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -120,12 +122,32 @@ fn check(column: &ArrayRef, cut: (usize, usize), pass: &[bool]) {
         let rows = one.min(other)..one.max(other);
         let (part, expected) = (packed.slice(&rows), column.slice(rows.start, rows.len()));
         assert_eq!(&part.unpack().unwrap(), &expected);
+        check_sent(&part, &expected);
         let pass: BooleanArray = (0..rows.len()).map(|row| Some(pass[row % pass.len()])).collect();
         let passed = FilterBuilder::new(&pass).optimize().build();
-        let rows = part.filter(&passed).unwrap().unpack().unwrap();
+        let few = part.filter(&passed).unwrap();
+        check_sent(&few, &filter(&expected, &pass).unwrap());
+        let both = Column::concat(&[&few, &few]).unwrap().unpack().unwrap();
+        assert_eq!(both.slice(few.values.len(), few.values.len()), few.unpack().unwrap());
+        let rows = few.unpack().unwrap();
         assert_eq!(rows.data_type(), column.data_type());
         assert_eq!(&rows, &filter(&expected, &pass).unwrap());
     }
+}
+
+/// Sends a column in Arrow's format and reads it again.
+fn check_sent(column: &Column, expected: &ArrayRef) {
+    let (field, array) = column.to_sent("column").unwrap();
+    let schema = Arc::new(Schema::new(vec![field]));
+    let batch = RecordBatch::try_new(schema.clone(), vec![array]).unwrap();
+    let mut stream = StreamWriter::try_new(Vec::new(), &schema).unwrap();
+    stream.write(&batch).unwrap();
+    let bytes = stream.into_inner().unwrap();
+    let received = StreamReader::try_new(bytes.as_slice(), None).unwrap().next();
+    let received = received.unwrap().unwrap();
+    let schema = received.schema();
+    let received = Column::of_sent(expected.data_type(), schema.field(0), received.column(0)).unwrap();
+    assert_eq!(&received.unpack().unwrap(), expected);
 }
 
 proptest! {
@@ -226,4 +248,31 @@ fn few_rows_do_not_keep_a_long_list_of_words() {
     };
     assert!(bytes(0..10) < 1_000, "{}", bytes(0..10));
     assert!(bytes(0..60_000) < 200_000, "{}", bytes(0..60_000));
+}
+
+#[test]
+fn columns_travel_in_few_bytes() {
+    let sent = |column: ArrayRef| {
+        let (_, array) = Column::pack(&column).unwrap().to_sent("column").unwrap();
+        array.get_buffer_memory_size()
+    };
+    let decimals = Decimal128Array::from_iter_values((0..1000).map(|number| number % 250));
+    assert_eq!(sent(Arc::new(decimals)), 1000);
+    assert!(sent(texts_of(200)) < 80_000);
+    // Few rows of many words are sent without the words of others.
+    let few = Column::pack(&texts_of(6_000)).unwrap().slice(&(0..10));
+    let (_, array) = few.to_sent("column").unwrap();
+    assert!(array.get_buffer_memory_size() < 1_000);
+}
+
+#[test]
+fn what_stands_for_no_column_is_refused() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let (field, array) = Column::pack(&numbers).unwrap().to_sent("column").unwrap();
+    assert!(Column::of_sent(&DataType::Int64, &field, &array).is_ok());
+    assert!(Column::of_sent(&DataType::Int16, &field, &array).is_err(), "a base of another width");
+    let plain = Field::new("column", array.data_type().clone(), true);
+    assert!(Column::of_sent(&DataType::Int64, &plain, &array).is_err(), "no base");
+    let broken = plain.with_metadata([("base".to_owned(), "?".to_owned())].into());
+    assert!(Column::of_sent(&DataType::Int64, &broken, &array).is_err());
 }
