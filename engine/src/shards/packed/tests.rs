@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int16Array, Int32Array,
-    Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray, TimestampNanosecondArray, UInt8Array,
-    UInt64Array,
+    Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray, TimestampNanosecondArray,
+    UInt8Array, UInt64Array,
 };
 use datafusion::arrow::compute::{FilterBuilder, cast, filter};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -128,7 +128,8 @@ fn check(column: &ArrayRef, cut: (usize, usize), pass: &[bool]) {
         let few = part.filter(&passed).unwrap();
         check_sent(&few, &filter(&expected, &pass).unwrap());
         let both = Column::concat(&[&few, &few]).unwrap().unpack().unwrap();
-        assert_eq!(both.slice(few.values.len(), few.values.len()), few.unpack().unwrap());
+        let second = both.slice(few.values.len(), few.values.len());
+        assert_eq!(&second, &few.unpack().unwrap());
         let rows = few.unpack().unwrap();
         assert_eq!(rows.data_type(), column.data_type());
         assert_eq!(&rows, &filter(&expected, &pass).unwrap());
@@ -270,9 +271,15 @@ fn what_stands_for_no_column_is_refused() {
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
     let (field, array) = Column::pack(&numbers).unwrap().to_sent("column").unwrap();
     assert!(Column::of_sent(&DataType::Int64, &field, &array).is_ok());
-    assert!(Column::of_sent(&DataType::Int16, &field, &array).is_err(), "a base of another width");
+    assert!(
+        Column::of_sent(&DataType::Int16, &field, &array).is_err(),
+        "a base of another width"
+    );
     let plain = Field::new("column", array.data_type().clone(), true);
-    assert!(Column::of_sent(&DataType::Int64, &plain, &array).is_err(), "no base");
+    assert!(
+        Column::of_sent(&DataType::Int64, &plain, &array).is_err(),
+        "no base"
+    );
     let broken = plain.with_metadata([("base".to_owned(), "?".to_owned())].into());
     assert!(Column::of_sent(&DataType::Int64, &broken, &array).is_err());
 }
