@@ -83,6 +83,8 @@ def main() -> None:
         for _ in range(options.repeat):
             results = {}
             for name in options.only:
+                # What was written before is not written while this one runs.
+                os.sync()
                 measured, results[name] = run_engine(name, binary, source, work)
                 for row, measurement in measured.items():
                     runs.setdefault(row, []).append(measurement)

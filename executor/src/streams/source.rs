@@ -27,6 +27,8 @@ pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
 /// What is set unless the table says otherwise.
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "millpond"),
+    // A full queue is emptied in a fraction of the second that the client would wait before it fetches more.
+    ("fetch.queue.backoff.ms", "10"),
     ("fetch.wait.max.ms", "100"),
     ("isolation.level", "read_committed"),
     // Of each topic partition; the client's own default is four times as much.
