@@ -234,6 +234,37 @@ async fn cancelled_ends(mode: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_logistic_regression_survives_the_loss_of_an_executor() -> Result<()> {
+    let mut cluster = Cluster::start(3).await?;
+    let client = cluster.connect().await?;
+    client
+        .run(
+            "CREATE TABLE points AS SELECT x, y, x + noise > 1 AS bought FROM (SELECT (value * 37 % 1009) / 1009.0 AS x, \
+             (value * 91 % 4001) / 4001.0 AS y, (value * 7919 % 10007) / 10007.0 AS noise FROM generate_series(1, 4000000))",
+        )
+        .await?;
+    let train = |name: &str| {
+        format!(
+            "CREATE MODEL {name} OPTIONS (type 'logistic_regression', label 'bought') AS SELECT * FROM points"
+        )
+    };
+    client.run(&train("calm")).await?;
+    let running = client.start(&train("hurt")).await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    cluster.executors[0].kill()?;
+    let trained = "SELECT count(*) FROM system.models WHERE name = 'hurt'";
+    assert_eq!(client.number(trained).await?, 0, "it was over before the loss");
+    finish(running).await?;
+    // The same rows have the same optimum, in whatever order they are summed.
+    let apart = "SELECT count(*) FROM system.model_coefficients a JOIN system.model_coefficients b \
+        ON a.term = b.term WHERE a.model = 'calm' AND b.model = 'hurt' AND abs(a.coefficient - b.coefficient) {} 1e-7";
+    assert_eq!(client.number(&apart.replace("{}", "<=")).await?, 3);
+    assert_eq!(client.number(&apart.replace("{}", ">")).await?, 0);
+    assert_eq!(client.number("SELECT count(*) FROM points").await?, 4_000_000);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_takes_too_long_ends() -> Result<()> {
     let cluster = Cluster::start(1).await?;
     let client = cluster.connect().await?;
