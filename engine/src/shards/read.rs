@@ -55,28 +55,22 @@ impl ShardRead {
         shard: Arc<Shard>,
         pruned: &Count,
     ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
-        let keep = self.batches_to_read(&shard);
-        let parts = self.parts(&shard, &keep, pruned);
-        let (rows, failed) = match Rows::new(self, shard, parts) {
-            Ok(rows) => (Some(rows), None),
-            Err(error) => (None, Some(Err(error))),
-        };
-        failed.into_iter().chain(rows.into_iter().flatten())
+        or_error(self.begin(shard, pruned))
     }
 
-    /// The same rows as they are stored, to be sent: a batch for each stored one of which rows pass. [`unpacked`] reads them.
+    /// The same rows as they are stored, to be sent: a batch for each stored one of which rows pass. `unpacked` reads them.
     pub fn packed_rows(
         &self,
         shard: Arc<Shard>,
         pruned: &Count,
     ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
+        or_error(self.begin(shard, pruned).map(PackedRows))
+    }
+
+    fn begin(&self, shard: Arc<Shard>, pruned: &Count) -> Result<Rows> {
         let keep = self.batches_to_read(&shard);
         let parts = self.parts(&shard, &keep, pruned);
-        let (rows, failed) = match Rows::new(self, shard, parts) {
-            Ok(rows) => (Some(PackedRows(rows)), None),
-            Err(error) => (None, Some(Err(error))),
-        };
-        failed.into_iter().chain(rows.into_iter().flatten())
+        Rows::new(self, shard, parts)
     }
 
     /// The rows to read: pieces of the batches that are kept, within the range.
@@ -164,6 +158,18 @@ impl ShardRead {
             limit: ticket.limit.map(to_usize),
         })
     }
+}
+
+/// Rows, or why there are none.
+fn or_error<R>(rows: Result<R>) -> impl Iterator<Item = Result<RecordBatch>> + use<R>
+where
+    R: Iterator<Item = Result<RecordBatch>>,
+{
+    let (rows, failed) = match rows {
+        Ok(rows) => (Some(rows), None),
+        Err(error) => (None, Some(Err(error))),
+    };
+    failed.into_iter().chain(rows.into_iter().flatten())
 }
 
 /// The rows of a shard on their way out.

@@ -120,6 +120,10 @@ impl Circumstances {
 /// A text, and the settings of its session that are not the default ones.
 type Asked = (String, Arc<BTreeMap<String, String>>);
 
+fn asked(catalog: &StatementCatalog, sql: &str) -> Asked {
+    (sql.to_owned(), catalog.changed_settings())
+}
+
 /// Columns and parameters of a query.
 #[derive(Debug, Clone)]
 pub(crate) struct Described {
@@ -204,8 +208,7 @@ impl PlanCache {
                 || what_is_read(&plan).map_err(Error::from_datafusion)? == Reads::MetadataOnly);
         let mut known = self.known.lock();
         if is_lasting && known.make_room(now) {
-            let asked = (sql.to_owned(), catalog.changed_settings());
-            known.described.insert(asked, described.clone());
+            known.described.insert(asked(catalog, sql), described.clone());
         }
         Ok(described)
     }
@@ -217,7 +220,7 @@ impl PlanCache {
         sql: &str,
         of: impl Fn(&Known) -> &HashMap<Asked, T>,
     ) -> Option<T> {
-        let asked = (sql.to_owned(), catalog.changed_settings());
+        let asked = asked(catalog, sql);
         let known = self.known.lock();
         let holds = known.circumstances == *now;
         of(&known).get(&asked).filter(|_| holds).cloned()
@@ -233,8 +236,7 @@ impl PlanCache {
     ) {
         let mut known = self.known.lock();
         if known.make_room(circumstances) {
-            let asked = (sql.to_owned(), catalog.changed_settings());
-            known.plans.insert(asked, Arc::new(plan));
+            known.plans.insert(asked(catalog, sql), Arc::new(plan));
         }
     }
 
