@@ -28,6 +28,7 @@ mod shared;
 mod sink;
 mod source;
 mod stored;
+mod tokens;
 mod transaction;
 mod watch;
 
@@ -172,6 +173,7 @@ impl Streams {
             instance: self.instance.clone(),
             partitions: followed.tables.values().flat_map(Table::status).collect(),
             no_ingest: !self.ingests,
+            version: followed.version,
         }
     }
 

@@ -389,6 +389,10 @@ pub struct TopicPartition {
     /// Who is to follow it next: it reads along as a standby until it is as far as the owner.
     #[prost(message, optional, tag = "4")]
     pub standby: Option<PartitionOwner>,
+    /// The offset at which it stands still while the table is paused. Absent: the table is not paused, or the owner has not
+    /// said yet.
+    #[prost(uint64, optional, tag = "5")]
+    pub paused_at: Option<u64>,
 }
 
 /// The executor that follows a topic partition.

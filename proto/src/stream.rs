@@ -74,6 +74,9 @@ pub struct FollowPartition {
     /// It only reads along: somebody else is the owner, and stores checkpoints.
     #[prost(bool, tag = "5")]
     pub standby: bool,
+    /// The offset to which it is read while the table is paused. Absent: to where it ends when it is begun.
+    #[prost(uint64, optional, tag = "6")]
+    pub paused_at: Option<u64>,
 }
 
 /// What an executor follows, and how far it is.
@@ -88,6 +91,9 @@ pub struct Following {
     /// It does not have the role for more of them.
     #[prost(bool, tag = "3")]
     pub no_ingest: bool,
+    /// Version of the catalog that it was told last.
+    #[prost(uint64, tag = "4")]
+    pub version: u64,
 }
 
 /// How far a topic partition has been followed.

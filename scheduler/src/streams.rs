@@ -24,7 +24,7 @@ use futures::future::join_all;
 use millpond_engine::connections::Connections;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
-use millpond_proto::catalog::{KafkaTable, PartitionOwner};
+use millpond_proto::catalog::{KafkaTable, PartitionOwner, TopicPartition};
 use millpond_proto::stream::{
     DeadLetter, DeadLetters, DescribeTopic, FollowPartition, FollowTable, Following, PartitionStatus,
     TopicDescription,
@@ -41,6 +41,9 @@ use crate::state::{CatalogLog, CatalogState, StateFolder};
 /// The option that says where to begin, and its word for the end of the topic.
 const STARTUP: &str = "scan.startup";
 const LATEST: &str = "latest";
+
+/// State of a topic partition that stands still because its table is paused.
+const PAUSED: &str = "paused";
 
 /// Knows who follows what. Cheap to clone.
 #[derive(Clone)]
@@ -176,6 +179,18 @@ impl Streams {
             status.table_id == table_id && status.number == number && status.epoch == owner.epoch
         };
         reports.get(&owner.address)?.partitions.iter().find(mine).cloned()
+    }
+
+    /// The offset at which a topic partition of a paused table stands still, as its owner has said since it was told this
+    /// version of the catalog.
+    fn stands_at(&self, table_id: &str, partition: &TopicPartition, version: u64) -> Option<u64> {
+        let owner = partition.owner.as_ref()?;
+        let knows = |report: &Following| report.version >= version;
+        if !self.inner.reports.lock().get(&owner.address).is_some_and(knows) {
+            return None;
+        }
+        let status = self.status_of(table_id, partition.number, owner)?;
+        (status.state == PAUSED).then_some(status.position)
     }
 
     /// The columns that a table should get, as one of its owners says, in IPC form.

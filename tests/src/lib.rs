@@ -11,6 +11,7 @@ mod process;
 mod registry;
 mod seed;
 pub mod slt;
+mod tokens;
 
 pub use bench::{Bench, PATIENCE};
 pub use broker::Broker;
@@ -19,3 +20,4 @@ pub use cluster::Cluster;
 pub use process::{Process, command};
 pub use registry::Registry;
 pub use seed::seed;
+pub use tokens::Tokens;

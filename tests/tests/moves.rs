@@ -78,6 +78,53 @@ async fn executors_that_come_and_go_stop_neither_readers_nor_the_stream() -> Res
     Ok(())
 }
 
+/// Messages that came after the pause are not seen, whoever follows the topic and however old its checkpoint is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_table_moves_and_stands_still() -> Result<()> {
+    let mut bench = Bench::start(2).await?;
+    let topic = bench.broker.topic("still", PARTITIONS).await?;
+    put(&bench, &topic, 0..1000, 0)?;
+    bench.create("still", COLUMNS, &topic, OPTIONS).await?;
+    let never = "'format' 'upsert', 'checkpoint.interval' '1h'";
+    bench.create("unstored", COLUMNS, &topic, never).await?;
+    put(&bench, &topic, 0..1000, 1)?;
+    for table in ["still", "unstored"] {
+        bench.wait(table, &topic).await?;
+        bench.client.run(&format!("PAUSE TABLE {table}")).await?;
+    }
+    put(&bench, &topic, 0..1500, 2)?;
+    bench.cluster.add_executor(&[])?;
+    bench.cluster.wait_for_executors(3).await?;
+    bench.cluster.run(&["drain", "executor-1"])?;
+    stand_still(&bench).await?;
+    // It has got what executor 1 had.
+    bench.cluster.executors[2].kill()?;
+    stand_still(&bench).await?;
+    bench.kill_all()?;
+    bench.start_again().await?;
+    stand_still(&bench).await?;
+    for table in ["still", "unstored"] {
+        bench.client.run(&format!("RESUME TABLE {table}")).await?;
+        bench.wait(table, &topic).await?;
+        let rows = bench
+            .rows(&format!("SELECT count(*), min(n), max(n) FROM {table}"))
+            .await?;
+        ensure!(rows == ["1500 2 2"], "{rows:?}");
+    }
+    Ok(())
+}
+
+async fn stand_still(bench: &Bench) -> Result<()> {
+    for table in ["still", "unstored"] {
+        let rows = bench
+            .patiently(&format!("SELECT count(*), min(n), max(n) FROM {table}"))
+            .await?;
+        ensure!(rows == [["1000", "1", "1"]], "{table}: {rows:?}");
+    }
+    let paused = "SELECT count(*) = 8 FROM system.stream_partitions WHERE state = 'paused'";
+    bench.until(paused, "they do not stand still").await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_executors_with_the_role_follow_topics() -> Result<()> {
     let cluster = Cluster::start_with(1, &[], &["--roles", "query"]).await?;

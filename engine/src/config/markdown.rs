@@ -74,7 +74,20 @@ ssl.ca.location = \"/etc/ssl/certs/ca.pem\"
 
 The variables `MILLPOND_KAFKA_BROKERS` and `MILLPOND_KAFKA_` with a setting in capitals and `_` for dots, such as
 `MILLPOND_KAFKA_SASL_PASSWORD`, make one cluster. `SASL_PLAINTEXT` and `SASL_SSL` work with `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` and
-`OAUTHBEARER`, not with `GSSAPI`.
+`OAUTHBEARER`, not with `GSSAPI`. For `OAUTHBEARER` executors fetch tokens as OAuth 2.0 client credentials, anew before one ends:
+
+```toml
+[[kafka.cluster]]
+brokers = \"kafka-1:9093\"
+security.protocol = \"SASL_SSL\"
+sasl.mechanism = \"OAUTHBEARER\"
+sasl.oauthbearer.client.id = \"millpond\"
+sasl.oauthbearer.client.secret = \"...\"
+sasl.oauthbearer.token.endpoint.url = \"https://login.example.com/token\"
+sasl.oauthbearer.scope = \"kafka\"
+```
+
+`millpond topic` has no tokens of its own: its `-X` settings go to librdkafka as they are.
 ";
 
 /// The page of all configuration keys, as Markdown.

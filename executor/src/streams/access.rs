@@ -3,9 +3,15 @@
 use std::sync::Arc;
 
 use millpond_engine::config::KafkaCluster;
+use millpond_engine::error::Error;
 use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use tokio::runtime::Handle;
 
 use super::registry::Account;
+use super::sink::refuses_settings;
+use super::tokens::{Authorized, Tokens};
 
 /// Settings that are the node's alone where it has any for the brokers.
 const OF_NODE: &[&str] = &["enable.ssl", "sasl.", "security.", "ssl."];
@@ -15,15 +21,33 @@ const OF_NODE: &[&str] = &["enable.ssl", "sasl.", "security.", "ssl."];
 pub(crate) struct Access {
     clusters: Arc<[KafkaCluster]>,
     account: Option<Account>,
+    /// Fetches tokens.
+    runtime: Option<Handle>,
 }
 
 impl Access {
-    /// With the settings of this node.
+    /// With the settings of this node, whose runtime this is called in.
     pub(crate) fn new(clusters: &[KafkaCluster], account: Option<Account>) -> Self {
         Self {
             clusters: clusters.into(),
             account,
+            runtime: Handle::try_current().ok(),
         }
+    }
+
+    /// A client with some settings. It has tokens where brokers want some.
+    ///
+    /// # Errors
+    /// A setting that the Kafka client does not have, and tokens that come from nowhere.
+    pub(super) fn client<C: ClientContext, T: FromClientConfigAndContext<Authorized<C>>>(
+        &self,
+        mut config: ClientConfig,
+        context: C,
+    ) -> Result<T, Error> {
+        let tokens = Tokens::take(&mut config, self.runtime.as_ref())?;
+        config
+            .create_with_context(Authorized { context, tokens })
+            .map_err(|error| refuses_settings(&error))
     }
 
     /// For the registry of schemas.

@@ -12,6 +12,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::source::{BROKER_TIMEOUT, Source};
+use super::tokens::{Authorized, log_in};
 use super::watch::Watch;
 
 /// Messages that are looked at.
@@ -23,7 +24,7 @@ const COMPLAINTS: usize = 10;
 /// Longest wait for a schema.
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(4);
 
-type Plain = BaseConsumer<Watch>;
+type Plain = BaseConsumer<Authorized<Watch>>;
 
 /// A topic that was looked at.
 pub(super) struct Opened {
@@ -56,6 +57,7 @@ pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
 /// Brokers that do not answer, a topic or an offset that is not there.
 pub(super) fn open(source: &Source) -> Result<Opened, Error> {
     let consumer: Plain = source.consumer(Watch::default())?;
+    log_in(&consumer);
     let partitions = source
         .partitions(&consumer)
         .map_err(|error| explained(error, &consumer))?;

@@ -24,6 +24,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::partition::{Course, Partition};
 use super::replay::{Answer, Replay};
 use super::source::Source;
+use super::tokens::{Authorized, log_in};
 use super::watch::Watch;
 
 /// Longest wait of a message for others, when there is nothing to catch up with, and when there is.
@@ -66,7 +67,7 @@ impl Command {
 /// See the module.
 pub(super) struct Follower {
     source: Arc<Source>,
-    consumer: BaseConsumer<Watch>,
+    consumer: BaseConsumer<Authorized<Watch>>,
     commands: Receiver<Command>,
     partitions: BTreeMap<u32, Partition>,
     paused: bool,
@@ -123,6 +124,7 @@ impl Follower {
 
     /// Follows until nobody can send commands any more.
     pub(super) fn run(mut self) {
+        log_in(&self.consumer);
         while self.take_commands() {
             if self.is_stale {
                 self.assign();
@@ -136,7 +138,7 @@ impl Follower {
                         && partition.push(&message)
                     {
                         self.batch.add(&message);
-                        self.is_stale |= !partition.runs();
+                        self.is_stale |= !partition.reads();
                     }
                 }
                 Some(Err(error)) => self.heed(&error),
@@ -179,6 +181,9 @@ impl Follower {
             if let Err(error) = partition.set_source(self.source.clone()) {
                 tracing::error!(table = self.source.name, %error, "follow a topic partition");
             }
+            if self.paused {
+                partition.pause();
+            }
             self.partitions.insert(partition.number(), partition);
         }
         for number in command.promote {
@@ -189,7 +194,14 @@ impl Follower {
         {
             partition.replay(replay, answer);
         }
-        self.paused = command.paused.unwrap_or(self.paused);
+        if let Some(paused) = command.paused {
+            self.paused = paused;
+            let set = match paused {
+                true => Partition::pause,
+                false => Partition::resume,
+            };
+            self.partitions.values_mut().for_each(set);
+        }
         self.is_stale = true;
         self.show();
     }
@@ -201,6 +213,7 @@ impl Follower {
             for partition in self.partitions.values_mut() {
                 partition.set_source(source.clone())?;
             }
+            log_in(&consumer);
             self.consumer = consumer;
             self.source = source;
             Ok(())
@@ -215,10 +228,7 @@ impl Follower {
         self.adopt();
         self.is_stale = false;
         let mut wanted = TopicPartitionList::new();
-        let running = self
-            .partitions
-            .values()
-            .filter(|partition| partition.runs() && !self.paused);
+        let running = self.partitions.values().filter(|partition| partition.reads());
         for partition in running {
             let offset = Offset::Offset(partition.position().cast_signed());
             let number = partition.number().cast_signed();
@@ -235,7 +245,7 @@ impl Follower {
     /// Looks whether the offsets to begin with are there, of topic partitions that are new.
     fn adopt(&mut self) {
         for partition in self.partitions.values_mut() {
-            if partition.course != Course::New || self.paused {
+            if partition.course != Course::New {
                 continue;
             }
             // Asked before: what the owner of then has shown may be behind the end that the brokers say.
@@ -279,11 +289,11 @@ impl Follower {
         self.batch = Batch::default();
         let over_memory = self.is_over_memory();
         for partition in self.partitions.values_mut() {
-            let (ran, had) = (partition.runs(), partition.has_decoded());
+            let (read, had) = (partition.reads(), partition.has_decoded());
             if had {
                 partition.apply(over_memory);
             }
-            self.is_stale |= ran && !partition.runs();
+            self.is_stale |= read && !partition.reads();
         }
         self.show();
     }
@@ -425,7 +435,7 @@ impl Follower {
     fn show(&self) {
         let trouble = self.trouble.as_ref().map(|(text, _)| text.as_str());
         for partition in self.partitions.values() {
-            partition.show(trouble, self.paused);
+            partition.show(trouble);
         }
     }
 }

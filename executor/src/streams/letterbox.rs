@@ -20,7 +20,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 
-use super::sink::refuses_settings;
+use super::access::Access;
+use super::tokens::Authorized;
 
 /// Longest time that a letter may be on its way before it is said to be in trouble.
 const DELIVERY_TIMEOUT_MS: &str = "10000";
@@ -32,7 +33,7 @@ pub(super) struct Letterbox {
     table: String,
     source_topic: String,
     topic: String,
-    producer: ThreadedProducer<Postman>,
+    producer: ThreadedProducer<Authorized<Postman>>,
 }
 
 impl fmt::Debug for Letterbox {
@@ -53,15 +54,14 @@ impl Letterbox {
         source_topic: &str,
         topic: &str,
         mut config: ClientConfig,
+        access: &Access,
     ) -> Result<Self, Error> {
         config.set("message.timeout.ms", DELIVERY_TIMEOUT_MS);
         Ok(Self {
             table: table.to_string(),
             source_topic: source_topic.to_string(),
             topic: topic.to_string(),
-            producer: config
-                .create_with_context(Postman)
-                .map_err(|error| refuses_settings(&error))?,
+            producer: access.client(config, Postman)?,
         })
     }
 

@@ -48,6 +48,17 @@ pub(super) enum Course {
     Failed(String),
 }
 
+/// Where a topic partition stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    /// Nowhere: the table is not paused.
+    Never,
+    /// Where it ends, as the brokers say when they are asked first: its owner before may have shown as much.
+    AtEnd,
+    /// In front of this offset, or where it is if that is behind it.
+    At(u64),
+}
+
 /// What a topic partition is made from, besides what was stored of it.
 pub(super) struct Begun {
     pub(super) source: Arc<Source>,
@@ -55,6 +66,8 @@ pub(super) struct Begun {
     pub(super) shared: Arc<Shared>,
     /// Offset at which the table begins.
     pub(super) start: u64,
+    /// Offset at which the owner before stood still, if the table is paused.
+    pub(super) paused_at: Option<u64>,
     /// Where checkpoints go, if they are stored.
     pub(super) checkpoints: Option<Sender<Handover>>,
 }
@@ -76,6 +89,8 @@ impl Begun {
         self.shared.restore(restored.letters);
         let partition = Partition {
             course: Course::New,
+            halt: Halt::Never,
+            paused_at: self.paused_at,
             caught_up: false,
             is_restored: restored.position.is_some(),
             lateness: source
@@ -100,7 +115,7 @@ impl Begun {
             last_message_ms: restored.last_message_ms,
             messages_per_s: 0,
         };
-        partition.show(None, false);
+        partition.show(None);
         Ok(partition)
     }
 }
@@ -108,6 +123,9 @@ impl Begun {
 /// See the module.
 pub(super) struct Partition {
     pub(super) course: Course,
+    halt: Halt,
+    /// Offset at which the owner before this one stood still, as long as the table is paused.
+    paused_at: Option<u64>,
     /// Everything that was in the topic partition when it was last asked has been read.
     pub(super) caught_up: bool,
     source: Arc<Source>,
@@ -163,6 +181,29 @@ impl Partition {
         self.course == Course::Runs
     }
 
+    /// True if it is to read on: it runs, and does not stand still.
+    pub(super) fn reads(&self) -> bool {
+        self.runs() && !self.stands_still()
+    }
+
+    fn stands_still(&self) -> bool {
+        matches!(self.halt, Halt::At(offset) if self.position >= offset)
+    }
+
+    /// Stands still from now on. One that has not begun goes on to where its owner before stood.
+    pub(super) fn pause(&mut self) {
+        self.halt = match self.course {
+            Course::New => self.paused_at.map_or(Halt::AtEnd, Halt::At),
+            _ => Halt::At(self.position),
+        };
+    }
+
+    /// Goes on.
+    pub(super) fn resume(&mut self) {
+        self.halt = Halt::Never;
+        self.paused_at = None;
+    }
+
     /// True if messages were decoded that are not applied.
     pub(super) fn has_decoded(&self) -> bool {
         !self.pushed.is_empty()
@@ -183,8 +224,16 @@ impl Partition {
         self.course = Course::Runs;
         self.end = Some(high);
         self.caught_up = self.position == high;
+        let shown = match self.halt {
+            Halt::Never => high,
+            Halt::AtEnd => {
+                self.halt = Halt::At(high);
+                high
+            }
+            Halt::At(offset) => high.min(offset),
+        };
         if is_owned {
-            self.shared.set_readable_from(if first_owner { 0 } else { high });
+            self.shared.set_readable_from(if first_owner { 0 } else { shown });
         }
     }
 
@@ -225,6 +274,9 @@ impl Partition {
         if self.runs() {
             self.course = Course::New;
         }
+        if self.halt != Halt::Never {
+            self.halt = self.paused_at.map_or(Halt::AtEnd, Halt::At);
+        }
         self.stored = None;
         // Nobody knows which of them the owner before could still send.
         let since_begun = |letter: &DeadLetter| letter.offset >= self.begun_at;
@@ -252,6 +304,16 @@ impl Partition {
         let offset = message.offset().cast_unsigned();
         if !self.runs() || offset < self.position {
             return false;
+        }
+        if let Halt::At(halt) = self.halt
+            && offset >= halt
+        {
+            // Everything in front of it has been polled.
+            match self.pushed.is_empty() {
+                true => self.pass_marks(halt),
+                false => self.position = self.position.max(halt),
+            }
+            return true;
         }
         let place = self.pushed.len() as u32;
         let outcome = self.decoder.push(Message {
@@ -630,10 +692,11 @@ impl Partition {
     }
 
     /// Tells everybody how it stands. `trouble` is with the brokers and concerns all.
-    pub(super) fn show(&self, trouble: Option<&str>, paused: bool) {
+    pub(super) fn show(&self, trouble: Option<&str>) {
         let (state, reason) = match (&self.course, trouble) {
             (Course::Failed(reason), _) => ("failed", reason.as_str()),
-            _ if paused => ("paused", ""),
+            (Course::Runs, _) if self.stands_still() && self.shared.is_standby() => ("standby", ""),
+            (Course::Runs, _) if self.stands_still() => ("paused", ""),
             (Course::Stalled(reason), _) => ("stalled", reason.as_str()),
             (_, Some(reason)) => ("stalled", reason),
             (Course::New, None) => ("starting", ""),

@@ -32,6 +32,7 @@ pub(super) use self::gathered::Tried;
 use self::gathered::Gathered;
 use super::shared::Shared;
 use super::source::{BROKER_TIMEOUT, Source};
+use super::tokens::{Authorized, log_in};
 use super::watch::Watch;
 
 /// Longest wait for a message at a time.
@@ -52,7 +53,7 @@ pub(super) struct Replay {
 
 /// Reads the messages behind letters.
 struct Behind {
-    consumer: BaseConsumer<Watch>,
+    consumer: BaseConsumer<Authorized<Watch>>,
     next: u64,
 }
 
@@ -144,6 +145,7 @@ impl Replay {
 impl Behind {
     fn new(source: &Source, number: u32, next: u64) -> Result<Self, Error> {
         let consumer = source.consumer(Watch::default())?;
+        log_in(&consumer);
         let (low, _) = source.range(&consumer, number)?;
         if next < low {
             return Err(Error::user(

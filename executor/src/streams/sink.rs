@@ -23,6 +23,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
 use super::access::Access;
+use super::tokens::Authorized;
 use super::transaction::{Begun, Transaction};
 
 /// What is set unless the table says otherwise.
@@ -57,10 +58,8 @@ impl TopicWriter for Producers {
         let options = StreamOptions::parse(&sink.settings)?;
         let deliveries = Arc::new(Deliveries::default());
         let client = if sink.transaction.is_empty() {
-            let producer = producer_config(&self.access, &sink.brokers, &options)
-                .create_with_context(Context(deliveries.clone()))
-                .map_err(|error| refuses_settings(&error))?;
-            Client::Plain(producer)
+            let config = producer_config(&self.access, &sink.brokers, &options);
+            Client::Plain(self.access.client(config, Context(deliveries.clone()))?)
         } else {
             let (access, sink, deliveries) = (self.access.clone(), sink.clone(), deliveries.clone());
             let begun = blocking(move || begin(&access, &sink, &options, deliveries));
@@ -141,9 +140,12 @@ impl ProducerContext for Context {
     }
 }
 
+/// A client that sends messages.
+pub(super) type TopicProducer = ThreadedProducer<Authorized<Context>>;
+
 /// What messages go through.
 enum Client {
-    Plain(ThreadedProducer<Context>),
+    Plain(TopicProducer),
     /// `None` when it is about to be committed.
     Transaction(Option<Transaction>),
 }
@@ -169,7 +171,7 @@ impl Drop for Topic {
 }
 
 impl Topic {
-    fn producer(&self) -> Result<&ThreadedProducer<Context>, Error> {
+    fn producer(&self) -> Result<&TopicProducer, Error> {
         match &self.client {
             Client::Plain(producer) => Ok(producer),
             Client::Transaction(Some(transaction)) => Ok(transaction.producer()),

@@ -19,7 +19,8 @@ use super::access::Access;
 use super::growth::Growth;
 use super::letterbox::Letterbox;
 use super::registry::Registry;
-use super::sink::{producer_config, refuses_settings};
+use super::sink::producer_config;
+use super::tokens::Authorized;
 
 /// Longest wait for an answer of the brokers.
 pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
@@ -153,7 +154,10 @@ impl Source {
     ///
     /// # Errors
     /// A setting that the Kafka client does not have.
-    pub(super) fn consumer<C: ConsumerContext>(&self, context: C) -> Result<BaseConsumer<C>, Error> {
+    pub(super) fn consumer<C: ConsumerContext>(
+        &self,
+        context: C,
+    ) -> Result<BaseConsumer<Authorized<C>>, Error> {
         let mut config = ClientConfig::new();
         for (key, value) in DEFAULTS {
             config.set(*key, *value);
@@ -166,9 +170,7 @@ impl Source {
         config
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", format!("millpond.{}", self.name));
-        config
-            .create_with_context(context)
-            .map_err(|error| refuses_settings(&error))
+        self.access.client(config, context)
     }
 
     /// The topic of dead letters, if the table names one. Its client is made when the first letter comes.
@@ -183,7 +185,7 @@ impl Source {
             return Ok(Some(letterbox));
         }
         let config = producer_config(&self.access, &self.brokers, &self.options);
-        let letterbox = Letterbox::new(&self.name, &self.topic, topic, config)?;
+        let letterbox = Letterbox::new(&self.name, &self.topic, topic, config, &self.access)?;
         Ok(Some(self.letterbox.get_or_init(|| letterbox)))
     }
 

@@ -135,6 +135,7 @@ impl Stored {
             store: self.store.clone(),
             shared: self.shared.clone(),
             start: self.asked.start,
+            paused_at: self.asked.paused_at,
             checkpoints: (!self.checkpoints.is_empty()).then_some(sender),
         };
         // The index of all keys is made.

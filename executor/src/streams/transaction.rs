@@ -19,20 +19,23 @@ use millpond_engine::error::{Code, Error};
 use millpond_engine::streams::StreamOptions;
 use millpond_proto::stream::FollowTable;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{Producer, ThreadedProducer};
+use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::access::Access;
-use super::sink::{Context, Deliveries, producer_config, refuses_settings};
+use super::sink::{Context, Deliveries, TopicProducer, producer_config};
+use super::tokens::{Authorized, log_in};
 
 /// Longest time from the first message to the commit, unless the table says otherwise. Brokers allow 15 minutes
 /// (`transaction.max.timeout.ms`), and other readers of the topic wait as long for a transaction that nobody ends.
 const TIMEOUT: Duration = Duration::from_secs(600);
 /// The setting that it is.
 const TIMEOUT_KEY: &str = "transaction.timeout.ms";
+/// Longest time from when a message is handed to the client to when brokers acknowledge it; the transaction ends sooner or later.
+const MESSAGE_TIMEOUT_KEY: &str = "message.timeout.ms";
 /// Longest wait for the brokers, which first end what was left and may have to make the topic of their notes.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for their answer to anything else.
@@ -59,8 +62,8 @@ pub(super) struct Transaction {
     brokers: String,
     timeout: Duration,
     began: Instant,
-    producer: ThreadedProducer<Context>,
-    reader: BaseConsumer,
+    producer: TopicProducer,
+    reader: BaseConsumer<Authorized<DefaultConsumerContext>>,
 }
 
 /// What [`Transaction::begin`] found.
@@ -90,22 +93,27 @@ impl Transaction {
             config.set(TIMEOUT_KEY, TIMEOUT.as_millis().to_string());
         }
         config.set("transactional.id", name);
-        let timeout = config.get(TIMEOUT_KEY).and_then(|millis| millis.parse().ok());
-        let producer = config.create_with_context(Context(deliveries));
-        let reader: Result<BaseConsumer, _> = reader_config(access, brokers, options, name).create();
+        let millis = |key| config.get(key).and_then(|millis| millis.parse::<u64>().ok());
+        let timeout = millis(TIMEOUT_KEY);
+        // The client insists on it.
+        let of_message = millis(MESSAGE_TIMEOUT_KEY).min(timeout);
+        if let Some(timeout) = of_message {
+            config.set(MESSAGE_TIMEOUT_KEY, timeout.to_string());
+        }
+        let reader = reader_config(access, brokers, options, name);
         Ok(Self {
             name: name.to_string(),
             topic: topic.to_string(),
             brokers: brokers.to_string(),
             timeout: timeout.map_or(TIMEOUT, Duration::from_millis),
             began: Instant::now(),
-            producer: producer.map_err(|error| refuses_settings(&error))?,
-            reader: reader.map_err(|error| refuses_settings(&error))?,
+            producer: access.client(config, Context(deliveries))?,
+            reader: access.client(reader, DefaultConsumerContext)?,
         })
     }
 
     /// The client that its messages go through.
-    pub(super) fn producer(&self) -> &ThreadedProducer<Context> {
+    pub(super) fn producer(&self) -> &TopicProducer {
         &self.producer
     }
 
@@ -180,8 +188,7 @@ impl Transaction {
 
     /// The mark that there is.
     fn mark(&self) -> Result<Option<u64>, Error> {
-        // Serves what the client needs to log in.
-        drop(self.reader.poll(Duration::ZERO));
+        log_in(&self.reader);
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition(&self.topic, 0);
         let marks = self.reader.committed_offsets(wanted, STEP_TIMEOUT);

@@ -177,6 +177,7 @@ pub(crate) fn partitions(starts: Vec<u64>) -> Vec<TopicPartition> {
         start,
         owner: None,
         standby: None,
+        paused_at: None,
     };
     starts.into_iter().enumerate().map(partition).collect()
 }

@@ -20,7 +20,7 @@ impl CatalogState {
             })
     }
 
-    /// Gives topic partitions new owners.
+    /// Gives topic partitions new owners, or writes down where they stand still.
     ///
     /// # Errors
     /// Another table under the name, and an epoch that is not later: somebody else has placed it meanwhile.
@@ -30,6 +30,7 @@ impl CatalogState {
             name: placed.name.clone(),
         };
         self.change_topic(&placed.schema, &placed.name, &placed.table_id, |table| {
+            let paused = table.paused;
             for new in &placed.partitions {
                 let known = table
                     .partitions
@@ -37,11 +38,14 @@ impl CatalogState {
                     .find(|known| known.number == new.number);
                 let follows = |known: &TopicPartition| {
                     epoch_of(new) > epoch_of(known)
-                        || new.owner == known.owner && new.standby != known.standby
+                        || new.owner == known.owner
+                            && (new.standby != known.standby || paused && new.paused_at > known.paused_at)
                 };
                 let known = known.filter(|known| follows(known)).ok_or_else(conflict)?;
                 known.owner.clone_from(&new.owner);
                 known.standby.clone_from(&new.standby);
+                // Who has placed it may not have known.
+                known.paused_at = new.paused_at.or(known.paused_at).filter(|_| paused);
             }
             Ok(())
         })
@@ -54,6 +58,9 @@ impl CatalogState {
     pub(super) fn pause_table(&mut self, pause: &PauseTable) -> Result<(), Error> {
         self.change_topic(&pause.schema, &pause.name, &pause.table_id, |table| {
             table.paused = pause.paused;
+            for partition in &mut table.partitions {
+                partition.paused_at = None;
+            }
             Ok(())
         })
     }
@@ -140,6 +147,7 @@ mod tests {
                 epoch,
             }),
             standby: None,
+            paused_at: None,
         }
     }
 
@@ -150,6 +158,7 @@ mod tests {
             start: 7,
             owner: None,
             standby: None,
+            paused_at: None,
         };
         let relation = Relation {
             schema: "public".to_string(),
@@ -177,6 +186,16 @@ mod tests {
             partitions: vec![partition],
         };
         apply(state, ChangeKind::PlacePartitions(placed))
+    }
+
+    fn pause(state: &mut CatalogState, paused: bool) {
+        let pause = PauseTable {
+            schema: "public".to_string(),
+            name: "t".to_string(),
+            table_id: "id".to_string(),
+            paused,
+        };
+        apply(state, ChangeKind::PauseTable(pause)).unwrap();
     }
 
     fn table(state: &CatalogState) -> &KafkaTable {
@@ -221,15 +240,32 @@ mod tests {
     fn pause_and_resume() {
         let mut state = with_table();
         for paused in [true, false] {
-            let pause = PauseTable {
-                schema: "public".to_string(),
-                name: "t".to_string(),
-                table_id: "id".to_string(),
-                paused,
-            };
-            apply(&mut state, ChangeKind::PauseTable(pause)).unwrap();
+            pause(&mut state, paused);
             assert_eq!(table(&state).paused, paused);
         }
+    }
+
+    #[test]
+    fn a_paused_table_knows_where_it_stands_until_it_goes_on() {
+        let mut state = with_table();
+        let stands = |epoch, paused_at| TopicPartition {
+            paused_at,
+            ..owned(1, "a:1", epoch)
+        };
+        let stands_at = |state: &CatalogState| table(state).partitions[1].paused_at;
+        place(&mut state, "id", stands(1, Some(5))).unwrap();
+        assert_eq!(stands_at(&state), None, "it is not paused");
+        pause(&mut state, true);
+        place(&mut state, "id", stands(1, Some(7))).unwrap();
+        assert!(
+            place(&mut state, "id", stands(1, Some(7))).is_err(),
+            "it says nothing new"
+        );
+        place(&mut state, "id", stands(2, None)).unwrap();
+        assert_eq!(stands_at(&state), Some(7), "its next owner stands there too");
+        pause(&mut state, false);
+        assert_eq!(stands_at(&state), None);
+        assert!(place(&mut state, "id", stands(2, Some(7))).is_err(), "it goes on");
     }
 
     #[test]

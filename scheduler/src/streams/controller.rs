@@ -74,6 +74,7 @@ impl Controller {
             self.place(&members).await;
         }
         self.tell(&members).await;
+        self.record_pauses().await;
         self.grow().await;
         self.sweep().await;
     }
@@ -171,6 +172,33 @@ impl Controller {
         }
     }
 
+    /// Writes down where topic partitions of paused tables stand still, so that whoever follows them next stops there too.
+    async fn record_pauses(&self) {
+        let version = self.log.current();
+        for (relation, table) in version.kafka_tables().filter(|(_, table)| table.paused) {
+            let mut stand = Vec::new();
+            for partition in table
+                .partitions
+                .iter()
+                .filter(|partition| partition.paused_at.is_none())
+            {
+                let paused_at = self
+                    .streams
+                    .stands_at(&table.table_id, partition, version.version);
+                if paused_at.is_some() {
+                    stand.push(TopicPartition {
+                        paused_at,
+                        ..partition.clone()
+                    });
+                }
+            }
+            if !stand.is_empty() {
+                self.commit(relation, table, stand).await;
+                self.streams.look_now();
+            }
+        }
+    }
+
     /// Gives tables the columns that their messages have.
     async fn grow(&self) {
         let version = self.log.current();
@@ -232,7 +260,7 @@ impl Controller {
         tracing::info!(
             table = relation.name,
             partitions = partitions.len(),
-            "topic partitions get owners"
+            "topic partitions are placed"
         );
         let placed = ChangeKind::PlacePartitions(PlacePartitions {
             schema: relation.schema.clone(),
@@ -306,6 +334,7 @@ fn followed_by(table: &KafkaTable, address: &str) -> Vec<FollowPartition> {
                     instance: owner.instance.clone(),
                     epoch: owner.epoch,
                     standby,
+                    paused_at: partition.paused_at,
                 });
             }
         }

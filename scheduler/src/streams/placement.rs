@@ -62,7 +62,7 @@ impl Placement {
         let partitions = table.partitions.iter();
         let mended = partitions.filter_map(|partition| {
             let status = |owner: &PartitionOwner| status(table, partition, owner);
-            self.mend_one(partition, may_come, &status)
+            self.mend_one(partition, may_move(table, partition), may_come, &status)
         });
         mended.collect()
     }
@@ -70,6 +70,7 @@ impl Placement {
     fn mend_one(
         &mut self,
         partition: &TopicPartition,
+        may_move: bool,
         may_come: &dyn Fn(&str) -> bool,
         status: &dyn Fn(&PartitionOwner) -> Option<PartitionStatus>,
     ) -> Option<TopicPartition> {
@@ -91,11 +92,12 @@ impl Placement {
             });
         }
         match standby {
+            Some(_) if !may_move => Some(moving(partition, None)),
             Some(standby) if has_caught_up(status(standby), status(owner)) => {
                 Some(followed(partition, standby.clone()))
             }
             Some(_) => None,
-            None if self.is_closed(owner) => match self.take(next_epoch(partition)) {
+            None if may_move && self.is_closed(owner) => match self.take(next_epoch(partition)) {
                 Some(standby) => Some(moving(partition, Some(standby))),
                 None => partition.standby.as_ref().map(|_| moving(partition, None)),
             },
@@ -122,10 +124,9 @@ impl Placement {
             };
             let is_taken =
                 |partition: &TopicPartition| moves[at].iter().any(|moved| moved.number == partition.number);
-            let movable = tables[at]
-                .partitions
-                .iter()
-                .find(|partition| is_with(partition, &most) && !tables[at].paused && !is_taken(partition));
+            let movable = tables[at].partitions.iter().find(|partition| {
+                is_with(partition, &most) && may_move(tables[at], partition) && !is_taken(partition)
+            });
             let Some(partition) = movable else { break };
             let epoch = next_epoch(partition);
             *self.load.entry(most).or_default() -= 1;
@@ -181,6 +182,11 @@ impl Placement {
             epoch,
         }
     }
+}
+
+/// False while a table is paused and nobody has said where: a standby would not know where to stop.
+fn may_move(table: &KafkaTable, partition: &TopicPartition) -> bool {
+    !table.paused || partition.paused_at.is_some()
 }
 
 /// True if a standby has read all that is there, and all that the owner has shown.

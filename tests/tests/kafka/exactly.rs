@@ -92,7 +92,7 @@ async fn inserted_rows_go_through_an_outbox() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_that_is_lost_while_it_sends_makes_no_row_come_twice() -> Result<()> {
     until_given_up(2, async |bench| {
-        let (topic, insert) = start_slowly(bench, "").await?;
+        let (topic, insert) = start_slowly(bench, "", "").await?;
         half_sent(bench, &topic).await?;
         bench.cluster.executors[0].kill()?;
         let sent = insert.await??;
@@ -105,7 +105,7 @@ async fn an_executor_that_is_lost_while_it_sends_makes_no_row_come_twice() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_cluster_leaves_when_all_of_it_ends_the_next_one_sends() -> Result<()> {
     until_given_up(2, async |bench| {
-        let (topic, insert) = start_slowly(bench, "").await?;
+        let (topic, insert) = start_slowly(bench, "", "").await?;
         half_sent(bench, &topic).await?;
         bench.kill_all()?;
         insert.abort();
@@ -119,7 +119,7 @@ async fn what_a_cluster_leaves_when_all_of_it_ends_the_next_one_sends() -> Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_statement_leaves_is_sent_later() -> Result<()> {
     until_given_up(1, async |bench| {
-        let (topic, insert) = start_slowly(bench, "SET statement_timeout = '4s'").await?;
+        let (topic, insert) = start_slowly(bench, "", "SET statement_timeout = '4s'").await?;
         let said = insert.await?;
         let said = said.map_or_else(|error| format!("{error:#}"), |rows| format!("{rows:?}"));
         ensure!(said.contains("took longer than 4s"), "{said}");
@@ -127,6 +127,31 @@ async fn what_a_statement_leaves_is_sent_later() -> Result<()> {
         Ok(topic)
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_takes_too_long_is_given_up() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    if is_embedded(&bench) {
+        return Ok(());
+    }
+    let short = ", 'kafka.transaction.timeout.ms' '1000'";
+    let (topic, insert) = start_slowly(&bench, short, "").await?;
+    let Err(said) = insert.await? else {
+        bail!("it was in time");
+    };
+    let said = format!("{said:#}");
+    ensure!(said.contains("kafka.transaction.timeout.ms"), "{said}");
+    bench.until(NO_OUTBOX, "what was given up is kept").await?;
+    let committed = bench.broker.values(&topic, PARTITIONS, true)?;
+    ensure!(committed.len() < ROWS, "everything was sent");
+    // The table goes on.
+    ensure!(bench.rows("INSERT INTO t VALUES (-1)").await? == ["1"]);
+    bench.client.run("WAIT FOR TABLE t").await?;
+    let rows = bench.rows("SELECT count(*), count(DISTINCT n) FROM t").await?;
+    let expected = committed.len() + 1;
+    ensure!(rows == [format!("{expected} {expected}")], "{rows:?}");
+    Ok(())
 }
 
 /// Runs a case on a new cluster, and looks at the topic it sent to. A transaction may end, and the next one of
@@ -154,13 +179,14 @@ fn is_embedded(bench: &Bench) -> bool {
     !bench.broker.is_real()
 }
 
-/// Starts an `INSERT` that takes some seconds, after a statement of its session.
+/// Starts an `INSERT` that takes some seconds, into a table with more options, after a statement of its session.
 async fn start_slowly(
     bench: &Bench,
+    more: &str,
     setting: &str,
 ) -> Result<(String, JoinHandle<Result<Vec<Vec<String>>>>)> {
     let topic = bench.broker.topic("slow", PARTITIONS).await?;
-    let options = format!("'format' 'json', 'sink.delivery' 'exactly_once', {SLOW}");
+    let options = format!("'format' 'json', 'sink.delivery' 'exactly_once', {SLOW}{more}");
     bench.create("t", "n BIGINT", &topic, &options).await?;
     let source = format!(
         "CREATE TABLE source WITH (partitions = '{SHARDS}', partition_by = 'n') AS SELECT value AS n FROM generate_series(1, {ROWS})"

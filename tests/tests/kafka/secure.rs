@@ -1,14 +1,17 @@
-//! Brokers that want TLS and a password. Only real ones do; `just kafka` has them.
+//! Brokers that want TLS and a password, or tokens. Only real ones do; `just kafka` has them.
 
 use std::env::VarError;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use cluster_tests::{Bench, Broker, Cluster};
+use cluster_tests::{Bench, Broker, Cluster, PATIENCE, Tokens};
 
 /// Their address, and the folder with the certificate of their authority.
 const SECURE: &str = "MILLPOND_TEST_KAFKA_SECURE";
 const CONTROL: &str = "MILLPOND_TEST_KAFKA_CONTROL";
+/// The address of those that want tokens.
+const TOKENS: &str = "MILLPOND_TEST_KAFKA_TOKENS";
 /// The account that they know.
 const PASSWORD: &str = "MILLPOND_TEST_KAFKA_PASSWORD";
 
@@ -43,14 +46,21 @@ async fn start(name: &str, configuration: &str) -> Result<(Bench, tempfile::Temp
     Ok((bench, folder))
 }
 
+/// An address that is given to tests.
+fn servers(variable: &str) -> Result<Option<String>> {
+    match std::env::var(variable) {
+        Err(VarError::NotPresent) => {
+            eprintln!("{variable} is not set: nothing is tested");
+            Ok(None)
+        }
+        servers => Ok(Some(servers?)),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_are_reached_with_tls_and_a_password() -> Result<()> {
-    let servers = match std::env::var(SECURE) {
-        Err(VarError::NotPresent) => {
-            eprintln!("{SECURE} is not set: nothing is tested");
-            return Ok(());
-        }
-        servers => servers?,
+    let Some(servers) = servers(SECURE)? else {
+        return Ok(());
     };
     let password = std::env::var(PASSWORD)?;
     for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
@@ -85,5 +95,60 @@ async fn brokers_are_reached_with_tls_and_a_password() -> Result<()> {
         .failure(&format!("{create}, 'kafka.sasl.password' '{password}')"))
         .await?;
     ensure!(said.contains("secret") && !said.contains(&password), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_are_reached_with_tokens_that_end() -> Result<()> {
+    let Some(servers) = servers(TOKENS)? else {
+        return Ok(());
+    };
+    let tokens = Tokens::start(Duration::from_secs(4), "hidden").await?;
+    let account = |secret: &str| {
+        format!(
+            r#"
+[[kafka.cluster]]
+brokers = "{servers}"
+security.protocol = "SASL_PLAINTEXT"
+sasl.mechanism = "OAUTHBEARER"
+sasl.oauthbearer.method = "oidc"
+sasl.oauthbearer.client.id = "millpond"
+sasl.oauthbearer.client.secret = "{secret}"
+sasl.oauthbearer.token.endpoint.url = "{}"
+sasl.oauthbearer.scope = "kafka"
+"#,
+            tokens.url()
+        )
+    };
+    let (bench, _folder) = start("millpond.toml", &account("hidden")).await?;
+    let topic = bench.broker.topic("tokens", 1).await?;
+    bench.broker.say(&topic, 0, r#"{"n":1}"#)?;
+    let create = format!(
+        "CREATE EXTERNAL TABLE t (n INT) STORED AS KAFKA LOCATION 'kafka://{servers}/{topic}' OPTIONS ('format' 'json'"
+    );
+    bench.client.run(&format!("{create})")).await?;
+    bench.wait("t", &topic).await?;
+    bench.client.run("INSERT INTO t VALUES (2)").await?;
+    bench
+        .client
+        .run("ALTER TABLE t SET OPTIONS ('sink.delivery' 'exactly_once')")
+        .await?;
+    bench.client.run("INSERT INTO t VALUES (3)").await?;
+    let asked = tokens.given();
+    let start_of_wait = Instant::now();
+    while tokens.given() == asked {
+        ensure!(start_of_wait.elapsed() < PATIENCE, "no token was asked for again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bench.client.run("INSERT INTO t VALUES (4)").await?;
+    bench.patiently("WAIT FOR TABLE t").await?;
+    ensure!(bench.client.number("SELECT sum(n) FROM t").await? == 10);
+
+    let (bench, _folder) = start("millpond.toml", &account("wrong")).await?;
+    let said = bench.client.failure(&format!("{create})")).await?;
+    ensure!(
+        said.contains("invalid_client") && !said.contains("wrong"),
+        "{said}"
+    );
     Ok(())
 }

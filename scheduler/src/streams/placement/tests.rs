@@ -31,6 +31,7 @@ fn owned(number: u32, name: &str, epoch: u64) -> TopicPartition {
         start: 5,
         owner: (epoch > 0).then(|| owner(name, epoch)),
         standby: None,
+        paused_at: None,
     }
 }
 
@@ -134,6 +135,47 @@ fn a_standby_follows_an_owner_that_is_lost_and_one_that_is_lost_is_forgotten() {
     assert_eq!(mend(vec![candidate("a")], reads_along(), ""), [owned(0, "a", 1)]);
     let instead = mend(vec![closed("a"), candidate("c")], reads_along(), "");
     assert_eq!(instead, [moves(owned(0, "a", 1), "c", 3)]);
+}
+
+#[test]
+fn a_paused_table_moves_when_it_is_known_where_it_stands() {
+    let drains = || vec![closed("a"), candidate("b")];
+    let mend = |partition: TopicPartition, all: Vec<Candidate>| {
+        let table = KafkaTable {
+            paused: true,
+            ..table(vec![partition])
+        };
+        let status = |_: &KafkaTable, _: &TopicPartition, _: &PartitionOwner| None;
+        Placement::new(all, &[&table]).mend(&table, &|_| false, &status)
+    };
+    let known = |partition| TopicPartition {
+        paused_at: Some(80),
+        ..partition
+    };
+    assert_eq!(mend(owned(0, "a", 1), drains()), []);
+    assert_eq!(
+        mend(known(owned(0, "a", 1)), drains()),
+        [known(moves(owned(0, "a", 1), "b", 2))]
+    );
+    // One that has read along may be anywhere.
+    let reads_along = moves(owned(0, "a", 1), "b", 2);
+    assert_eq!(mend(reads_along.clone(), drains()), [owned(0, "a", 1)]);
+    assert_eq!(mend(known(reads_along.clone()), drains()), []);
+    assert_eq!(mend(reads_along, vec![candidate("b")]), [owned(0, "b", 2)]);
+
+    let of_a: Vec<TopicPartition> = (0..4).map(|number| owned(number, "a", 1)).collect();
+    let mut paused = KafkaTable {
+        paused: true,
+        ..table(of_a)
+    };
+    let balance = |table: &KafkaTable| {
+        let joined = vec![candidate("a"), candidate("b")];
+        Placement::new(joined, &[table]).balance(&[table])
+    };
+    assert_eq!(balance(&paused), [vec![]]);
+    paused.partitions[2].paused_at = Some(7);
+    let numbers = |moved: &[TopicPartition]| moved.iter().map(|moved| moved.number).collect::<Vec<_>>();
+    assert_eq!(numbers(&balance(&paused)[0]), [2]);
 }
 
 #[test]
