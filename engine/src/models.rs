@@ -13,15 +13,20 @@ mod kept;
 mod kept_exec;
 mod passes;
 mod scores;
+mod usable;
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
-pub(crate) use feature::function as feature;
 pub use functions::keeps_sums;
 pub use kept::Kept;
 pub use kept_exec::KeptSumsExec;
+
+/// All functions of a row.
+pub(crate) fn scalars() -> [Arc<ScalarUDF>; 2] {
+    [feature::function(), usable::function()]
+}
 
 /// All aggregate functions of models.
 pub(crate) fn aggregates() -> impl Iterator<Item = Arc<AggregateUDF>> {

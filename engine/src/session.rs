@@ -200,10 +200,9 @@ pub fn session_state(
 /// Ballista's session with our functions.
 pub(crate) fn with_functions(config: SessionConfig) -> Result<SessionState> {
     let mut state = ballista_core::utils::default_session_builder(config)?;
-    for function in functions::all() {
+    for function in functions::all().into_iter().chain(models::scalars()) {
         state.register_udf(function)?;
     }
-    state.register_udf(models::feature())?;
     for function in models::aggregates() {
         state.register_udaf(function)?;
     }

@@ -3,8 +3,18 @@
 //! This is the one place that decides which rows count: a row in which any number is NaN (the caller's form of NULL),
 //! infinite or beyond [`LARGEST`] is left out, and counted.
 
+use multiversion::multiversion;
+
 /// Greatest magnitude of a number that is used, so that sums of squares over any table stay finite.
 pub const LARGEST: f64 = 1e140;
+
+/// Whether numbers can be used, beside what was known of their rows: what cannot is marked.
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub fn keep_usable(numbers: &[f64], usable: &mut [bool]) {
+    for (usable, number) in usable.iter_mut().zip(numbers) {
+        *usable &= number.abs() <= LARGEST;
+    }
+}
 
 /// Rows of a block. Two columns of it fit into the fastest cache many times.
 pub(crate) const ROWS: usize = 256;

@@ -148,15 +148,17 @@ impl Design {
 
     /// A condition that holds for a row whose features can all be used.
     pub fn usable_sql(&self, column: &dyn Fn(&str) -> String) -> String {
-        let condition = |feature: &Feature| match feature.kind {
-            FeatureKind::Number => usable_sql(&column(&feature.name)),
-            _ => format!("{} IS NOT NULL", column(&feature.name)),
-        };
-        sql::balanced(
-            &self.features.iter().map(condition).collect::<Vec<_>>(),
-            " AND ",
-            "true",
-        )
+        let (numbers, others): (Vec<&Feature>, Vec<&Feature>) = self
+            .features
+            .iter()
+            .partition(|feature| feature.kind == FeatureKind::Number);
+        let numbers: Vec<String> = numbers.iter().map(|feature| column(&feature.name)).collect();
+        let there = |feature: &&Feature| format!("{} IS NOT NULL", column(&feature.name));
+        let conditions: Vec<String> = usable_sql(&numbers)
+            .into_iter()
+            .chain(others.iter().map(there))
+            .collect();
+        sql::balanced(&conditions, " AND ", "true")
     }
 
     /// The sum of a function of each term, as SQL. `of_number` is the SQL of the function of a number, `of_flag` its value

@@ -4,7 +4,8 @@
 //! number is infinite in IEEE arithmetic, and 1 over that is 0, which is right. So a class has the probability
 //! `1 / Σ exp(s_j - s)`, whose differences of scores are one sum over the terms each, and no maximum must be known before.
 //!
-//! The functions used are `abs`, `exp`, `sqrt`, `greatest`, `least`, `make_array`, `array_position` and `named_struct`.
+//! The functions used are `abs`, `exp`, `sqrt`, `greatest`, `least`, `make_array`, `array_position` and `named_struct`, and
+//! `model_usable`, which is true for a row of numbers that can all be used.
 
 use crate::design::Design;
 use crate::error::Error;

@@ -54,7 +54,20 @@ pub fn class_sql(label: &str, labels: &[Label]) -> String {
     }
 }
 
-/// A condition that holds for a number that can be used: not null, NaN, infinite or beyond [`LARGEST`].
-pub(crate) fn usable_sql(number: &str) -> String {
-    format!("abs(CAST({number} AS DOUBLE)) <= {}", sql::number(LARGEST))
+/// A condition that holds for numbers that can all be used: none is null, NaN, infinite or beyond [`LARGEST`].
+pub(crate) fn usable_sql(numbers: &[String]) -> Option<String> {
+    match numbers {
+        [] => None,
+        [number] => Some(format!(
+            "abs(CAST({number} AS DOUBLE)) <= {}",
+            sql::number(LARGEST)
+        )),
+        _ => {
+            let numbers: Vec<String> = numbers
+                .iter()
+                .map(|number| format!("CAST({number} AS DOUBLE)"))
+                .collect();
+            Some(format!("model_usable({})", numbers.join(", ")))
+        }
+    }
 }

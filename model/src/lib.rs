@@ -48,7 +48,7 @@ mod scores;
 pub mod sql;
 mod twofold;
 
-pub use block::LARGEST;
+pub use block::{LARGEST, keep_usable};
 pub use class_moments::ClassMoments;
 pub use design::{Design, Feature, FeatureKind, FirstCategory, TERMS_MAX, Term};
 pub use error::{Error, ErrorKind};

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 };
 
 /// The function.
-pub(crate) fn function() -> Arc<ScalarUDF> {
+pub(super) fn function() -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::from(FeatureFunction {
         signature: Signature::any(3, Volatility::Immutable),
     }))

@@ -60,9 +60,8 @@ impl Evaluation<'_> {
             (self.fitted.predict(&|name| sql::ident(name)), "value"),
         ]);
         let query = format!(
-            "SELECT 1 - avg(power(label - value, 2)) / nullif(var_pop(label), 0) AS r2, \
-             sqrt(avg(power(label - value, 2))) AS rmse, avg(abs(label - value)) AS mae \
-             FROM ({rows}) WHERE value IS NOT NULL AND abs(label) <= 1e140"
+            "SELECT 1 - avg(error * error) / nullif(var_pop(label), 0) AS r2, sqrt(avg(error * error)) AS rmse, avg(abs(error)) AS mae \
+             FROM (SELECT label, label - value AS error FROM ({rows}) WHERE value IS NOT NULL AND abs(label) <= 1e140)"
         );
         let found = self.numbers(&query).await?;
         let Some([r2, rmse, mae]) = found.first().and_then(|row| <[_; 3]>::try_from(row.clone()).ok()) else {
