@@ -60,9 +60,8 @@ impl ScalarUDFImpl for UsableFunction {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::AsArray;
+    use datafusion::arrow::array::{Array, AsArray};
 
-    use super::*;
     use crate::session;
 
     async fn usable(rows: &str) -> Vec<bool> {
