@@ -128,6 +128,11 @@ fn call(function: &Function, row: &[(&str, Value)]) -> Value {
         "sqrt" => Value::Number(arguments[0].number().sqrt()),
         "greatest" => Value::Number(numbers().fold(f64::NEG_INFINITY, f64::max)),
         "least" => Value::Number(numbers().fold(f64::INFINITY, f64::min)),
+        "model_usable" => {
+            let is_usable =
+                |value: &Value| matches!(value, Value::Number(number) if number.abs() <= crate::LARGEST);
+            Value::Boolean(arguments.iter().all(is_usable))
+        }
         "make_array" => Value::List(arguments),
         "array_position" => match &arguments[0] {
             Value::List(list) => {
