@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 
 pub use self::fetch::Account;
 use self::fetch::Fetch;
+pub(super) use self::fetch::innermost;
 
 /// Longest wait of a reader of messages.
 const WAIT_MAX: Duration = Duration::from_secs(1);

@@ -8,7 +8,6 @@
 //! librdkafka ── refresh ─► Authorized ─► POST sasl.oauthbearer.token.endpoint.url ─► {"access_token":"...","expires_in":300}
 //! ```
 
-use std::error::Error as _;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -24,6 +23,8 @@ use rdkafka::statistics::Statistics;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use url::Url;
+
+use super::registry::innermost;
 
 /// Longest wait for a token.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -114,15 +115,13 @@ impl Tokens {
             .post(self.endpoint.clone())
             .basic_auth(&self.id, Some(&self.secret))
             .form(&form);
-        let answer = request.send().await.map_err(|error| {
-            let cause = error.source().map(ToString::to_string);
-            self.says(&cause.unwrap_or_else(|| "nothing".to_string()))
-        })?;
+        let sent = request.send().await;
+        let answer = sent.map_err(|error| self.says(&innermost(&error)))?;
         let status = answer.status();
         let body = answer
             .bytes()
             .await
-            .map_err(|error| self.says(&error.to_string()))?;
+            .map_err(|error| self.says(&innermost(&error)))?;
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         match status.is_success() {
             true => Ok(body),

@@ -192,7 +192,7 @@ fn unseen(answer: &Value, seen: &mut HashSet<String>) -> Vec<(Reference, Option<
 }
 
 /// What went wrong at the bottom; the layers above only say that something did.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(in crate::streams) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
