@@ -44,6 +44,8 @@ const LATEST: &str = "latest";
 
 /// State of a topic partition that stands still because its table is paused.
 const PAUSED: &str = "paused";
+/// States of one that is not read either, until something else has changed.
+const STOPPED: [&str; 2] = ["stalled", "failed"];
 
 /// Knows who follows what. Cheap to clone.
 #[derive(Clone)]
@@ -184,13 +186,33 @@ impl Streams {
     /// The offset at which a topic partition of a paused table stands still, as its owner has said since it was told this
     /// version of the catalog.
     fn stands_at(&self, table_id: &str, partition: &TopicPartition, version: u64) -> Option<u64> {
+        let status = self.status_since(table_id, partition, version)?;
+        (status.state == PAUSED).then_some(status.position)
+    }
+
+    /// True if somebody may still read the topic of a paused table, as its owners have said since they were told this version
+    /// of the catalog.
+    pub(crate) fn reads_on(&self, table: &KafkaTable, version: u64) -> bool {
+        table.partitions.iter().any(|partition| {
+            let status = self.status_since(&table.table_id, partition, version);
+            let stands =
+                |status: &PartitionStatus| status.state == PAUSED || STOPPED.contains(&status.state.as_str());
+            partition.owner.is_some() && !status.as_ref().is_some_and(stands)
+        })
+    }
+
+    fn status_since(
+        &self,
+        table_id: &str,
+        partition: &TopicPartition,
+        version: u64,
+    ) -> Option<PartitionStatus> {
         let owner = partition.owner.as_ref()?;
         let knows = |report: &Following| report.version >= version;
         if !self.inner.reports.lock().get(&owner.address).is_some_and(knows) {
             return None;
         }
-        let status = self.status_of(table_id, partition.number, owner)?;
-        (status.state == PAUSED).then_some(status.position)
+        self.status_of(table_id, partition.number, owner)
     }
 
     /// The columns that a table should get, as one of its owners says, in IPC form.

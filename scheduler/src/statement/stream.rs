@@ -23,6 +23,8 @@ use crate::catalog::{DESCRIPTOR, StatementCatalog, ddl, descriptor, topic_partit
 
 /// How long to wait for offsets, if nothing is said.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for executors to stand still after `PAUSE TABLE`: one that does not answer stops when it does.
+const PAUSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to look how far a table is.
 const WAIT_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -79,6 +81,7 @@ fn followed(catalog: &StatementCatalog, name: &TableReference) -> Result<(Relati
     }
 }
 
+/// Stops following a topic, or goes on. Nothing is read any more when a pause has ended.
 async fn pause(
     services: &Services,
     catalog: &StatementCatalog,
@@ -95,12 +98,36 @@ async fn pause(
         table_id: table.table_id,
         paused,
     });
-    services
+    let version = services
         .catalog
         .commit(vec![Change { kind: Some(pause) }])
         .await?;
     services.streams.look_now();
+    if paused {
+        stand_still(services, catalog, name, version).await;
+    }
     Ok(())
+}
+
+/// Waits until the owners of a table, who are told this version of the catalog, stand still.
+async fn stand_still(services: &Services, catalog: &StatementCatalog, name: &TableReference, version: u64) {
+    let deadline = Instant::now() + PAUSE_TIMEOUT;
+    while let Some(table) = newest(services, catalog, name).filter(|table| table.paused) {
+        services.streams.refresh_table(&table).await;
+        if !services.streams.reads_on(&table, version) || Instant::now() >= deadline {
+            return;
+        }
+        tokio::time::sleep(WAIT_INTERVAL).await;
+    }
+}
+
+/// The table of that name as it is now, after the statement has begun: others may own it.
+fn newest(services: &Services, catalog: &StatementCatalog, name: &TableReference) -> Option<KafkaTable> {
+    let key = key_of(name, &catalog.default_schema()).ok()?;
+    match &services.catalog.current().relations.get(&key)?.kind {
+        Some(RelationKind::Kafka(table)) => Some(table.clone()),
+        _ => None,
+    }
 }
 
 /// Follows a topic with other options from now on. What decides about rows that are there already cannot change.
@@ -230,14 +257,8 @@ async fn behind(
     table: &KafkaTable,
     offsets: &HashMap<u32, u64>,
 ) -> Option<String> {
-    // Owners may have changed since the statement began.
-    let current = services.catalog.current();
-    let key = key_of(name, &catalog.default_schema()).ok()?;
-    let table = match current.relations.get(&key).map(|relation| &relation.kind) {
-        Some(Some(RelationKind::Kafka(newest))) => newest,
-        _ => table,
-    };
-    services.streams.refresh_table(table).await;
+    let table = newest(services, catalog, name).unwrap_or_else(|| table.clone());
+    services.streams.refresh_table(&table).await;
     table.partitions.iter().find_map(|partition| {
         let wanted = offsets.get(&partition.number)?;
         let owner = partition.owner.as_ref();
