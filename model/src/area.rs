@@ -81,17 +81,22 @@ impl Area {
         Self(Scores::Each([Vec::new(), Vec::new()]))
     }
 
-    /// Adds a row with a probability to be of the class.
-    pub(crate) fn add(&mut self, probability: f64, is_of_class: bool) {
+    /// Adds rows: their probabilities to be of the class, and whether they are.
+    pub(crate) fn add(&mut self, rows: &[(f64, bool)]) {
         match &mut self.0 {
             Scores::Each(each) => {
-                each[usize::from(is_of_class)].push(probability);
+                for (probability, is_of_class) in rows {
+                    each[usize::from(*is_of_class)].push(*probability);
+                }
                 if each[0].len() + each[1].len() > EACH_MAX {
                     self.0 = Scores::Counted(Counts::of(each));
                 }
             }
+            // Nothing else in between, so that many of these are on their way to memory at once.
             Scores::Counted(counts) => {
-                counts.at(bin(probability))[usize::from(is_of_class)] += 1;
+                for (probability, is_of_class) in rows {
+                    counts.at(bin(*probability))[usize::from(*is_of_class)] += 1;
+                }
             }
         }
     }
@@ -192,11 +197,11 @@ fn bin(probability: f64) -> u32 {
     const GREATEST: u32 = (PAGES * PAGE - 1) as u32;
     // Exponent and first digits.
     let digits = |share: f64| (share.to_bits() >> (52 - PAGE_BITS)) as u32;
-    let place = |share: f64| digits(share.max(LEAST_SHARE)) - digits(LEAST_SHARE);
-    match probability < 0.5 {
-        true => place(probability),
-        false => GREATEST - place(1.0 - probability),
-    }
+    // One way for both, which nobody can foretell.
+    let is_lesser = probability < 0.5;
+    let share = if is_lesser { probability } else { 1.0 - probability };
+    let place = digits(share.max(LEAST_SHARE)) - digits(LEAST_SHARE);
+    if is_lesser { place } else { GREATEST - place }
 }
 
 /// Numbers of both kinds at each score, the least score first.
@@ -222,9 +227,7 @@ mod tests {
 
     fn of(rows: &[(f64, bool)]) -> Area {
         let mut area = Area::new();
-        for (probability, is_of_class) in rows {
-            area.add(*probability, *is_of_class);
-        }
+        rows.chunks(1000).for_each(|rows| area.add(rows));
         area
     }
 

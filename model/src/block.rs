@@ -18,7 +18,9 @@ pub fn keep_usable(numbers: &[f64], usable: &mut [bool]) {
 
 /// Rows of a block. Two columns of it fit into the fastest cache many times.
 pub(crate) const ROWS: usize = 256;
-/// Sums that [`dot`] makes at once: so many that no instruction waits for the one before it.
+/// Rows that are looked at before their blocks are taken: column by column, as memory is read fastest.
+const AHEAD: usize = 8 * ROWS;
+/// Numbers that are dealt with at once: so many that no instruction waits for the one before it.
 const LANES: usize = 16;
 
 /// See the module.
@@ -31,6 +33,9 @@ pub(crate) struct Block {
     /// Rows left out.
     pub(crate) left_out: usize,
     usable: [bool; ROWS],
+    /// The row up to which has been looked, and whether every row there can be used.
+    ahead: usize,
+    is_each_usable: bool,
 }
 
 impl Block {
@@ -40,6 +45,8 @@ impl Block {
             rows: 0,
             left_out: 0,
             usable: [true; ROWS],
+            ahead: 0,
+            is_each_usable: true,
         }
     }
 
@@ -56,22 +63,33 @@ impl Block {
         &mut columns[column]
     }
 
-    /// Takes in the rows from `start` on, at most [`ROWS`]. All columns are equally long.
+    /// Takes in the rows from `start` on, at most [`ROWS`]. All columns are equally long, and are taken from the first row on.
     #[inline(always)]
     pub(crate) fn load(&mut self, columns: &[&[f64]], start: usize) {
+        if start == 0 || start >= self.ahead {
+            self.look_ahead(columns, start);
+        }
         let rows = columns.first().map_or(0, |column| column.len() - start).min(ROWS);
-        let mut is_each_usable = true;
         for (place, column) in columns.iter().enumerate() {
-            let from = &column[start..start + rows];
             let to = self.column_mut(place);
-            to[..rows].copy_from_slice(from);
+            to[..rows].copy_from_slice(&column[start..start + rows]);
             to[rows..].fill(0.0);
-            is_each_usable &= to.iter().fold(true, |all, value| all & (value.abs() <= LARGEST));
         }
         self.rows = rows;
         self.left_out = 0;
-        if !is_each_usable {
+        if !self.is_each_usable {
             self.leave_out(columns.len());
+        }
+    }
+
+    #[inline(always)]
+    fn look_ahead(&mut self, columns: &[&[f64]], start: usize) {
+        self.ahead = start + AHEAD;
+        self.is_each_usable = true;
+        for column in columns {
+            let rows = &column[start..column.len().min(start + AHEAD)];
+            let is_usable = |all, value: &f64| all & (value.abs() <= LARGEST);
+            self.is_each_usable &= rows.iter().fold(true, is_usable);
         }
     }
 
@@ -99,6 +117,22 @@ impl Block {
         self.left_out = self.rows - kept;
         self.rows = kept;
     }
+}
+
+/// The greatest magnitude in a column of a block.
+#[inline(always)]
+pub(crate) fn greatest(column: &[f64; ROWS]) -> f64 {
+    let mut greatest = [0.0_f64; LANES];
+    for values in column.as_chunks::<LANES>().0 {
+        for (greatest, value) in greatest.iter_mut().zip(values) {
+            *greatest = if value.abs() > *greatest {
+                value.abs()
+            } else {
+                *greatest
+            };
+        }
+    }
+    greatest.into_iter().fold(0.0, f64::max)
 }
 
 /// The sum of products of two columns of a block.
@@ -134,5 +168,30 @@ mod tests {
         block.load(&columns, 256);
         assert_eq!((block.rows, block.left_out), (43, 1));
         assert_eq!(block.column(0)[..2], [256.0, 258.0]);
+    }
+
+    #[test]
+    fn rows_far_behind_are_looked_at_too() {
+        let mut column = vec![1.0; 2 * AHEAD + 10];
+        column[AHEAD + 300] = f64::NAN;
+        let mut block = Block::new(1);
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            for start in (0..column.len()).step_by(ROWS) {
+                block.load(&[&column], start);
+                if block.left_out > 0 {
+                    found.push((start, block.left_out, block.rows));
+                }
+            }
+        }
+        let once = (AHEAD + ROWS, 1, ROWS - 1);
+        assert_eq!(found, [once, once]);
+    }
+
+    #[test]
+    fn the_greatest_is_of_all_rows() {
+        let mut column = [0.5; ROWS];
+        column[ROWS - 1] = -3.0;
+        assert_eq!(greatest(&column), 3.0);
     }
 }

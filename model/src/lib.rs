@@ -58,7 +58,8 @@ pub use kmeans::{Centroids, KMeans, KMeansFit, KMeansOptions, KMeansStep, LloydS
 pub use label::{Label, class_sql};
 pub use linear::{Estimate, Linear, LinearOptions, LinearScore};
 pub use logistic::{
-    ClassWeights, Logistic, LogisticFit, LogisticOptions, LogisticPoint, LogisticStep, LogisticSums,
+    ClassWeights, Classifier, Logistic, LogisticFit, LogisticOptions, LogisticPoint, LogisticStep,
+    LogisticSums,
 };
 pub use moments::Moments;
 pub use naive_bayes::GaussianNb;

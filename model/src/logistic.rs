@@ -17,10 +17,12 @@
 //! differences is `l2 / 2 · (Σ|v_k|² - |Σ v_k|² / K)`. So Newton's equations have one solution, with a penalty or without.
 //! Outside, the vectors of more than two classes add up to 0, which is scikit-learn's solution in both cases.
 
+mod classifier;
 mod fit;
 mod point;
 mod sums;
 
+pub use classifier::Classifier;
 pub use fit::{ClassWeights, Logistic, LogisticFit, LogisticOptions, LogisticStep};
 pub use point::LogisticPoint;
 pub use sums::LogisticSums;

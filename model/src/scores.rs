@@ -14,6 +14,9 @@ const WHAT_METRICS: (u8, u8) = (b'Q', 1);
 /// Least probability whose logarithm is taken, as in scikit-learn's `log_loss`.
 const LEAST_PROBABILITY: f64 = f64::EPSILON;
 
+/// Probabilities that one logarithm is taken of: their product is no less than 2^-832, so that it has all its digits.
+const FACTORS: u32 = 16;
+
 /// Most classes of a state.
 const CLASSES_MAX: usize = 1 << 12;
 
@@ -59,7 +62,8 @@ impl ClassScores {
         if probabilities.iter().any(|column| column.len() != classes.len()) {
             return Err(Error::state("columns of different lengths"));
         }
-        let mut loss = 0.0;
+        let (mut loss, mut product, mut factors) = (0.0, 1.0, 0);
+        let mut of_second = Vec::with_capacity(classes.len());
         for (row, class) in classes.iter().enumerate() {
             let Some(class) = class_of(*class, self.classes) else {
                 continue;
@@ -68,12 +72,21 @@ impl ClassScores {
                 continue;
             };
             self.confusion[class * self.classes + taken_for] += 1;
-            loss -= probabilities[class][row].max(LEAST_PROBABILITY).ln();
-            if let Some(area) = &mut self.area {
-                area.add(probabilities[1][row], class == 1);
+            product *= probabilities[class][row].max(LEAST_PROBABILITY);
+            factors += 1;
+            if factors == FACTORS {
+                loss -= f64::ln(product);
+                (product, factors) = (1.0, 0);
+            }
+            if self.area.is_some() {
+                of_second.push((probabilities[1][row], class == 1));
             }
         }
+        loss -= f64::ln(product);
         self.loss = self.loss + Twofold::from(loss);
+        if let Some(area) = &mut self.area {
+            area.add(&of_second);
+        }
         Ok(())
     }
 

@@ -21,6 +21,12 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// Bytes.
+pub fn bytes(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("X'{digits}'")
+}
+
 /// `CASE [of] WHEN ... THEN ... ELSE ... END`.
 pub(crate) fn case(of: &str, branches: &[(String, String)], otherwise: Option<&str>) -> String {
     let mut sql = String::from("CASE");

@@ -1,7 +1,8 @@
 //! Aggregate functions of models that are fitted step by step: each is a pass over all rows, from where the fit is.
 //!
-//! `model_logistic(point, class, x, ...)`, `model_seeds(round, x, ...)` and `model_lloyd(centroids, x, ...)`: the first argument
-//! is a constant, the bytes of where to sum, and so is the answer, the bytes of the sums.
+//! `model_logistic(point, class, x, ...)`, `model_classify(classifier, class, x, ...)`, `model_seeds(round, x, ...)` and `model_lloyd(centroids, x, ...)`: the first argument
+//! is a constant, the bytes of where to sum, and so is the answer, the bytes of the sums; that of `model_classify` is the bytes
+//! of [`ClassMetrics`](millpond_model::ClassMetrics).
 
 use std::sync::Arc;
 
@@ -13,7 +14,9 @@ use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use datafusion::physical_expr::expressions::Literal;
-use millpond_model::{Centroids, LloydSums, LogisticPoint, LogisticSums, SeedRound, SeedSums};
+use millpond_model::{
+    Centroids, ClassScores, Classifier, LloydSums, LogisticPoint, LogisticSums, SeedRound, SeedSums,
+};
 
 use super::functions::{Column, can_be_a_number, columns_of, failed};
 
@@ -31,6 +34,8 @@ pub(super) fn aggregates() -> impl Iterator<Item = Arc<AggregateUDF>> {
 enum Kind {
     /// Loss, gradient and curvature of a logistic regression.
     Logistic,
+    /// How well a logistic regression tells classes apart.
+    Classify,
     /// Rows that may become centroids.
     Seeds,
     /// The middle of the rows next to each centroid.
@@ -38,11 +43,12 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Logistic, Self::Seeds, Self::Lloyd];
+    const ALL: [Self; 4] = [Self::Logistic, Self::Classify, Self::Seeds, Self::Lloyd];
 
     fn name(self) -> &'static str {
         match self {
             Self::Logistic => "model_logistic",
+            Self::Classify => "model_classify",
             Self::Seeds => "model_seeds",
             Self::Lloyd => "model_lloyd",
         }
@@ -51,7 +57,7 @@ impl Kind {
     /// Arguments that it has at least.
     fn least(self) -> usize {
         match self {
-            Self::Logistic => 3,
+            Self::Logistic | Self::Classify => 3,
             Self::Seeds | Self::Lloyd => 2,
         }
     }
@@ -62,6 +68,10 @@ impl Kind {
             Self::Logistic => {
                 let point = LogisticPoint::from_bytes(at).map_err(failed)?;
                 Sums::Logistic(LogisticSums::new(&point), point)
+            }
+            Self::Classify => {
+                let classifier = Classifier::from_bytes(at).map_err(failed)?;
+                Sums::Scores(ClassScores::new(classifier.classes()), classifier)
             }
             Self::Seeds => {
                 let round = SeedRound::from_bytes(at).map_err(failed)?;
@@ -98,7 +108,8 @@ impl AggregateUDFImpl for PassFunction {
             Some(other) => plan_err!("{} is over numbers, and not {other}", self.name()),
             None => {
                 let mut coerced = vec![DataType::Float64; types.len()];
-                coerced[0] = DataType::Binary;
+                // Written once and not for every row.
+                coerced[0] = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Binary));
                 Ok(coerced)
             }
         }
@@ -115,6 +126,10 @@ impl AggregateUDFImpl for PassFunction {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let at = args.exprs[0].downcast_ref::<Literal>().map(Literal::value);
+        let at = match at {
+            Some(ScalarValue::Dictionary(_, at)) => Some(at.as_ref()),
+            at => at,
+        };
         match at {
             Some(ScalarValue::Binary(Some(at))) => Ok(Box::new(PassAccumulator(self.kind.sums(at)?))),
             _ => exec_err!("the first argument of {} is a constant of bytes", self.name()),
@@ -125,6 +140,7 @@ impl AggregateUDFImpl for PassFunction {
 #[derive(Debug)]
 enum Sums {
     Logistic(LogisticSums, LogisticPoint),
+    Scores(ClassScores, Classifier),
     Seeds(SeedSums, SeedRound),
     Lloyd(LloydSums, Centroids),
 }
@@ -136,6 +152,7 @@ impl PassAccumulator {
     fn bytes(&self) -> ScalarValue {
         ScalarValue::Binary(Some(match &self.0 {
             Sums::Logistic(sums, _) => sums.to_bytes(),
+            Sums::Scores(scores, _) => scores.to_bytes(),
             Sums::Seeds(sums, _) => sums.to_bytes(),
             Sums::Lloyd(sums, _) => sums.to_bytes(),
         }))
@@ -150,7 +167,12 @@ impl Accumulator for PassAccumulator {
             (Sums::Logistic(sums, point), [classes, columns @ ..]) => {
                 sums.add_columns(point, columns, classes)
             }
-            (Sums::Logistic(..), []) => return internal_err!("a logistic regression without classes"),
+            (Sums::Scores(scores, classifier), [classes, columns @ ..]) => {
+                classifier.score(scores, columns, classes)
+            }
+            (Sums::Logistic(..) | Sums::Scores(..), []) => {
+                return internal_err!("a logistic regression without classes");
+            }
             (Sums::Seeds(sums, round), columns) => sums.add_columns(round, columns),
             (Sums::Lloyd(sums, centroids), columns) => sums.add_columns(centroids, columns),
         }
@@ -164,6 +186,7 @@ impl Accumulator for PassAccumulator {
         for state in states.iter().flatten() {
             match &mut self.0 {
                 Sums::Logistic(sums, _) => sums.merge(&LogisticSums::from_bytes(state).map_err(failed)?),
+                Sums::Scores(scores, _) => scores.merge(&ClassScores::from_bytes(state).map_err(failed)?),
                 Sums::Seeds(sums, _) => sums.merge(&SeedSums::from_bytes(state).map_err(failed)?),
                 Sums::Lloyd(sums, _) => sums.merge(&LloydSums::from_bytes(state).map_err(failed)?),
             }
@@ -177,7 +200,10 @@ impl Accumulator for PassAccumulator {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(self.bytes())
+        Ok(match &self.0 {
+            Sums::Scores(scores, _) => ScalarValue::Binary(Some(scores.metrics().to_bytes())),
+            _ => self.bytes(),
+        })
     }
 
     fn size(&self) -> usize {
@@ -186,6 +212,7 @@ impl Accumulator for PassAccumulator {
                 let features = point.features() + 1;
                 8 * point.classes() * features * features
             }
+            Sums::Scores(scores, _) => scores.size(),
             Sums::Seeds(_, round) => round.to_bytes().len(),
             Sums::Lloyd(_, centroids) => 2 * centroids.to_bytes().len(),
         };

@@ -6,9 +6,10 @@ use crate::fitted::{FittedModel, Parameters};
 use crate::kmeans::{Centroids, KMeans};
 use crate::label::Label;
 use crate::linear::{Estimate, Linear};
-use crate::logistic::Logistic;
+use crate::logistic::{Classifier, Logistic};
 use crate::naive_bayes::GaussianNb;
-use crate::samples::{assert_close, customers};
+use crate::samples::{assert_close, customers, slices};
+use crate::scores::{ClassMetrics, ClassScores};
 use crate::sql;
 
 const NAMES: [&str; 3] = ["age", "visits", "income"];
@@ -332,4 +333,66 @@ fn a_model_of_other_columns_is_refused() {
         FittedModel::from_json(&json.replace("age\"", "age\",\"kind\":\"number\"},{\"name\":\"b\"")).is_err()
     );
     assert!(FittedModel::from_json("{}").is_err());
+}
+
+/// Scores of customers as formulas of probabilities say.
+fn scores_of_formulas(model: &FittedModel, classes: &[f64]) -> ClassMetrics {
+    let mut scores = ClassScores::new(model.labels().len());
+    for (place, class) in classes.iter().enumerate() {
+        let probability = |label: &Label| {
+            let sql = model
+                .predict_proba(Some(&label.to_string()), &sql::ident)
+                .unwrap();
+            vec![evaluate(&sql, &row(place)).number()]
+        };
+        let probabilities: Vec<Vec<f64>> = model.labels().iter().map(probability).collect();
+        let columns: Vec<&[f64]> = probabilities.iter().map(Vec::as_slice).collect();
+        scores.add_columns(&[*class], &columns).unwrap();
+    }
+    scores.metrics()
+}
+
+#[test]
+fn a_classifier_says_what_formulas_say() {
+    let two: &[&[f64]] = &[&[-0.5, -0.02, 0.1, 1e-6, 0.04, 0.7]];
+    let three: &[&[f64]] = &[
+        &[1.5, 0.01, -0.1, -4e-5, 0.0, -0.4],
+        &[0.5, 0.0, 0.0, 1e-6, 0.1, 0.1],
+        &[-2.0, -0.01, 0.1, 4e-5, -0.1, 0.3],
+    ];
+    let customers = customers(300);
+    for (vectors, classes) in [(two, &customers.bought), (three, &customers.tier)] {
+        let count = vectors.len().max(2) as i64;
+        let model = model((0..count).map(Label::Integer).collect(), logistic(vectors));
+        let Parameters::LogisticRegression(fitted) = model.parameters() else {
+            panic!("it is a logistic regression");
+        };
+        let bytes = Classifier::from(fitted).to_bytes();
+        assert!((0..bytes.len()).all(|end| Classifier::from_bytes(&bytes[..end]).is_err()));
+        let classifier = Classifier::from_bytes(&bytes).unwrap();
+        let mut scores = ClassScores::new(classifier.classes());
+        let mut columns = customers.features.clone();
+        let mut numbers = classes.clone();
+        // Neither of these counts.
+        for column in &mut columns {
+            column.extend([f64::NAN, 1.0]);
+        }
+        numbers.extend([0.0, f64::NAN]);
+        classifier
+            .score(&mut scores, &slices(&columns), &numbers)
+            .unwrap();
+        let (found, expected) = (scores.metrics(), scores_of_formulas(&model, classes));
+        for class in 0..classifier.classes() {
+            for taken_for in 0..classifier.classes() {
+                assert_eq!(found.rows(class, taken_for), expected.rows(class, taken_for));
+            }
+        }
+        assert_close(&[found.log_loss.unwrap()], &[expected.log_loss.unwrap()], 1e-13);
+        assert_eq!(found.area, expected.area);
+        assert!(
+            classifier
+                .score(&mut scores, &slices(&columns[1..]), &numbers)
+                .is_err()
+        );
+    }
 }

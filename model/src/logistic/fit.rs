@@ -15,6 +15,8 @@ use crate::scale::Scale;
 const LEAST_REST: f64 = 1e-12;
 /// Greatest change of log odds that a step may still make when it is called the last one.
 const LAST_CHANGE: f64 = 1e-3;
+/// A gradient is expected to be so many times what the two before it promise.
+const CAUTION: f64 = 10.0;
 /// Change of log odds that is none.
 const NO_CHANGE: f64 = 1e-13;
 /// Steps after which log odds that still grow, while the loss does not fall, are known to grow for ever.
@@ -103,6 +105,8 @@ pub struct LogisticFit {
     penalties: Vec<f64>,
     /// Rows times weights.
     total: f64,
+    /// Second derivatives at the last point that was accepted and had them.
+    curvature: Vec<f64>,
     /// Inner coefficients that are fitted, as places in the concatenated vectors; known after the first sums.
     active: Option<Vec<usize>>,
     base: Option<Base>,
@@ -180,6 +184,7 @@ impl LogisticFit {
             scales: inner,
             weights,
             intercept: options.intercept,
+            curvature: true,
             vectors: vec![vec![0.0; names.len() + 1]; labels.len() - 1],
         };
         if let Some(from) = from {
@@ -191,6 +196,7 @@ impl LogisticFit {
             point,
             penalties,
             total,
+            curvature: Vec::new(),
             active: None,
             base: None,
             part: 1.0,
@@ -212,6 +218,9 @@ impl LogisticFit {
     pub fn absorb(&mut self, sums: &LogisticSums) -> Result<LogisticStep, Error> {
         same_columns(self.names.len(), sums.features)?;
         same_columns(self.point.classes(), sums.classes)?;
+        if self.point.curvature == sums.curvature.is_empty() {
+            return Err(Error::state("sums of another point"));
+        }
         let (penalty, penalty_gradient) = self.penalty();
         let loss = sums.loss.value();
         let objective = loss + penalty;
@@ -228,6 +237,9 @@ impl LogisticFit {
             }
             self.iterations += 1;
         }
+        if self.point.curvature {
+            self.curvature.clone_from(&sums.curvature);
+        }
         if self.options.l2 == 0.0 {
             let least = self.point.weights.iter().copied().fold(f64::INFINITY, f64::min);
             // Then every row has a probability above a half.
@@ -241,11 +253,11 @@ impl LogisticFit {
             .zip(&penalty_gradient)
             .map(|(sum, penalty)| sum.value() + penalty)
             .collect();
-        if self.active.is_none() && self.choose_active(sums) {
+        if self.active.is_none() && self.choose_active() {
             return Ok(LogisticStep::Evaluate(self.point.clone()));
         }
         let active = self.active.clone().unwrap_or_default();
-        let Some(direction) = self.direction(sums, &active, &gradient) else {
+        let Some(direction) = self.direction(&active, &gradient) else {
             return Err(self.separable("the probabilities of the rows become 0 and 1"));
         };
         let norm = active
@@ -253,6 +265,7 @@ impl LogisticFit {
             .fold(0.0, |most: f64, place| most.max(gradient[*place].abs()))
             / self.total;
         let change = self.change(&direction, sums);
+        let before = self.base.as_ref().map(|base| base.gradient);
         self.base = Some(Base {
             vectors: self.point.vectors.clone(),
             slope: direction.iter().zip(&gradient).map(|(a, b)| a * b).sum(),
@@ -277,11 +290,19 @@ impl LogisticFit {
         if self.iterations >= self.options.max_iterations {
             return self.give_up(&format!("not converged in {} steps", self.iterations));
         }
-        Ok(self.advance())
+        let is_end_near = before.is_some_and(|before| {
+            // Newton's steps square the gradient, but for a factor.
+            let next = CAUTION * norm * (norm / before).powi(2);
+            self.point.curvature && next <= self.options.tolerance
+        });
+        self.advance();
+        self.point.curvature = !is_end_near;
+        Ok(LogisticStep::Evaluate(self.point.clone()))
     }
 
     /// Goes along the direction.
     fn advance(&mut self) -> LogisticStep {
+        self.point.curvature = true;
         if let Some(base) = &self.base {
             let width = self.names.len() + 1;
             for (class, vector) in self.point.vectors.iter_mut().enumerate() {
@@ -375,11 +396,11 @@ impl LogisticFit {
     }
 
     /// A second derivative, by places in the concatenated vectors.
-    fn curvature(&self, sums: &LogisticSums, a: usize, b: usize) -> f64 {
+    fn curvature_at(&self, a: usize, b: usize) -> f64 {
         let width = self.names.len() + 1;
         let (classes, columns) = (ordered(a / width, b / width), ordered(a % width, b % width));
         let pair = upper(self.point.vectors.len(), classes);
-        let mut value = sums.curvature[pair * triangle(width) + upper(width, columns)];
+        let mut value = self.curvature[pair * triangle(width) + upper(width, columns)];
         if columns.0 == columns.1 {
             let own = if classes.0 == classes.1 { 1.0 } else { 0.0 };
             value += self.penalties[columns.0] * (own - self.shared());
@@ -388,14 +409,14 @@ impl LogisticFit {
     }
 
     /// Leaves out features that follow from others. True if sums are needed again, as one of them had a coefficient.
-    fn choose_active(&mut self, sums: &LogisticSums) -> bool {
+    fn choose_active(&mut self) -> bool {
         let width = self.names.len() + 1;
         let first = usize::from(!self.options.intercept);
         let is_used = |column: &usize| *column == 0 || self.point.scales[*column - 1].deviation > 0.0;
         let mut columns: Vec<usize> = (first..width).filter(is_used).collect();
         if self.options.l2 == 0.0 {
             // All classes have the same features.
-            let (_, factors) = self.factor(sums, &columns, LEAST_REST);
+            let (_, factors) = self.factor(&columns, LEAST_REST);
             for (place, from) in factors.dependent.iter().rev() {
                 let sources: Vec<String> = from
                     .iter()
@@ -426,24 +447,24 @@ impl LogisticFit {
     }
 
     /// One over the lengths of the places, and the factors of the matrix scaled by them.
-    fn factor(&self, sums: &LogisticSums, places: &[usize], tolerance: f64) -> (Vec<f64>, Ldl<f64>) {
+    fn factor(&self, places: &[usize], tolerance: f64) -> (Vec<f64>, Ldl<f64>) {
         let by: Vec<f64> = places
             .iter()
-            .map(|place| match self.curvature(sums, *place, *place) {
+            .map(|place| match self.curvature_at(*place, *place) {
                 length if length > 0.0 => 1.0 / length.sqrt(),
                 _ => 0.0,
             })
             .collect();
         let matrix = Symmetric::new(places.len(), |i, j| {
-            self.curvature(sums, places[i], places[j]) * by[i] * by[j]
+            self.curvature_at(places[i], places[j]) * by[i] * by[j]
         });
         let ldl = Ldl::new(&matrix, tolerance);
         (by, ldl)
     }
 
     /// Newton's step; None if there is none without a penalty.
-    fn direction(&self, sums: &LogisticSums, active: &[usize], gradient: &[f64]) -> Option<Vec<f64>> {
-        let (by, ldl) = self.factor(sums, active, f64::EPSILON);
+    fn direction(&self, active: &[usize], gradient: &[f64]) -> Option<Vec<f64>> {
+        let (by, ldl) = self.factor(active, f64::EPSILON);
         if self.options.l2 == 0.0 && ldl.kept.len() < active.len() {
             return None;
         }

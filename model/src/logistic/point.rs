@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::scale::Scale;
 
 /// First byte and version of the state.
-const WHAT: (u8, u8) = (b'P', 1);
+const WHAT: (u8, u8) = (b'P', 2);
 /// Most coefficients: there are 8 million numbers in their curvature.
 pub(super) const COEFFICIENTS_MAX: usize = 4096;
 
@@ -23,6 +23,8 @@ pub struct LogisticPoint {
     pub(super) weights: Vec<f64>,
     /// Whether there is an intercept.
     pub(super) intercept: bool,
+    /// Whether second derivatives are wanted.
+    pub(super) curvature: bool,
     /// Of each class but the first one: the intercept, then one for each feature, on the inner scale.
     pub(super) vectors: Vec<Vec<f64>>,
 }
@@ -45,6 +47,7 @@ impl LogisticPoint {
             .whole(self.features() as u64)
             .whole(self.classes() as u64)
             .whole(u64::from(self.intercept))
+            .whole(u64::from(self.curvature))
             .numbers(&self.weights);
         for scale in &self.scales {
             writer.number(scale.mean).number(scale.deviation);
@@ -62,7 +65,7 @@ impl LogisticPoint {
         if !is_small(features, classes) {
             return Err(damaged());
         }
-        let intercept = reader.whole()? != 0;
+        let (intercept, curvature) = (reader.whole()? != 0, reader.whole()? != 0);
         let weights = reader.numbers(classes)?;
         let scale = |_| {
             Ok(Scale {
@@ -79,6 +82,7 @@ impl LogisticPoint {
             scales,
             weights,
             intercept,
+            curvature,
             vectors,
         })
     }

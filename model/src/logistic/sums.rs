@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 
 use super::point::{LogisticPoint, is_small};
-use crate::block::{Block, ROWS, dot};
+use crate::block::{Block, ROWS, dot, greatest};
 use crate::bytes::{Reader, Writer, damaged};
 use crate::class_moments::class_of;
 use crate::error::Error;
@@ -14,7 +14,7 @@ use crate::twofold::Twofold;
 const SERIES_TERMS: u32 = 17;
 
 /// First byte and version of the state.
-const WHAT: (u8, u8) = (b'L', 1);
+const WHAT: (u8, u8) = (b'L', 2);
 
 /// Sums over rows of the loss at a [`LogisticPoint`], of its gradient and its second derivatives. Mergeable.
 ///
@@ -29,7 +29,7 @@ pub struct LogisticSums {
     /// Of each class but the first one: of the intercept, then of each feature.
     pub(super) gradient: Vec<Twofold>,
     /// Of each pair of these classes, the second not before the first: the upper triangle, row by row. Newton's steps get
-    /// no better by twice the digits.
+    /// no better by twice the digits. Empty if they are not wanted.
     pub(super) curvature: Vec<f64>,
     /// Greatest magnitude of each scaled feature.
     pub(super) greatest: Vec<f64>,
@@ -39,6 +39,10 @@ impl LogisticSums {
     /// Of no rows.
     pub fn new(point: &LogisticPoint) -> Self {
         let (features, classes) = (point.features(), point.classes());
+        let curvature = match point.curvature {
+            true => triangle(classes - 1) * triangle(features + 1),
+            false => 0,
+        };
         Self {
             features,
             classes,
@@ -46,7 +50,7 @@ impl LogisticSums {
             left_out: 0,
             loss: Twofold::ZERO,
             gradient: vec![Twofold::ZERO; (classes - 1) * (features + 1)],
-            curvature: vec![0.0; triangle(classes - 1) * triangle(features + 1)],
+            curvature: vec![0.0; curvature],
             greatest: vec![0.0; features],
         }
     }
@@ -93,6 +97,7 @@ impl LogisticSums {
     pub fn merge(&mut self, other: &Self) -> Result<(), Error> {
         same_columns(self.features, other.features)?;
         same_columns(self.classes, other.classes)?;
+        same_columns(self.curvature.len(), other.curvature.len())?;
         self.count += other.count;
         self.left_out += other.left_out;
         self.loss = self.loss + other.loss;
@@ -114,6 +119,7 @@ impl LogisticSums {
         writer
             .whole(self.features as u64)
             .whole(self.classes as u64)
+            .whole(u64::from(!self.curvature.is_empty()))
             .whole(self.count)
             .whole(self.left_out)
             .twofold(self.loss)
@@ -130,7 +136,10 @@ impl LogisticSums {
         if !is_small(features, classes) {
             return Err(damaged());
         }
-        let curvature = triangle(classes - 1) * triangle(features + 1);
+        let curvature = match reader.whole()? {
+            0 => 0,
+            _ => triangle(classes - 1) * triangle(features + 1),
+        };
         let sums = Self {
             features,
             classes,
@@ -175,18 +184,12 @@ fn add_columns(sums: &mut LogisticSums, point: &LogisticPoint, columns: &[&[f64]
         *design.column_mut(0) = is_row;
         for (feature, scale) in point.scales.iter().enumerate() {
             let (mean, by) = (scale.mean, 1.0 / scale.divisor());
-            let mut greatest = sums.greatest[feature];
             let from = block.column(feature);
             let to = design.column_mut(feature + 1);
             for row in 0..ROWS {
                 to[row] = (from[row] - mean) * by * is_row[row];
-                greatest = if to[row].abs() > greatest {
-                    to[row].abs()
-                } else {
-                    greatest
-                };
             }
-            sums.greatest[feature] = greatest;
+            sums.greatest[feature] = sums.greatest[feature].max(greatest(to));
         }
         let mut loss = Twofold::ZERO;
         let known = (&class_at, &is_row);
@@ -202,27 +205,44 @@ fn add_columns(sums: &mut LogisticSums, point: &LogisticPoint, columns: &[&[f64]
                 sums.gradient[place] = sums.gradient[place] + Twofold::from(sum);
             }
         }
-        let mut place = 0;
-        for one in 0..classes - 1 {
-            for other in one..classes - 1 {
-                let mut weights = [0.0; ROWS];
-                let is_same = if one == other { 1.0 } else { 0.0 };
-                let (a, b) = (shares.column(one), shares.column(other));
+        if point.curvature {
+            let known = (&class_at, &is_row);
+            add_curvature(&mut sums.curvature, point, known, &shares, &design, &mut weighted);
+        }
+    }
+}
+
+/// Adds the second derivatives of the rows of a block.
+#[inline(always)]
+fn add_curvature(
+    sums: &mut [f64],
+    point: &LogisticPoint,
+    (class_at, is_row): Known<'_>,
+    shares: &Block,
+    design: &Block,
+    weighted: &mut Block,
+) {
+    let (features, classes) = (point.features(), point.classes());
+    let mut place = 0;
+    for one in 0..classes - 1 {
+        for other in one..classes - 1 {
+            let mut weights = [0.0; ROWS];
+            let is_same = if one == other { 1.0 } else { 0.0 };
+            let (a, b) = (shares.column(one), shares.column(other));
+            for row in 0..ROWS {
+                weights[row] = a[row] * (is_same - b[row]) * point.weights[class_at[row]] * is_row[row];
+            }
+            for column in 0..=features {
+                let from = design.column(column);
+                let to = weighted.column_mut(column);
                 for row in 0..ROWS {
-                    weights[row] = a[row] * (is_same - b[row]) * point.weights[class_at[row]] * is_row[row];
+                    to[row] = from[row] * weights[row];
                 }
-                for column in 0..=features {
-                    let from = design.column(column);
-                    let to = weighted.column_mut(column);
-                    for row in 0..ROWS {
-                        to[row] = from[row] * weights[row];
-                    }
-                }
-                for i in 0..=features {
-                    for j in i..=features {
-                        sums.curvature[place] += dot(weighted.column(i), design.column(j));
-                        place += 1;
-                    }
+            }
+            for i in 0..=features {
+                for j in i..=features {
+                    sums[place] += dot(weighted.column(i), design.column(j));
+                    place += 1;
                 }
             }
         }
@@ -270,24 +290,26 @@ fn binary(
     let (shares, errors) = (shares.column_mut(0), errors.column_mut(0));
     let small = odds.map(|odds| (-odds.abs()).exp());
     let logs = small.map(ln_1p);
-    let mut sum = 0.0;
+    let (mut weights, mut losses) = ([0.0; ROWS], [0.0; ROWS]);
+    // Without branches, so that many rows are dealt with at once.
     for row in 0..ROWS {
-        let small = small[row];
-        let share = 1.0 / (1.0 + small);
-        shares[row] = if odds[row] >= 0.0 { share } else { small * share };
-        let is_class = if class_at[row] == 1 { 1.0 } else { 0.0 };
-        let weight = point.weights[class_at[row]] * is_row[row];
-        // Without the difference of two numbers near 1.
-        errors[row] = weight
-            * match (is_class > 0.0, odds[row] >= 0.0) {
-                (true, true) => -small * share,
-                (true, false) => -share,
-                (false, _) => shares[row],
+        let (is_class, is_likely) = (class_at[row] == 1, odds[row] >= 0.0);
+        weights[row] = is_row[row]
+            * if is_class {
+                point.weights[1]
+            } else {
+                point.weights[0]
             };
-        let wrong = if is_class > 0.0 { -odds[row] } else { odds[row] };
-        sum += weight * (wrong.max(0.0) + logs[row]);
+        let share = 1.0 / (1.0 + small[row]);
+        let rest = small[row] * share;
+        shares[row] = if is_likely { share } else { rest };
+        // Without the difference of two numbers near 1.
+        let others = if is_likely { rest } else { share };
+        errors[row] = weights[row] * if is_class { -others } else { shares[row] };
+        let wrong = if is_class { -odds[row] } else { odds[row] };
+        losses[row] = (if wrong > 0.0 { wrong } else { 0.0 }) + logs[row];
     }
-    *loss = Twofold::from(sum);
+    *loss = Twofold::from(dot(&weights, &losses));
 }
 
 #[inline(always)]

@@ -104,6 +104,48 @@ fn binary_coefficients_are_those_of_scikit_learn() {
 }
 
 #[test]
+fn the_last_sums_are_made_without_second_derivatives() {
+    let rows = customers(500);
+    let mut moments = ClassMoments::new(2, 5);
+    moments
+        .add_columns(&slices(&rows.features), &rows.bought)
+        .unwrap();
+    let labels = ["no", "yes"].map(str::to_owned);
+    let mut fit = LogisticFit::start(&moments, &names(5), &labels, options(1.0), None).unwrap();
+    let mut lengths = Vec::new();
+    loop {
+        let point = fit.point().clone();
+        let mut sums = LogisticSums::new(&point);
+        sums.add_columns(&point, &slices(&rows.features), &rows.bought)
+            .unwrap();
+        lengths.push(sums.curvature.len());
+        if let LogisticStep::Done(fitted) = fit.absorb(&sums).unwrap() {
+            assert!(fitted.converged);
+            break;
+        }
+    }
+    let (last, others) = lengths.split_last().unwrap();
+    assert_eq!(*last, 0);
+    assert!(others.iter().all(|length| *length == 21), "{lengths:?}");
+}
+
+#[test]
+fn sums_of_another_point_are_refused() {
+    let rows = customers(50);
+    let mut moments = ClassMoments::new(2, 5);
+    moments
+        .add_columns(&slices(&rows.features), &rows.bought)
+        .unwrap();
+    let labels = ["no", "yes"].map(str::to_owned);
+    let mut fit = LogisticFit::start(&moments, &names(5), &labels, options(1.0), None).unwrap();
+    let mut without = fit.point().clone();
+    without.curvature = false;
+    let sums = LogisticSums::new(&without);
+    assert!(fit.absorb(&sums).is_err());
+    assert!(LogisticSums::new(fit.point()).merge(&sums).is_err());
+}
+
+#[test]
 fn without_a_penalty_coefficients_are_those_of_statsmodels() {
     let rows = customers(500);
     let expected = [

@@ -6,9 +6,9 @@ use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use millpond_engine::error::Error;
-use millpond_model::{ClassMetrics, FittedModel, ModelOptions, ModelType, sql};
+use millpond_model::{ClassMetrics, FittedModel, ModelOptions, ModelType, Parameters, sql};
 
-use super::source::Source;
+use super::source::{Shape, Source};
 use crate::catalog::predict::model_error;
 use crate::statement::limits;
 use crate::statement::parts::Parts;
@@ -82,18 +82,14 @@ impl Evaluation<'_> {
     }
 
     async fn classification(&self) -> Result<Metrics, Error> {
-        let labels: Vec<String> = self.fitted.labels().iter().map(ToString::to_string).collect();
-        let mut scored = vec![self.source.class_sql(self.fitted.labels())];
-        for label in &labels {
-            let probability = self.fitted.predict_proba(Some(label), &|name| sql::ident(name));
-            scored.push(probability.map_err(|error| model_error(&error))?);
-        }
-        let names: Vec<String> = (0..scored.len())
-            .map(|number| format!("column_{number}"))
-            .collect();
-        let columns = scored.into_iter().zip(names.iter().map(String::as_str));
-        let rows = self.rows(&columns.collect::<Vec<_>>());
-        let query = format!("SELECT model_scores({}) FROM ({rows})", names.join(", "));
+        let query = match self.fitted.parameters() {
+            Parameters::LogisticRegression(logistic) => {
+                let shape = Shape::of(self.fitted);
+                let scores = self.source.classify_sql(&logistic.into(), &shape);
+                format!("SELECT {scores} FROM {}", self.source.relation)
+            }
+            _ => self.scores_of_formulas()?,
+        };
         if limits::check_part(&query).is_err() {
             return Ok(Metrics::new());
         }
@@ -102,7 +98,22 @@ impl Evaluation<'_> {
         let bytes = found.and_then(|batch| batch.column(0).as_binary_opt::<i32>());
         let bytes = bytes.ok_or_else(|| Error::bug("the scores of a model are not there"))?;
         let scores = ClassMetrics::from_bytes(bytes.value(0)).map_err(|error| model_error(&error))?;
-        Ok(of_classes(&scores, &labels))
+        Ok(of_classes(&scores, self.fitted))
+    }
+
+    /// A query of the scores of rows from the formulas of probabilities.
+    fn scores_of_formulas(&self) -> Result<String, Error> {
+        let mut scored = vec![self.source.class_sql(self.fitted.labels())];
+        for label in labels_of(self.fitted) {
+            let probability = self.fitted.predict_proba(Some(&label), &|name| sql::ident(name));
+            scored.push(probability.map_err(|error| model_error(&error))?);
+        }
+        let names: Vec<String> = (0..scored.len())
+            .map(|number| format!("column_{number}"))
+            .collect();
+        let columns = scored.into_iter().zip(names.iter().map(String::as_str));
+        let rows = self.rows(&columns.collect::<Vec<_>>());
+        Ok(format!("SELECT model_scores({}) FROM ({rows})", names.join(", ")))
     }
 
     /// A query of columns over the rows that count.
@@ -145,6 +156,10 @@ fn numbers_of(batch: &RecordBatch) -> Result<Vec<Vec<Option<f64>>>, Error> {
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
+fn labels_of(fitted: &FittedModel) -> Vec<String> {
+    fitted.labels().iter().map(ToString::to_string).collect()
+}
+
 /// Those that are numbers.
 fn known<const N: usize>(metrics: [(&str, Option<f64>); N]) -> Metrics {
     metrics
@@ -154,7 +169,8 @@ fn known<const N: usize>(metrics: [(&str, Option<f64>); N]) -> Metrics {
 }
 
 /// Accuracy, loss, area, and how many rows of each class were taken for each.
-fn of_classes(scores: &ClassMetrics, labels: &[String]) -> Metrics {
+fn of_classes(scores: &ClassMetrics, fitted: &FittedModel) -> Metrics {
+    let labels = labels_of(fitted);
     let mut metrics = known([
         ("accuracy", scores.accuracy()),
         ("log_loss", scores.log_loss),

@@ -8,7 +8,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
 use millpond_engine::config::nearest;
 use millpond_engine::error::{Code, Error};
 use millpond_model::{
-    Design, Feature, FeatureKind, FirstCategory, Label, ModelOptions, ModelType, TERMS_MAX, class_sql, sql,
+    Classifier, Design, Feature, FeatureKind, FirstCategory, FittedModel, Label, ModelOptions, ModelType,
+    TERMS_MAX, class_sql, sql,
 };
 
 use crate::catalog::predict::model_error;
@@ -43,6 +44,16 @@ enum Kind {
 pub(super) struct Shape {
     pub(super) design: Design,
     pub(super) labels: Vec<Label>,
+}
+
+impl Shape {
+    /// Of a model.
+    pub(super) fn of(fitted: &FittedModel) -> Self {
+        Self {
+            design: fitted.design().clone(),
+            labels: fitted.labels().to_vec(),
+        }
+    }
 }
 
 impl Source {
@@ -205,6 +216,17 @@ impl Source {
             .as_ref()
             .map_or_else(String::new, |(name, _)| sql::ident(name));
         class_sql(&column, labels)
+    }
+
+    /// How well a logistic regression tells the classes of rows apart that say how good it is.
+    pub(super) fn classify_sql(&self, classifier: &Classifier, shape: &Shape) -> String {
+        let (at, class) = (sql::bytes(&classifier.to_bytes()), self.class_sql(&shape.labels));
+        let class = match &self.test {
+            None => class,
+            Some(test) => format!("CASE WHEN {test} THEN {class} END"),
+        };
+        let terms = shape.design.terms_sql(&|name| sql::ident(name)).join(", ");
+        format!("model_classify({at}, {class}, {terms})")
     }
 
     /// 1 for a row with a category or label that a shape does not have, else 0; nothing if there cannot be one.

@@ -83,10 +83,7 @@ impl Training<'_> {
         let versions_read =
             follow::versions_read(self.parts.services, &self.parts.statement.session, self.query).await?;
         let source = self.source().await?;
-        let before = self.before.map(|before| Shape {
-            design: before.design().clone(),
-            labels: before.labels().to_vec(),
-        });
+        let before = self.before.map(Shape::of);
         let mut stored = before.filter(|shape| source.has_columns_of(&shape.design));
         for _ in 0..ATTEMPTS_MAX {
             let is_stored = stored.is_some();
@@ -303,7 +300,7 @@ impl Sums<'_> {
         );
         let mut point = fit.point().clone();
         loop {
-            let at = hex(&point.to_bytes());
+            let at = sql::bytes(&point.to_bytes());
             let sums = self
                 .row(&[format!("model_logistic({at}, {class}, {terms})")], rows)
                 .await?;
@@ -344,12 +341,12 @@ impl Sums<'_> {
         let kmeans: Box<KMeans> = loop {
             step = match step {
                 KMeansStep::Seeds(round) => {
-                    let at = hex(&round.to_bytes());
+                    let at = sql::bytes(&round.to_bytes());
                     let sums = self.sums(&format!("model_seeds({at}, {terms})")).await?;
                     fit.absorb_seeds(&SeedSums::from_bytes(&sums).map_err(refused)?)
                 }
                 KMeansStep::Lloyd(centroids) => {
-                    let at = hex(&centroids.to_bytes());
+                    let at = sql::bytes(&centroids.to_bytes());
                     let sums = self.sums(&format!("model_lloyd({at}, {terms})")).await?;
                     fit.absorb(&LloydSums::from_bytes(&sums).map_err(refused)?)
                 }
@@ -493,9 +490,4 @@ fn has_unknown(sums: Option<&[u8]>) -> Result<bool, Error> {
 
 fn refused(error: millpond_model::Error) -> Error {
     model_error(&error)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("X'{digits}'")
 }
