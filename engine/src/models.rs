@@ -11,6 +11,7 @@ mod feature;
 mod functions;
 mod kept;
 mod kept_exec;
+mod pass;
 mod passes;
 mod scores;
 mod usable;

@@ -9,7 +9,7 @@ use multiversion::multiversion;
 pub const LARGEST: f64 = 1e140;
 
 /// Whether numbers can be used, beside what was known of their rows: what cannot is marked.
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn keep_usable(numbers: &[f64], usable: &mut [bool]) {
     for (usable, number) in usable.iter_mut().zip(numbers) {
         *usable &= number.abs() <= LARGEST;
@@ -80,6 +80,18 @@ impl Block {
         if !self.is_each_usable {
             self.leave_out(columns.len());
         }
+    }
+
+    /// The sum of a number and of the columns times numbers, for each row.
+    #[inline(always)]
+    pub(crate) fn weighted(&self, vector: &[f64]) -> [f64; ROWS] {
+        let mut sums = [vector[0]; ROWS];
+        for (column, factor) in vector[1..].iter().enumerate() {
+            for (sum, value) in sums.iter_mut().zip(self.column(column)) {
+                *sum += value * factor;
+            }
+        }
+        sums
     }
 
     #[inline(always)]

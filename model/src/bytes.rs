@@ -134,6 +134,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What is left, a state of its own.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     /// Nothing may be left.
     pub(crate) fn finish(self) -> Result<(), Error> {
         match self.0.is_empty() {

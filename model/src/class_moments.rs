@@ -280,7 +280,7 @@ fn spread(count: u64, sum: Twofold, square: Twofold) -> f64 {
 }
 
 /// The last column is the class.
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn change_columns(moments: &mut ClassMoments, columns: &[&[f64]], rows: usize, change: Change) {
     const FUSED: bool = target_cfg_f!(any(target_feature = "fma", not(target_arch = "x86_64")));
     let features = columns.len() - 1;

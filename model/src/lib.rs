@@ -45,6 +45,7 @@ mod random;
 mod samples;
 mod scale;
 mod scores;
+mod series;
 pub mod sql;
 mod twofold;
 
@@ -56,7 +57,7 @@ pub use fitted::{Coefficient, FittedModel, Parameters};
 pub use formula::ColumnSql;
 pub use kmeans::{Centroids, KMeans, KMeansFit, KMeansOptions, KMeansStep, LloydSums, SeedRound, SeedSums};
 pub use label::{Label, class_sql};
-pub use linear::{Estimate, Linear, LinearOptions, LinearScore};
+pub use linear::{Estimate, Linear, LinearErrors, LinearMetrics, LinearOptions, LinearScore, Predictor};
 pub use logistic::{
     ClassWeights, Classifier, Logistic, LogisticFit, LogisticOptions, LogisticPoint, LogisticStep,
     LogisticSums,

@@ -10,6 +10,10 @@
 //!
 //! Coefficients are per unit of the column even if penalised on the scale of its deviation.
 
+mod errors;
+
+pub use errors::{LinearErrors, LinearMetrics, Predictor};
+
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 

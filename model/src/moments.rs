@@ -326,7 +326,7 @@ pub(crate) fn enough(count: u64, taken: u64) -> Result<(), Error> {
     }
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn change_columns(moments: &mut Moments, columns: &[&[f64]], rows: usize, change: Change) {
     const FUSED: bool = target_cfg_f!(any(target_feature = "fma", not(target_arch = "x86_64")));
     if rows == 1 {

@@ -1,8 +1,8 @@
 //! Aggregate functions of models that are fitted step by step: each is a pass over all rows, from where the fit is.
 //!
-//! `model_logistic(point, class, x, ...)`, `model_classify(classifier, class, x, ...)`, `model_seeds(round, x, ...)` and `model_lloyd(centroids, x, ...)`: the first argument
-//! is a constant, the bytes of where to sum, and so is the answer, the bytes of the sums; that of `model_classify` is the bytes
-//! of [`ClassMetrics`](millpond_model::ClassMetrics).
+//! `model_logistic(point, class, x, ...)`, `model_classify(classifier, class, x, ...)`, `model_regress(predictor, label, x, ...)`,
+//! `model_seeds(round, x, ...)` and `model_lloyd(centroids, x, ...)`: the first argument is a constant, the bytes of where to
+//! sum, and the answer is the bytes of the sums, or of what they come to.
 
 use std::sync::Arc;
 
@@ -15,10 +15,12 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use datafusion::physical_expr::expressions::Literal;
 use millpond_model::{
-    Centroids, ClassScores, Classifier, LloydSums, LogisticPoint, LogisticSums, SeedRound, SeedSums,
+    Centroids, ClassScores, Classifier, Error, LinearErrors, LloydSums, LogisticPoint, LogisticSums,
+    Predictor, SeedRound, SeedSums,
 };
 
 use super::functions::{Column, can_be_a_number, columns_of, failed};
+use super::pass::Pass;
 
 /// All of them.
 pub(super) fn aggregates() -> impl Iterator<Item = Arc<AggregateUDF>> {
@@ -36,6 +38,8 @@ enum Kind {
     Logistic,
     /// How well a logistic regression tells classes apart.
     Classify,
+    /// How far the predictions of a linear regression are from labels.
+    Regress,
     /// Rows that may become centroids.
     Seeds,
     /// The middle of the rows next to each centroid.
@@ -43,12 +47,19 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Logistic, Self::Classify, Self::Seeds, Self::Lloyd];
+    const ALL: [Self; 5] = [
+        Self::Logistic,
+        Self::Classify,
+        Self::Regress,
+        Self::Seeds,
+        Self::Lloyd,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Logistic => "model_logistic",
             Self::Classify => "model_classify",
+            Self::Regress => "model_regress",
             Self::Seeds => "model_seeds",
             Self::Lloyd => "model_lloyd",
         }
@@ -57,29 +68,30 @@ impl Kind {
     /// Arguments that it has at least.
     fn least(self) -> usize {
         match self {
-            Self::Logistic | Self::Classify => 3,
+            Self::Logistic | Self::Classify | Self::Regress => 3,
             Self::Seeds | Self::Lloyd => 2,
         }
     }
 
     /// No rows yet, at a place that is given as bytes.
-    fn sums(self, at: &[u8]) -> Result<Sums> {
+    fn pass(self, at: &[u8]) -> Result<Box<dyn Pass>, Error> {
         Ok(match self {
             Self::Logistic => {
-                let point = LogisticPoint::from_bytes(at).map_err(failed)?;
-                Sums::Logistic(LogisticSums::new(&point), point)
+                let point = LogisticPoint::from_bytes(at)?;
+                Box::new((LogisticSums::new(&point), point))
             }
             Self::Classify => {
-                let classifier = Classifier::from_bytes(at).map_err(failed)?;
-                Sums::Scores(ClassScores::new(classifier.classes()), classifier)
+                let classifier = Classifier::from_bytes(at)?;
+                Box::new((ClassScores::new(classifier.classes()), classifier))
             }
+            Self::Regress => Box::new((LinearErrors::default(), Predictor::from_bytes(at)?)),
             Self::Seeds => {
-                let round = SeedRound::from_bytes(at).map_err(failed)?;
-                Sums::Seeds(SeedSums::new(&round), round)
+                let round = SeedRound::from_bytes(at)?;
+                Box::new((SeedSums::new(&round), round))
             }
             Self::Lloyd => {
-                let centroids = Centroids::from_bytes(at).map_err(failed)?;
-                Sums::Lloyd(LloydSums::new(&centroids), centroids)
+                let centroids = Centroids::from_bytes(at)?;
+                Box::new((LloydSums::new(&centroids), centroids))
             }
         })
     }
@@ -131,91 +143,43 @@ impl AggregateUDFImpl for PassFunction {
             at => at,
         };
         match at {
-            Some(ScalarValue::Binary(Some(at))) => Ok(Box::new(PassAccumulator(self.kind.sums(at)?))),
+            Some(ScalarValue::Binary(Some(at))) => self
+                .kind
+                .pass(at)
+                .map(|pass| Box::new(PassAccumulator(pass)) as Box<dyn Accumulator>)
+                .map_err(failed),
             _ => exec_err!("the first argument of {} is a constant of bytes", self.name()),
         }
     }
 }
 
 #[derive(Debug)]
-enum Sums {
-    Logistic(LogisticSums, LogisticPoint),
-    Scores(ClassScores, Classifier),
-    Seeds(SeedSums, SeedRound),
-    Lloyd(LloydSums, Centroids),
-}
-
-#[derive(Debug)]
-struct PassAccumulator(Sums);
-
-impl PassAccumulator {
-    fn bytes(&self) -> ScalarValue {
-        ScalarValue::Binary(Some(match &self.0 {
-            Sums::Logistic(sums, _) => sums.to_bytes(),
-            Sums::Scores(scores, _) => scores.to_bytes(),
-            Sums::Seeds(sums, _) => sums.to_bytes(),
-            Sums::Lloyd(sums, _) => sums.to_bytes(),
-        }))
-    }
-}
+struct PassAccumulator(Box<dyn Pass>);
 
 impl Accumulator for PassAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let columns = columns_of(&values[1..])?;
         let columns: Vec<&[f64]> = columns.iter().map(Column::numbers).collect();
-        match (&mut self.0, columns.as_slice()) {
-            (Sums::Logistic(sums, point), [classes, columns @ ..]) => {
-                sums.add_columns(point, columns, classes)
-            }
-            (Sums::Scores(scores, classifier), [classes, columns @ ..]) => {
-                classifier.score(scores, columns, classes)
-            }
-            (Sums::Logistic(..) | Sums::Scores(..), []) => {
-                return internal_err!("a logistic regression without classes");
-            }
-            (Sums::Seeds(sums, round), columns) => sums.add_columns(round, columns),
-            (Sums::Lloyd(sums, centroids), columns) => sums.add_columns(centroids, columns),
-        }
-        .map_err(failed)
+        self.0.add(&columns).map_err(failed)
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let Some(states) = states.first().and_then(|states| states.as_binary_opt::<i32>()) else {
             return internal_err!("sums without a state");
         };
-        for state in states.iter().flatten() {
-            match &mut self.0 {
-                Sums::Logistic(sums, _) => sums.merge(&LogisticSums::from_bytes(state).map_err(failed)?),
-                Sums::Scores(scores, _) => scores.merge(&ClassScores::from_bytes(state).map_err(failed)?),
-                Sums::Seeds(sums, _) => sums.merge(&SeedSums::from_bytes(state).map_err(failed)?),
-                Sums::Lloyd(sums, _) => sums.merge(&LloydSums::from_bytes(state).map_err(failed)?),
-            }
-            .map_err(failed)?;
-        }
-        Ok(())
+        let mut states = states.iter().flatten();
+        states.try_for_each(|state| self.0.merge(state).map_err(failed))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![self.bytes()])
+        Ok(vec![ScalarValue::Binary(Some(self.0.state()))])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(match &self.0 {
-            Sums::Scores(scores, _) => ScalarValue::Binary(Some(scores.metrics().to_bytes())),
-            _ => self.bytes(),
-        })
+        Ok(ScalarValue::Binary(Some(self.0.answer())))
     }
 
     fn size(&self) -> usize {
-        let bytes = match &self.0 {
-            Sums::Logistic(_, point) => {
-                let features = point.features() + 1;
-                8 * point.classes() * features * features
-            }
-            Sums::Scores(scores, _) => scores.size(),
-            Sums::Seeds(_, round) => round.to_bytes().len(),
-            Sums::Lloyd(_, centroids) => 2 * centroids.to_bytes().len(),
-        };
-        size_of_val(self) + bytes
+        size_of_val(self) + self.0.size()
     }
 }

@@ -157,7 +157,7 @@ fn is_farther(a: &(f64, Vec<f64>), b: &(f64, Vec<f64>)) -> bool {
     a.0 > b.0 || a.0 == b.0 && a.1 < b.1
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn add_columns(sums: &mut LloydSums, centroids: &Centroids, columns: &[&[f64]]) {
     let width = columns.len();
     let mut block = Block::new(width);

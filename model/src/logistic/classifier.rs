@@ -9,6 +9,7 @@ use crate::bytes::{Reader, Writer, damaged};
 use crate::error::Error;
 use crate::moments::{same_columns, same_rows};
 use crate::scores::ClassScores;
+use crate::series::exp_of_negative;
 
 /// First byte and version of the state.
 const WHAT: (u8, u8) = (b'C', 1);
@@ -87,7 +88,7 @@ impl Classifier {
 }
 
 /// The last column is the class.
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn score(classifier: &Classifier, scores: &mut ClassScores, columns: &[&[f64]]) -> Result<(), Error> {
     let (features, classes) = (classifier.features, classifier.classes());
     // The first of two classes has log odds of 0.
@@ -98,13 +99,7 @@ fn score(classifier: &Classifier, scores: &mut ClassScores, columns: &[&[f64]]) 
     for start in (0..columns[features].len()).step_by(ROWS) {
         block.load(columns, start);
         for (class, vector) in (first..).zip(&classifier.vectors) {
-            let odds = odds.column_mut(class);
-            odds.fill(vector[0]);
-            for (column, factor) in vector[1..].iter().enumerate() {
-                for (odds, value) in odds.iter_mut().zip(block.column(column)) {
-                    *odds += value * factor;
-                }
-            }
+            *odds.column_mut(class) = block.weighted(vector);
         }
         match classes {
             2 => of_two(&odds, &mut shares),
@@ -122,7 +117,7 @@ fn score(classifier: &Classifier, scores: &mut ClassScores, columns: &[&[f64]]) 
 #[inline(always)]
 fn of_two(odds: &Block, shares: &mut Block) {
     let odds = odds.column(1);
-    let small = odds.map(|odds| (-odds.abs()).exp());
+    let small = odds.map(|odds| exp_of_negative(-odds.abs()));
     let greater = small.map(|small| 1.0 / (1.0 + small));
     for class in 0..2 {
         let shares = shares.column_mut(class);
@@ -146,7 +141,7 @@ fn softmax(odds: &Block, shares: &mut Block, classes: usize) {
     for class in 0..classes {
         let (odds, shares) = (odds.column(class), shares.column_mut(class));
         for row in 0..ROWS {
-            shares[row] = (odds[row] - greatest[row]).exp();
+            shares[row] = exp_of_negative(odds[row] - greatest[row]);
             totals[row] += shares[row];
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::classifier::Classifier;
 use super::point::{COEFFICIENTS_MAX, LogisticPoint, is_small};
 use super::sums::LogisticSums;
 use crate::class_moments::ClassMoments;
@@ -15,6 +16,8 @@ use crate::scale::Scale;
 const LEAST_REST: f64 = 1e-12;
 /// Greatest change of log odds that a step may still make when it is called the last one.
 const LAST_CHANGE: f64 = 1e-3;
+/// Greatest step of a coefficient, of a column divided by its deviation, that may be left out.
+const LEAST_CHANGE: f64 = 5e-7;
 /// A gradient is expected to be so many times what the two before it promise.
 const CAUTION: f64 = 10.0;
 /// Change of log odds that is none.
@@ -110,6 +113,7 @@ pub struct LogisticFit {
     /// Inner coefficients that are fitted, as places in the concatenated vectors; known after the first sums.
     active: Option<Vec<usize>>,
     base: Option<Base>,
+    at_point: Option<Logistic>,
     part: f64,
     iterations: u32,
     flat_steps: u32,
@@ -199,6 +203,7 @@ impl LogisticFit {
             curvature: Vec::new(),
             active: None,
             base: None,
+            at_point: None,
             part: 1.0,
             iterations: 0,
             flat_steps: 0,
@@ -210,6 +215,24 @@ impl LogisticFit {
     /// Where to sum next.
     pub fn point(&self) -> &LogisticPoint {
         &self.point
+    }
+
+    /// True if the fit is likely to end with the sums at [`LogisticFit::point`]: what is to be known of the model can be looked
+    /// at in the same pass, with [`LogisticFit::classifier`].
+    pub fn expects_end(&self) -> bool {
+        !self.point.curvature
+    }
+
+    /// What a model from [`LogisticFit::point`] makes of rows.
+    pub fn classifier(&self) -> Classifier {
+        let (intercepts, vectors) = self.point.outer();
+        Classifier::new(intercepts, vectors)
+    }
+
+    /// The model of the last point, if it is as good as the one that came out, which is a step further: its gradient is
+    /// within the tolerance, and no coefficient, of a column divided by its deviation, is further away than 5e-7.
+    pub fn into_model_at_point(self) -> Option<Logistic> {
+        self.at_point
     }
 
     /// Goes on with the sums over all rows at [`LogisticFit::point`].
@@ -260,10 +283,7 @@ impl LogisticFit {
         let Some(direction) = self.direction(&active, &gradient) else {
             return Err(self.separable("the probabilities of the rows become 0 and 1"));
         };
-        let norm = active
-            .iter()
-            .fold(0.0, |most: f64, place| most.max(gradient[*place].abs()))
-            / self.total;
+        let norm = greatest(active.iter().map(|place| &gradient[*place])) / self.total;
         let change = self.change(&direction, sums);
         let before = self.base.as_ref().map(|base| base.gradient);
         self.base = Some(Base {
@@ -277,9 +297,11 @@ impl LogisticFit {
         self.part = 1.0;
         let is_flat = norm <= self.options.tolerance;
         if is_flat && change <= LAST_CHANGE || change <= NO_CHANGE {
+            let greatest = greatest(self.base.iter().flat_map(|base| &base.direction));
+            self.at_point = (greatest <= LEAST_CHANGE).then(|| self.fitted(true));
             // The step is known: it costs no sums to make it.
             self.advance();
-            return Ok(self.done(true));
+            return Ok(LogisticStep::Done(Box::new(self.fitted(true))));
         }
         if is_flat && self.options.l2 == 0.0 {
             self.flat_steps += 1;
@@ -322,10 +344,11 @@ impl LogisticFit {
                 base.gradient
             ));
         }
-        Ok(self.done(false))
+        Ok(LogisticStep::Done(Box::new(self.fitted(false))))
     }
 
-    fn done(&self, converged: bool) -> LogisticStep {
+    /// As it is at the point.
+    fn fitted(&self, converged: bool) -> Logistic {
         let width = self.names.len() + 1;
         let is_fitted = |column: usize| {
             let is_active = |active: &Vec<usize>| active.iter().any(|place| place % width == column + 1);
@@ -338,7 +361,7 @@ impl LogisticFit {
                 .map(|(column, value)| is_fitted(column).then_some(value))
                 .collect()
         });
-        LogisticStep::Done(Box::new(Logistic {
+        Logistic {
             intercepts,
             coefficients: coefficients.collect(),
             rows: self.rows,
@@ -347,7 +370,7 @@ impl LogisticFit {
             converged,
             gradient: self.base.as_ref().map_or(f64::NAN, |base| base.gradient),
             warnings: self.warnings.clone(),
-        }))
+        }
     }
 
     fn separable(&self, how: &str) -> Error {
@@ -584,6 +607,10 @@ fn weights(counts: &[u64], weights: &ClassWeights) -> Result<Vec<f64>, Error> {
             counts.len()
         ))),
     }
+}
+
+fn greatest<'a>(numbers: impl Iterator<Item = &'a f64>) -> f64 {
+    numbers.fold(0.0, |most: f64, number| most.max(number.abs()))
 }
 
 fn ordered(a: usize, b: usize) -> (usize, usize) {

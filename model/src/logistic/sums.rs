@@ -8,10 +8,8 @@ use crate::bytes::{Reader, Writer, damaged};
 use crate::class_moments::class_of;
 use crate::error::Error;
 use crate::moments::{same_columns, same_rows, triangle};
+use crate::series::{exp_of_negative, ln_1p};
 use crate::twofold::Twofold;
-
-/// Terms of a series whose next one is less than the last digit: each is less than a ninth of the one before.
-const SERIES_TERMS: u32 = 17;
 
 /// First byte and version of the state.
 const WHAT: (u8, u8) = (b'L', 2);
@@ -156,7 +154,7 @@ impl LogisticSums {
 }
 
 /// The last column is the class.
-#[multiversion(targets("x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn add_columns(sums: &mut LogisticSums, point: &LogisticPoint, columns: &[&[f64]]) {
     let (features, classes) = (point.features(), point.classes());
     let mut block = Block::new(columns.len());
@@ -264,19 +262,6 @@ fn log_odds(vector: &[f64], design: &Block) -> [f64; ROWS] {
     odds
 }
 
-/// `ln(1 + x)` of x from 0 to 1, but for its last digit. Without a branch or a call, so that many are made at once: it is
-/// `2 artanh(z)` with `z = x / (2 + x)`, which is at most 1/3, as a series.
-#[inline(always)]
-fn ln_1p(x: f64) -> f64 {
-    let z = x / (2.0 + x);
-    let square = z * z;
-    let mut sum = 0.0;
-    for term in (0..SERIES_TERMS).rev() {
-        sum = sum * square + 1.0 / (2 * term + 1) as f64;
-    }
-    2.0 * z * sum
-}
-
 #[inline(always)]
 fn binary(
     point: &LogisticPoint,
@@ -288,7 +273,7 @@ fn binary(
 ) {
     let odds = log_odds(&point.vectors[0], design);
     let (shares, errors) = (shares.column_mut(0), errors.column_mut(0));
-    let small = odds.map(|odds| (-odds.abs()).exp());
+    let small = odds.map(|odds| exp_of_negative(-odds.abs()));
     let logs = small.map(ln_1p);
     let (mut weights, mut losses) = ([0.0; ROWS], [0.0; ROWS]);
     // Without branches, so that many rows are dealt with at once.
@@ -335,10 +320,10 @@ fn softmax(
             0 => 0.0,
             class => shares.column(class - 1)[row],
         };
-        let mut total = (-greatest[row]).exp();
+        let mut total = exp_of_negative(-greatest[row]);
         for place in 0..point.vectors.len() {
             let share = &mut shares.column_mut(place)[row];
-            *share = (*share - greatest[row]).exp();
+            *share = exp_of_negative(*share - greatest[row]);
             total += *share;
         }
         let weight = point.weights[class_at[row]] * is_row[row];
@@ -351,20 +336,4 @@ fn softmax(
         sum += weight * (greatest[row] - own + total.ln());
     }
     *loss = Twofold::from(sum);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ln_1p;
-
-    #[test]
-    fn logarithms_have_all_digits() {
-        for step in 0..10_000 {
-            let x = f64::from(step) / 9_999.0;
-            for x in [x, x * 1e-8, x * 1e-300] {
-                let error = (ln_1p(x) - x.ln_1p()).abs();
-                assert!(error <= 6e-16 * x.ln_1p(), "{x}: {error}");
-            }
-        }
-    }
 }

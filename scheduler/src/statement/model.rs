@@ -29,7 +29,7 @@ use millpond_proto::catalog::{
     AddModelVersion, Change, ChangeKind, DropModel, Model, ModelOption, ModelVersion, ServeModel,
 };
 
-use self::evaluate::{Metrics, evaluate};
+use self::evaluate::{Metrics, evaluate, evaluate_trained};
 pub(super) use self::follow::follow;
 use self::train::{Trained, Training};
 use super::frontend::Services;
@@ -152,7 +152,7 @@ async fn make(parts: &Parts<'_>, create: &CreateModel) -> Result<ResultSet, Erro
         before: None,
     };
     let mut trained = trained.run().await?;
-    let found = evaluate(parts, &trained.source, &options, &trained.fitted).await?;
+    let found = evaluate_trained(parts, &trained).await?;
     add(&mut trained.fitted, &options, "", found);
     let version = version(&trained, "create", start.elapsed())?;
     let answer = answer(&create.name, 1, &trained, &version)?;
@@ -252,10 +252,10 @@ async fn measure(
     trained: &mut Trained,
     former: &FittedModel,
 ) -> Result<(), Error> {
-    let found = evaluate(parts, &trained.source, options, &trained.fitted).await?;
+    let found = evaluate_trained(parts, trained).await?;
     add(&mut trained.fitted, options, "", found);
     if trained.source.has_columns_of(former.design()) {
-        let mut found = evaluate(parts, &trained.source, options, former).await?;
+        let mut found = evaluate(parts, &trained.source, former).await?;
         found.retain(|name, _| !evaluate::is_confusion(name));
         add(&mut trained.fitted, options, "served_", found);
     }

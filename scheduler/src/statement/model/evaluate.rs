@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::arrow::array::{ArrayRef, AsArray};
+use datafusion::arrow::datatypes::Float64Type;
 use millpond_engine::error::Error;
-use millpond_model::{ClassMetrics, FittedModel, ModelOptions, ModelType, Parameters, sql};
+use millpond_model::{ClassMetrics, FittedModel, Linear, LinearErrors, Parameters, sql};
 
 use super::source::{Shape, Source};
+use super::train::Trained;
 use crate::catalog::predict::model_error;
 use crate::statement::limits;
 use crate::statement::parts::Parts;
@@ -24,6 +24,17 @@ pub(super) fn is_confusion(name: &str) -> bool {
 /// Names and values.
 pub(super) type Metrics = BTreeMap<String, f64>;
 
+/// The metrics of what was trained.
+///
+/// # Errors
+/// Those of the queries.
+pub(super) async fn evaluate_trained(parts: &Parts<'_>, trained: &Trained) -> Result<Metrics, Error> {
+    match &trained.scores {
+        Some(scores) => Ok(of_classes(scores, &trained.fitted)),
+        None => evaluate(parts, &trained.source, &trained.fitted).await,
+    }
+}
+
 /// The metrics of a model over the rows of a source. A formula that is too long for a statement has none.
 ///
 /// # Errors
@@ -31,7 +42,6 @@ pub(super) type Metrics = BTreeMap<String, f64>;
 pub(super) async fn evaluate(
     parts: &Parts<'_>,
     source: &Source,
-    options: &ModelOptions,
     fitted: &FittedModel,
 ) -> Result<Metrics, Error> {
     parts.say("evaluate");
@@ -40,10 +50,10 @@ pub(super) async fn evaluate(
         source,
         fitted,
     };
-    match options.model_type {
-        ModelType::LinearRegression => evaluation.regression().await,
-        ModelType::Kmeans => evaluation.clusters().await,
-        ModelType::LogisticRegression | ModelType::GaussianNb => evaluation.classification().await,
+    match fitted.parameters() {
+        Parameters::LinearRegression(linear) => evaluation.regression(linear).await,
+        Parameters::Kmeans(_) => evaluation.clusters().await,
+        Parameters::LogisticRegression(_) | Parameters::GaussianNb(_) => evaluation.classification().await,
     }
 }
 
@@ -54,30 +64,32 @@ struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    async fn regression(&self) -> Result<Metrics, Error> {
-        let rows = self.rows(&[
-            (self.source.number_sql(), "label"),
-            (self.fitted.predict(&|name| sql::ident(name)), "value"),
-        ]);
-        let query = format!(
-            "SELECT 1 - avg(error * error) / nullif(var_pop(label), 0) AS r2, sqrt(avg(error * error)) AS rmse, avg(abs(error)) AS mae \
-             FROM (SELECT label, label - value AS error FROM ({rows}) WHERE value IS NOT NULL AND abs(label) <= 1e140)"
-        );
-        let found = self.numbers(&query).await?;
-        let Some([r2, rmse, mae]) = found.first().and_then(|row| <[_; 3]>::try_from(row.clone()).ok()) else {
+    async fn regression(&self, linear: &Linear) -> Result<Metrics, Error> {
+        let call = self.source.regress_sql(&linear.into(), self.fitted.design());
+        let query = format!("SELECT {call} FROM {}", self.source.relation);
+        let Some(found) = self.one(&query).await? else {
             return Ok(Metrics::new());
         };
-        Ok(known([("r2", r2), ("rmse", rmse), ("mae", mae)]))
+        let errors = LinearErrors::from_bytes(bytes_of(&found)?).map_err(|error| model_error(&error))?;
+        Ok(errors.metrics().map_or_else(Metrics::new, |found| {
+            known([
+                ("r2", found.r2),
+                ("rmse", Some(found.rmse)),
+                ("mae", Some(found.mae)),
+            ])
+        }))
     }
 
     async fn clusters(&self) -> Result<Metrics, Error> {
         let distance = self.fitted.distance(&|name| sql::ident(name));
         let distance = distance.map_err(|error| model_error(&error))?;
         let rows = self.rows(&[(distance, "distance")]);
-        let found = self
-            .numbers(&format!("SELECT sum(distance * distance) FROM ({rows})"))
-            .await?;
-        let inertia = found.first().and_then(|row| *row.first()?);
+        let query = format!("SELECT CAST(sum(distance * distance) AS DOUBLE) FROM ({rows})");
+        let Some(found) = self.one(&query).await? else {
+            return Ok(Metrics::new());
+        };
+        let inertia = found.as_primitive_opt::<Float64Type>();
+        let inertia = inertia.and_then(|inertia| inertia.iter().next().flatten());
         Ok(known([("inertia", inertia)]))
     }
 
@@ -90,14 +102,10 @@ impl Evaluation<'_> {
             }
             _ => self.scores_of_formulas()?,
         };
-        if limits::check_part(&query).is_err() {
+        let Some(found) = self.one(&query).await? else {
             return Ok(Metrics::new());
-        }
-        let batches = self.parts.execute(&query).await?;
-        let found = batches.iter().find(|batch| batch.num_rows() == 1);
-        let bytes = found.and_then(|batch| batch.column(0).as_binary_opt::<i32>());
-        let bytes = bytes.ok_or_else(|| Error::bug("the scores of a model are not there"))?;
-        let scores = ClassMetrics::from_bytes(bytes.value(0)).map_err(|error| model_error(&error))?;
+        };
+        let scores = ClassMetrics::from_bytes(bytes_of(&found)?).map_err(|error| model_error(&error))?;
         Ok(of_classes(&scores, self.fitted))
     }
 
@@ -129,31 +137,21 @@ impl Evaluation<'_> {
         )
     }
 
-    async fn numbers(&self, query: &str) -> Result<Vec<Vec<Option<f64>>>, Error> {
+    /// The one value of a query; none if it is too long for a statement.
+    async fn one(&self, query: &str) -> Result<Option<ArrayRef>, Error> {
         if limits::check_part(query).is_err() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let batches = self.parts.execute(query).await?;
-        let mut rows = Vec::new();
-        for batch in &batches {
-            rows.extend(numbers_of(batch)?);
-        }
-        Ok(rows)
+        let found = batches.iter().find(|batch| batch.num_rows() == 1);
+        let found = found.ok_or_else(|| Error::bug("the sums of a model are not there"))?;
+        Ok(Some(found.column(0).clone()))
     }
 }
 
-fn numbers_of(batch: &RecordBatch) -> Result<Vec<Vec<Option<f64>>>, Error> {
-    let columns = batch.columns().iter().map(|column| {
-        let column = cast(column, &DataType::Float64);
-        column.map_err(|error| Error::from_datafusion(error.into()))
-    });
-    let columns: Vec<_> = columns.collect::<Result<_, _>>()?;
-    let cell = |column: usize, row: usize| {
-        let numbers = columns[column].as_primitive::<Float64Type>();
-        numbers.is_valid(row).then(|| numbers.value(row))
-    };
-    let row = |row: usize| (0..columns.len()).map(|column| cell(column, row)).collect();
-    Ok((0..batch.num_rows()).map(row).collect())
+fn bytes_of(value: &ArrayRef) -> Result<&[u8], Error> {
+    let bytes = value.as_binary_opt::<i32>().map(|bytes| bytes.value(0));
+    bytes.ok_or_else(|| Error::bug("the sums of a model are no bytes"))
 }
 
 fn labels_of(fitted: &FittedModel) -> Vec<String> {

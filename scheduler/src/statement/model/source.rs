@@ -9,7 +9,7 @@ use millpond_engine::config::nearest;
 use millpond_engine::error::{Code, Error};
 use millpond_model::{
     Classifier, Design, Feature, FeatureKind, FirstCategory, FittedModel, Label, ModelOptions, ModelType,
-    TERMS_MAX, class_sql, sql,
+    Predictor, TERMS_MAX, class_sql, sql,
 };
 
 use crate::catalog::predict::model_error;
@@ -218,15 +218,26 @@ impl Source {
         class_sql(&column, labels)
     }
 
-    /// How well a logistic regression tells the classes of rows apart that say how good it is.
+    /// How well a logistic regression tells the classes of rows apart.
     pub(super) fn classify_sql(&self, classifier: &Classifier, shape: &Shape) -> String {
         let (at, class) = (sql::bytes(&classifier.to_bytes()), self.class_sql(&shape.labels));
-        let class = match &self.test {
-            None => class,
-            Some(test) => format!("CASE WHEN {test} THEN {class} END"),
+        format!("model_classify({at}, {})", self.test_sql(&class, &shape.design))
+    }
+
+    /// How far predictions of a linear regression are from labels.
+    pub(super) fn regress_sql(&self, predictor: &Predictor, design: &Design) -> String {
+        let (at, label) = (sql::bytes(&predictor.to_bytes()), self.number_sql());
+        format!("model_regress({at}, {})", self.test_sql(&label, design))
+    }
+
+    /// A label, which is null in rows that do not say how good a model is, and the terms of features.
+    fn test_sql(&self, label: &str, design: &Design) -> String {
+        let label = match &self.test {
+            None => label.to_string(),
+            Some(test) => format!("CASE WHEN {test} THEN {label} END"),
         };
-        let terms = shape.design.terms_sql(&|name| sql::ident(name)).join(", ");
-        format!("model_classify({at}, {class}, {terms})")
+        let terms = design.terms_sql(&|name| sql::ident(name)).join(", ");
+        format!("{label}, {terms}")
     }
 
     /// 1 for a row with a category or label that a shape does not have, else 0; nothing if there cannot be one.

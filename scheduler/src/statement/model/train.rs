@@ -16,8 +16,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, AsArray};
 use millpond_engine::error::{Code, Error};
 use millpond_model::{
-    ClassMoments, FittedModel, GaussianNb, KMeans, KMeansFit, KMeansOptions, KMeansStep, Linear,
-    LinearOptions, LloydSums, Logistic, LogisticFit, LogisticOptions, LogisticStep, LogisticSums,
+    ClassMetrics, ClassMoments, FittedModel, GaussianNb, KMeans, KMeansFit, KMeansOptions, KMeansStep,
+    Linear, LinearOptions, LloydSums, Logistic, LogisticFit, LogisticOptions, LogisticStep, LogisticSums,
     ModelOptions, ModelType, Moments, Parameters, Scale, SeedSums, sql,
 };
 use millpond_proto::statement::LiveRead;
@@ -57,6 +57,8 @@ pub(super) struct Trained {
     pub(super) versions_read: BTreeMap<String, u64>,
     /// Sums of a linear regression over the rows that say how good it is.
     pub(super) moments: Option<Moments>,
+    /// How good a classification is, if the training has looked.
+    pub(super) scores: Option<ClassMetrics>,
     pub(super) source: Source,
 }
 
@@ -109,6 +111,7 @@ impl Training<'_> {
                         reads: fit.reads,
                         versions_read,
                         moments: fit.moments,
+                        scores: fit.scores,
                         source,
                     });
                 }
@@ -167,6 +170,7 @@ struct Fit {
     left_out: u64,
     reads: Vec<LiveRead>,
     moments: Option<Moments>,
+    scores: Option<ClassMetrics>,
 }
 
 impl Sums<'_> {
@@ -200,6 +204,7 @@ impl Sums<'_> {
             left_out,
             reads: self.reads(),
             moments: Some(test.unwrap_or(train)),
+            scores: None,
         }))
     }
 
@@ -213,6 +218,7 @@ impl Sums<'_> {
             left_out,
             reads: self.reads(),
             moments: None,
+            scores: None,
         }))
     }
 
@@ -244,15 +250,16 @@ impl Sums<'_> {
         };
         let fit = start(options.clone(), before.or(near.as_ref()))?;
         let mut fitted = self.newton(fit, Rows::All).await;
-        if near.is_some() && !fitted.as_ref().is_ok_and(|logistic| logistic.converged) {
+        if near.is_some() && !fitted.as_ref().is_ok_and(|(logistic, _)| logistic.converged) {
             fitted = self.newton(start(options, None)?, Rows::All).await;
         }
-        let logistic = fitted?;
+        let (logistic, scores) = fitted?;
         Ok(Some(Fit {
             parameters: Parameters::LogisticRegression(logistic),
             left_out,
             reads: self.reads(),
             moments: None,
+            scores,
         }))
     }
 
@@ -286,14 +293,18 @@ impl Sums<'_> {
         let sampled = self.newton(start(options, None)?, Rows::Stored(&table)).await;
         parts.say("sum over all rows");
         match sampled {
-            Ok(logistic) => Ok(Some(logistic).filter(|logistic| logistic.converged)),
+            Ok((logistic, _)) => Ok(Some(logistic).filter(|logistic| logistic.converged)),
             Err(error) if error.code == Code::MODEL => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Newton's steps to the optimum.
-    async fn newton(&self, mut fit: LogisticFit, rows: Rows<'_>) -> Result<Logistic, Error> {
+    /// Newton's steps to the optimum, and how good it is if the last pass over all rows has shown that.
+    async fn newton(
+        &self,
+        mut fit: LogisticFit,
+        rows: Rows<'_>,
+    ) -> Result<(Logistic, Option<ClassMetrics>), Error> {
         let (terms, class) = (
             self.terms(),
             self.train(&self.source.class_sql(&self.shape.labels)),
@@ -301,13 +312,23 @@ impl Sums<'_> {
         let mut point = fit.point().clone();
         loop {
             let at = sql::bytes(&point.to_bytes());
-            let sums = self
-                .row(&[format!("model_logistic({at}, {class}, {terms})")], rows)
-                .await?;
-            let sums = LogisticSums::from_bytes(&sums[0]).map_err(refused)?;
+            let mut columns = vec![format!("model_logistic({at}, {class}, {terms})")];
+            if fit.expects_end() && matches!(rows, Rows::All) {
+                columns.push(self.source.classify_sql(&fit.classifier(), self.shape));
+            }
+            let found = self.row(&columns, rows).await?;
+            let sums = LogisticSums::from_bytes(&found[0]).map_err(refused)?;
             match fit.absorb(&sums).map_err(refused)? {
                 LogisticStep::Evaluate(next) => point = next,
-                LogisticStep::Done(logistic) => return Ok(*logistic),
+                LogisticStep::Done(logistic) => {
+                    let scored = found.get(1).zip(fit.into_model_at_point());
+                    return Ok(match scored {
+                        Some((scores, logistic)) => {
+                            (logistic, Some(ClassMetrics::from_bytes(scores).map_err(refused)?))
+                        }
+                        None => (*logistic, None),
+                    });
+                }
             }
         }
     }
@@ -359,6 +380,7 @@ impl Sums<'_> {
             left_out,
             reads: self.reads(),
             moments: None,
+            scores: None,
         }))
     }
 
