@@ -389,3 +389,50 @@ proptest! {
         assert_close(&[after.rmse], &[fresh.rmse], 1e-9);
     }
 }
+
+#[test]
+fn errors_are_those_of_each_prediction() {
+    let columns = spenders();
+    let linear = fit(&columns, OLS);
+    let (labels, features) = columns.split_last().unwrap();
+    let bytes = Predictor::from(&linear).to_bytes();
+    assert!((0..bytes.len()).all(|end| Predictor::from_bytes(&bytes[..end]).is_err()));
+    let predictor = Predictor::from_bytes(&bytes).unwrap();
+    let mut errors = LinearErrors::default();
+    assert_eq!(errors.metrics(), None);
+    for rows in [0..100, 100..labels.len()] {
+        let mut part = LinearErrors::default();
+        let mut of_part: Vec<Vec<f64>> = features
+            .iter()
+            .map(|column| column[rows.clone()].to_vec())
+            .collect();
+        let mut labels = labels[rows].to_vec();
+        // Neither of these counts.
+        of_part
+            .iter_mut()
+            .for_each(|column| column.extend([f64::NAN, 1.0]));
+        labels.extend([1.0, f64::INFINITY]);
+        part.add_columns(&predictor, &slices(&of_part), &labels).unwrap();
+        let bytes = part.to_bytes();
+        assert!((0..bytes.len()).all(|end| LinearErrors::from_bytes(&bytes[..end]).is_err()));
+        errors.merge(&LinearErrors::from_bytes(&bytes).unwrap()).unwrap();
+    }
+    let found = errors.metrics().unwrap();
+    let estimates = values(&linear);
+    let away = |row: usize| {
+        let parts = features.iter().zip(&estimates[1..]);
+        labels[row] - estimates[0] - parts.map(|(column, value)| column[row] * value).sum::<f64>()
+    };
+    let mae = (0..labels.len()).map(|row| away(row).abs()).sum::<f64>() / labels.len() as f64;
+    assert_close(&[found.mae, found.rmse], &[mae, linear.rmse], 1e-12);
+    assert_close(&[found.r2.unwrap()], &[linear.r2.unwrap()], 1e-12);
+    assert!(
+        errors
+            .add_columns(&predictor, &slices(&features[1..]), labels)
+            .is_err()
+    );
+    let mut same = LinearErrors::default();
+    same.add_columns(&predictor, &slices(features), &vec![2.0; labels.len()])
+        .unwrap();
+    assert_eq!(same.metrics().unwrap().r2, None);
+}
