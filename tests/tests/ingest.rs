@@ -1,7 +1,7 @@
 //! Random change logs through topics into tables, beside a map that says what the rows must be, while processes are killed,
 //! checkpoints are damaged and tables are paused. At every stop the tables equal the map.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -385,4 +385,57 @@ async fn a_table_needs_only_the_messages_after_its_checkpoint() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     Ok(())
+}
+
+/// Rows that are sent while the broker crashes: slowly, so that it is in time.
+const SENT: usize = 3_000;
+const SLOW: &str = "'kafka.queue.buffering.max.messages' '100', 'kafka.linger.ms' '100', 'kafka.reconnect.backoff.max.ms' '500'";
+const NO_OUTBOX: &str =
+    "SELECT count(*) = 0 FROM information_schema.tables WHERE starts_with(table_name, '__outbox_')";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_sent_while_the_broker_crashes_are_all_there() -> Result<()> {
+    let _turn = BROKER.lock().await;
+    let bench = Bench::start(2).await?;
+    if !bench.broker.is_real() {
+        eprintln!("this broker does not come back: nothing is tested");
+        return Ok(());
+    }
+    let mut sending = Vec::new();
+    for delivery in ["at_least_once", "exactly_once"] {
+        let topic = bench.broker.topic("crashed", 3).await?;
+        let options = format!("'format' 'json', 'sink.delivery' '{delivery}', {SLOW}");
+        bench.create(delivery, "n BIGINT", &topic, &options).await?;
+        let client = bench.cluster.connect().await?;
+        let insert = format!("INSERT INTO {delivery} SELECT value FROM generate_series(1, {SENT})");
+        let insert = tokio::spawn(async move { client.rows(&insert).await });
+        sending.push((delivery, topic, insert));
+    }
+    let start = Instant::now();
+    for (_, topic, _) in &sending {
+        while bench.broker.values(topic, 3, false)?.is_empty() {
+            ensure!(start.elapsed() < PATIENCE, "nothing is sent");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    bench.broker.crash()?;
+    let in_vain = sending.iter().any(|(_, _, insert)| insert.is_finished());
+    ensure!(!in_vain, "everything was sent before the crash");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    bench.broker.revive().await?;
+    for (delivery, topic, insert) in sending {
+        let said = insert.await??;
+        ensure!(said == [[SENT.to_string()]], "{delivery}: {said:?}");
+        let sent = bench.broker.values(&topic, 3, true)?;
+        let different: HashSet<&String> = sent.iter().collect();
+        ensure!(different.len() == SENT, "{delivery}: {} rows", different.len());
+        let is_once = delivery == "at_least_once" || sent.len() == SENT;
+        ensure!(is_once, "{delivery}: {} messages", sent.len());
+        bench.client.run(&format!("WAIT FOR TABLE {delivery}")).await?;
+        let rows = bench
+            .rows(&format!("SELECT count(DISTINCT n) FROM {delivery}"))
+            .await?;
+        ensure!(rows == [SENT.to_string()], "{rows:?}");
+    }
+    bench.until(NO_OUTBOX, "an outbox is left").await
 }
