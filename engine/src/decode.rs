@@ -22,6 +22,7 @@ mod dms;
 mod form;
 mod format;
 mod frame;
+mod hints;
 mod image;
 mod infer;
 mod json_row;
@@ -43,7 +44,6 @@ mod target;
 mod time;
 mod typed;
 mod unavailable;
-mod units;
 mod upsert;
 mod wanted;
 mod written;
@@ -143,11 +143,12 @@ impl Decoder {
             decimals_in_base64: options.decimals_in_base64,
             bytes: options.bytes,
             unit: options.unit,
+            hint: None,
         };
         let mut rows = Rows::new(targets, table, writing, options);
         let reader: Box<dyn Reader> = match format.name {
             Name::Json => Box::new(json_row::Json::new(&rows)),
-            Name::Csv => Box::new(csv::Csv::new(options, &rows)),
+            Name::Csv => Box::new(csv::Csv::new(options, &rows)?),
             Name::Raw => Box::new(raw::Raw::new(table)?),
             Name::Debezium => Box::new(debezium::Debezium::new(options, &mut rows)),
             Name::Maxwell => Box::new(maxwell::Maxwell::new(options, &rows)),

@@ -5,19 +5,20 @@
 //! all changes of a key are in one topic partition; a change log gets each row as an insert. A row of another table has a key if
 //! the table has a column for it.
 
+mod floats;
 mod texts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::csv::WriterBuilder;
 use arrow::json::writer::{EncoderOptions, make_encoder};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, RecordBatch, StructArray,
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    DataType, Field, FieldRef, SchemaRef, TimeUnit, TimestampMillisecondType,
+    DataType, Field, FieldRef, Float32Type, Float64Type, SchemaRef, TimeUnit, TimestampMillisecondType,
 };
 use datafusion::arrow::error::ArrowError;
 
@@ -149,7 +150,9 @@ impl Encoder {
 fn json(rows: &RecordBatch, (before, after): (&str, &str)) -> Result<BinaryArray, ArrowError> {
     let all = StructArray::from(rows.clone());
     let field: FieldRef = Arc::new(Field::new("row", all.data_type().clone(), false));
-    let options = EncoderOptions::default().with_explicit_nulls(true);
+    let options = EncoderOptions::default()
+        .with_explicit_nulls(true)
+        .with_encoder_factory(Arc::new(floats::Words));
     let mut encoder = make_encoder(&field, &all, &options)?;
     let mut messages = BinaryBuilder::new();
     let mut message = Vec::new();
@@ -163,20 +166,51 @@ fn json(rows: &RecordBatch, (before, after): (&str, &str)) -> Result<BinaryArray
     Ok(messages.finish())
 }
 
-/// A line without its end for each row.
+/// A line without its end for each row. A text that would be taken for null, or for more than itself, is in quotes.
 fn csv(rows: &RecordBatch, delimiter: u8, null: &str) -> Result<BinaryArray, ArrowError> {
+    let options = FormatOptions::default();
+    let columns = rows.columns().iter();
+    let columns: Vec<_> = columns
+        .map(|column| Ok((column, ArrayFormatter::try_new(column, &options)?)))
+        .collect::<Result<_, ArrowError>>()?;
     let mut messages = BinaryBuilder::new();
-    let mut line = Vec::new();
+    let mut line = String::new();
     for row in 0..rows.num_rows() {
         line.clear();
-        let writer = WriterBuilder::new().with_header(false).with_delimiter(delimiter);
-        let mut writer = writer.with_null(null.to_string()).build(&mut line);
-        // A row at a time, for there may be line breaks in a value.
-        writer.write(&rows.slice(row, 1))?;
-        drop(writer);
-        messages.append_value(line.strip_suffix(b"\n").unwrap_or(&line));
+        for (place, (column, formatter)) in columns.iter().enumerate() {
+            if place > 0 {
+                line.push(char::from(delimiter));
+            }
+            if column.is_null(row) {
+                line.push_str(null);
+                continue;
+            }
+            match word_of(column, row) {
+                Some(word) => push_field(word, delimiter, null, &mut line),
+                None => push_field(&formatter.value(row).try_to_string()?, delimiter, null, &mut line),
+            }
+        }
+        messages.append_value(&line);
     }
     Ok(messages.finish())
+}
+
+fn word_of(column: &ArrayRef, row: usize) -> Option<&'static str> {
+    let double = column.as_primitive_opt::<Float64Type>();
+    let double = double.map(|numbers| numbers.value(row));
+    let single = || Some(f64::from(column.as_primitive_opt::<Float32Type>()?.value(row)));
+    double.or_else(single).and_then(floats::word)
+}
+
+fn push_field(field: &str, delimiter: u8, null: &str, line: &mut String) {
+    let breaks = |byte: u8| byte == delimiter || matches!(byte, b'"' | b'\n' | b'\r');
+    if field == null || field.bytes().any(breaks) {
+        line.push('"');
+        line.push_str(&field.replace('"', "\"\""));
+        line.push('"');
+    } else {
+        line.push_str(field);
+    }
 }
 
 #[cfg(test)]

@@ -44,8 +44,8 @@ const LATEST: &str = "latest";
 
 /// State of a topic partition that stands still because its table is paused.
 const PAUSED: &str = "paused";
-/// States of one that is not read either, until something else has changed.
-const STOPPED: [&str; 2] = ["stalled", "failed"];
+/// State of one that is not read again before a person has done something.
+const FAILED: &str = "failed";
 
 /// Knows who follows what. Cheap to clone.
 #[derive(Clone)]
@@ -195,8 +195,7 @@ impl Streams {
     pub(crate) fn reads_on(&self, table: &KafkaTable, version: u64) -> bool {
         table.partitions.iter().any(|partition| {
             let status = self.status_since(&table.table_id, partition, version);
-            let stands =
-                |status: &PartitionStatus| status.state == PAUSED || STOPPED.contains(&status.state.as_str());
+            let stands = |status: &PartitionStatus| matches!(status.state.as_str(), PAUSED | FAILED);
             partition.owner.is_some() && !status.as_ref().is_some_and(stands)
         })
     }

@@ -7,9 +7,11 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use jiff::tz::TimeZone;
 
 use super::decimal;
+use super::hints::Hint;
 use super::rejected::Rejected;
 use super::scanner::{Scanner, Scratch};
 use super::slot::{Piece, Slot, Texts};
+use super::spell;
 use super::time;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -92,6 +94,8 @@ pub(super) struct Writing {
     pub(super) bytes: Coding,
     /// Unit of whole numbers in columns of times, if it is not that of the column.
     pub(super) unit: Option<TimeUnit>,
+    /// What the schema of the message says of the column.
+    pub(super) hint: Option<Hint>,
 }
 
 impl Writing {
@@ -179,10 +183,16 @@ impl Shape {
             (Slot::Float(value), _) => return self.of_float(value),
             (Slot::Moment(value, unit), _) => return self.of_moment(value, unit),
             (Slot::Local(value, unit), _) => return self.of_local(value, unit),
+            (Slot::Day(value), _) => return self.of_day(value),
             (Slot::Number(piece), _) => (piece, false),
             (Slot::Text(piece), _) => (piece, true),
         };
         let text = texts.get(piece);
+        if let Some(hint) = writing.hint
+            && let Some(cell) = self.hinted(hint, text, is_text)
+        {
+            return cell;
+        }
         match self {
             Self::Text => Ok(Cell::Text(piece)),
             Self::Bool => boolean(text).map(Cell::Bool),
@@ -220,7 +230,7 @@ impl Shape {
             }
             Self::Date if is_text => time::date(text).map(|days| Cell::Int(days.into())),
             Self::Date => int(text)
-                .and_then(|days| within(days, i32::MIN.into(), i32::MAX.into()))
+                .and_then(|days| within(days, time::FIRST_DAY, time::LAST_DAY))
                 .map(Cell::Int),
             Self::Time(unit) => {
                 let value = if is_text {
@@ -237,6 +247,51 @@ impl Shape {
             Self::Timestamp(unit, zone) => time::timestamp(text, *unit, zone.as_ref()).map(Cell::Int),
         }
     }
+}
+
+impl Shape {
+    /// Makes a cell as the schema of the message says; none if that says nothing beside the type of the column.
+    fn hinted(&self, hint: Hint, text: &str, is_text: bool) -> Option<Result<Cell, Misfit>> {
+        Some(match (self, hint, is_text) {
+            (Self::Timestamp(..) | Self::Time(_), Hint::Days, false) => {
+                int(text).and_then(|days| self.of_day(days))
+            }
+            (Self::Date, Hint::Time(unit), false) => int(text).and_then(|value| self.of_moment(value, unit)),
+            (Self::Date | Self::Timestamp(..) | Self::Time(_), Hint::Year, false) => Err(Misfit::Type),
+            (Self::Decimal { precision, scale }, Hint::Text, true) => {
+                decimal::parse(text, *scale).and_then(|number| digits(number.value, *precision))
+            }
+            (Self::Decimal { precision, scale }, Hint::Decimal(own), true) => unscaled(text)
+                .and_then(|value| decimal::rescale(value, own, i32::from(*scale)))
+                .and_then(|value| digits(value, *precision)),
+            (Self::Int { .. } | Self::Unsigned { .. } | Self::Float { .. }, Hint::Decimal(own), true) => {
+                unscaled(text).and_then(|value| self.of_decimal(value, own))
+            }
+            _ => return None,
+        })
+    }
+
+    /// Makes a cell of a decimal number for a column of other numbers.
+    fn of_decimal(&self, value: i128, scale: i32) -> Result<Cell, Misfit> {
+        let mut text = String::new();
+        spell::decimal(value, scale, &mut text);
+        match self {
+            Self::Int { min, max } => int(&text)
+                .and_then(|value| within(value, *min, *max))
+                .map(Cell::Int),
+            Self::Unsigned { max } => unsigned(&text)
+                .and_then(|value| within(value, 0, *max))
+                .map(Cell::Unsigned),
+            Self::Float { is_single } => float(&text, *is_single).map(Cell::Float),
+            _ => Err(Misfit::Type),
+        }
+    }
+}
+
+/// The number of a decimal in base64, without its scale.
+fn unscaled(text: &str) -> Result<i128, Misfit> {
+    let bytes = BASE64.decode(text).map_err(|_| Misfit::Type)?;
+    decimal::from_bytes(&bytes)
 }
 
 fn boolean(text: &str) -> Result<bool, Misfit> {
@@ -320,8 +375,9 @@ pub(super) fn digits(value: i128, precision: u8) -> Result<Cell, Misfit> {
     Ok(Cell::Decimal(value))
 }
 
-/// Bytes that are written as pairs of hexadecimal digits.
+/// Bytes that are written as pairs of hexadecimal digits, with or without `0x` before them.
 pub(super) fn hex(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
+    let text = text.strip_prefix("0x").unwrap_or(text);
     if !text.len().is_multiple_of(2) {
         return None;
     }

@@ -19,13 +19,21 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    pub(super) fn new(options: &Options, rows: &Rows) -> Self {
-        Self {
+    /// Errors: a text for null that is no field.
+    pub(super) fn new(options: &Options, rows: &Rows) -> Result<Self, String> {
+        let breaks = |byte: u8| byte == options.delimiter || matches!(byte, b'"' | b'\n' | b'\r');
+        if options.null.bytes().any(breaks) {
+            return Err(format!(
+                "format.null {:?} has a delimiter, a quote or the end of a line in it",
+                options.null
+            ));
+        }
+        Ok(Self {
             row: rows.image(),
             columns: rows.width(),
             delimiter: options.delimiter,
             null: options.null.clone(),
-        }
+        })
     }
 
     /// Takes the field at `start`; answers where it ends.

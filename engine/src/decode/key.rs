@@ -11,26 +11,28 @@ use super::rows::Rows;
 use super::scanner::{Scanner, text_of};
 use super::slot::{Piece, Slot};
 
-/// Reads the key of a message.
+/// Reads the key of a message. Answers the schema that it has beside it, in the scratch text.
 ///
 /// # Errors
 /// A key that is no text.
-pub(super) fn read(key: Option<&[u8]>, image: &mut Image, rows: &mut Rows) -> Result<(), Rejected> {
+pub(super) fn read(key: Option<&[u8]>, image: &mut Image, rows: &mut Rows) -> Result<Slot, Rejected> {
     image.clear();
-    let Some(key) = key else { return Ok(()) };
+    let Some(key) = key else {
+        return Ok(Slot::Absent);
+    };
     if let Some(mut reader) = rows.take_binary_key() {
         let read = reader.read(key, image, rows);
         rows.keep_binary_key(reader);
         if read? {
-            return Ok(());
+            return Ok(Slot::Absent);
         }
         image.clear();
     }
     let text = text_of(key)?;
     let json = text_of(frame::without(key))?;
     let start = rows.scratch.text.len();
-    if read_json(json, image, rows).is_ok() {
-        return Ok(());
+    if let Ok(schema) = read_json(json, image, rows) {
+        return Ok(schema);
     }
     image.clear();
     rows.scratch.text.truncate(start);
@@ -39,10 +41,11 @@ pub(super) fn read(key: Option<&[u8]>, image: &mut Image, rows: &mut Rows) -> Re
         let piece = Piece::copy(text, &mut rows.scratch.text);
         image.set(exactly(*column), Slot::Text(piece));
     }
-    Ok(())
+    Ok(Slot::Absent)
 }
 
-fn read_json(text: &str, image: &mut Image, rows: &mut Rows) -> Result<(), Rejected> {
+fn read_json(text: &str, image: &mut Image, rows: &mut Rows) -> Result<Slot, Rejected> {
+    let mut schema = Slot::Absent;
     let Rows {
         names, scratch, key, ..
     } = rows;
@@ -54,6 +57,7 @@ fn read_json(text: &str, image: &mut Image, rows: &mut Rows) -> Result<(), Rejec
                 Member::Column(found) => image.set(found, scanner.slot()?),
                 Member::Payload if scanner.at_object()? => image.read(&mut scanner, names)?,
                 Member::Payload => scalar(&mut scanner, image, key)?,
+                Member::Schema => schema = scanner.slot()?,
                 Member::Other => scanner.skip()?,
             }
             member = scanner.next(|name| Member::of(name, names))?;
@@ -61,11 +65,13 @@ fn read_json(text: &str, image: &mut Image, rows: &mut Rows) -> Result<(), Rejec
     } else {
         scalar(&mut scanner, image, key)?;
     }
-    scanner.finish()
+    scanner.finish()?;
+    Ok(schema)
 }
 
 enum Member {
     Column(Found),
+    Schema,
     Payload,
     Other,
 }
@@ -76,6 +82,7 @@ impl Member {
         let without_prefix = || name.strip_prefix("pk.").and_then(|name| names.lookup(name));
         match names.lookup(name).or_else(without_prefix) {
             Some(found) => Self::Column(found),
+            None if name == "schema" => Self::Schema,
             None if name == "payload" => Self::Payload,
             None => Self::Other,
         }

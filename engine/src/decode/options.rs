@@ -65,10 +65,10 @@ impl Options {
             unavailable: "__debezium_unavailable_value".to_owned(),
             key_only: false,
             decimals_in_base64: name == Name::Debezium,
-            bytes: if name == Name::Canal {
-                Coding::Latin1
-            } else {
-                Coding::Base64
+            bytes: match name {
+                Name::Canal => Coding::Latin1,
+                Name::Dms => Coding::Hex,
+                _ => Coding::Base64,
             },
             op_field: None,
             data_field: None,

@@ -8,6 +8,7 @@ mod cells;
 
 use super::cell::{Cell, Shape, Stock, Writing};
 use super::change::{Kind, Message, Skip, Table};
+use super::hints::Hints;
 use super::image::Image;
 use super::key;
 use super::names::Names;
@@ -17,7 +18,6 @@ use super::scanner::Scratch;
 use super::slot::{Piece, Slot, Texts};
 use super::target::Target;
 use super::unavailable::Unavailable;
-use super::units::Units;
 
 /// Most cells of the rows of one message.
 const CELLS_MAX: usize = 1 << 21;
@@ -32,7 +32,7 @@ pub(super) struct Rows {
     pub(super) key: Vec<usize>,
     targets: Vec<Target>,
     writing: Writing,
-    units: Units,
+    hints: Hints,
     unavailable: Option<Unavailable>,
     key_only: bool,
     /// Reads keys of a binary format.
@@ -108,7 +108,7 @@ impl Rows {
             of_key: Image::new(targets.len()),
             targets,
             writing,
-            units: Units::default(),
+            hints: Hints::default(),
             unavailable: None,
             key_only: options.key_only,
             binary_key: None,
@@ -118,7 +118,7 @@ impl Rows {
         }
     }
 
-    /// Reads times as the schema of a message says, if it has one.
+    /// Reads values as the schema of a message says, if it has one.
     pub(super) fn heed_schema(&mut self, schema: Slot, text: &str) {
         let texts = Texts {
             message: text,
@@ -128,7 +128,7 @@ impl Rows {
             Slot::Nested(piece) => Some(texts.get(piece)),
             _ => None,
         };
-        self.units
+        self.hints
             .heed(schema, self.targets.iter().map(|target| target.name.as_str()));
     }
 
@@ -271,11 +271,12 @@ impl Rows {
             .chain(images.others.iter().copied());
         self.with_identity(candidates, message, |rows, identity| {
             let start = rows.cells.len();
-            let kind = rows.push_put(images.row, identity, absent, text)?;
+            let has_old = before != Before::Ignored;
+            let kind = rows.push_put((images.row, has_old), identity, absent, text)?;
             if before != Before::Ignored
                 && let Some(old) = images.before
             {
-                rows.push_old_key(old, identity, before, start, text)?;
+                rows.push_old_key(old, before, start, text)?;
             }
             rows.kinds.push(kind);
             rows.check_count()
@@ -298,8 +299,9 @@ impl Rows {
     pub(super) fn tombstone(&mut self, message: Message<'_>) -> Result<Option<Skip>, Rejected> {
         let mut of_key = std::mem::take(&mut self.of_key);
         let found = key::read(message.key, &mut of_key, self);
+        self.heed_schema(*found.as_ref().unwrap_or(&Slot::Absent), "");
         let pushed = match found {
-            Ok(()) if !self.key.is_empty() && of_key.has(&self.key) => {
+            Ok(_) if !self.key.is_empty() && of_key.has(&self.key) => {
                 self.push_delete(&of_key, &of_key, "").map(|()| None)
             }
             Err(rejected) if rejected.reason.is_about_schemas() => Err(rejected),
@@ -352,7 +354,7 @@ impl Rows {
             return then(self, image);
         }
         let mut of_key = std::mem::take(&mut self.of_key);
-        let done = key::read(message.key, &mut of_key, self).and_then(|()| {
+        let done = key::read(message.key, &mut of_key, self).and_then(|_| {
             if of_key.has(&self.key) {
                 then(self, &of_key)
             } else {

@@ -28,6 +28,8 @@ pub(super) enum Slot {
     Moment(i64, TimeUnit),
     /// Date and time of no zone.
     Local(i64, TimeUnit),
+    /// Days since 1970.
+    Day(i64),
     /// Bytes by their place among those that were decoded.
     Bytes(u32, u32),
 }
@@ -115,7 +117,7 @@ impl<'a> Texts<'a> {
             Slot::Bool(true) => "true",
             Slot::Bool(false) => "false",
             Slot::Number(piece) | Slot::Text(piece) | Slot::Nested(piece) => self.get(piece),
-            Slot::Int(_) | Slot::Float(_) | Slot::Moment(..) | Slot::Local(..) => "a number",
+            Slot::Int(_) | Slot::Float(_) | Slot::Moment(..) | Slot::Local(..) | Slot::Day(_) => "a number",
             Slot::Bytes(..) => "bytes",
         }
     }
@@ -123,7 +125,7 @@ impl<'a> Texts<'a> {
     /// The same with numbers, for errors.
     pub(super) fn describe(self, slot: Slot) -> Cow<'a, str> {
         match slot {
-            Slot::Int(value) | Slot::Moment(value, _) | Slot::Local(value, _) => {
+            Slot::Int(value) | Slot::Moment(value, _) | Slot::Local(value, _) | Slot::Day(value) => {
                 Cow::Owned(value.to_string())
             }
             Slot::Float(value) => Cow::Owned(value.to_string()),

@@ -3,6 +3,7 @@
 mod avro;
 mod changes;
 mod connectors;
+mod hints;
 mod plain;
 mod properties;
 mod protobuf;

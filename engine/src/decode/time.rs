@@ -10,6 +10,10 @@ use jiff::tz::{Offset, TimeZone};
 use super::cell::Misfit;
 use super::decimal;
 
+/// The first and the last day, since 1970, that the calendar of Arrow's kernels has: PostgreSQL's infinity lies behind it.
+pub(super) const FIRST_DAY: i64 = -96_465_292;
+pub(super) const LAST_DAY: i64 = 95_026_236;
+
 const EPOCH: Date = Date::constant(1970, 1, 1);
 const DAY: i64 = 86_400;
 const NANOS: i64 = 1_000_000_000;
@@ -64,6 +68,10 @@ pub(super) fn timestamp(text: &str, unit: TimeUnit, column_zone: Option<&TimeZon
 /// Takes a whole number in one unit as a time in another.
 pub(super) fn convert(value: i64, from: TimeUnit, to: TimeUnit) -> Result<i64, Misfit> {
     let (from, to) = (per_second(from), per_second(to));
+    let day = value.div_euclid(from * DAY);
+    if !(FIRST_DAY..=LAST_DAY).contains(&day) {
+        return Err(Misfit::Range);
+    }
     if to >= from {
         value.checked_mul(to / from).ok_or(Misfit::Range)
     } else {
@@ -75,7 +83,8 @@ pub(super) fn convert(value: i64, from: TimeUnit, to: TimeUnit) -> Result<i64, M
 pub(super) fn convert_fraction(text: &str, from: TimeUnit, to: TimeUnit) -> Result<i64, Misfit> {
     let nanos = decimal::parse(text, 9)?.value / i128::from(per_second(from));
     let value = nanos.div_euclid(i128::from(NANOS / per_second(to)));
-    i64::try_from(value).map_err(|_| Misfit::Range)
+    let value = i64::try_from(value).map_err(|_| Misfit::Range)?;
+    convert(value, to, to)
 }
 
 /// A zone of a column; none if it is UTC.
@@ -105,7 +114,8 @@ fn fixed(bytes: &[u8]) -> Option<(i64, i64, Option<i64>)> {
 
 fn after_day(bytes: &[u8]) -> Option<&[u8]> {
     match bytes.get(10..)? {
-        [b'T' | b't' | b' ', rest @ ..] => Some(rest),
+        // Oracle GoldenGate writes a colon.
+        [b'T' | b't' | b' ' | b':', rest @ ..] => Some(rest),
         _ => None,
     }
 }
@@ -182,6 +192,9 @@ fn two(tens: u8, ones: u8) -> Option<i64> {
 /// What is written in another form: `[Zone/Name]` behind it, or years of more than four digits.
 #[cold]
 fn slow(text: &str, unit: TimeUnit) -> Result<i64, Misfit> {
+    if matches!(text, "infinity" | "-infinity") {
+        return Err(Misfit::Range);
+    }
     let instant: jiff::Timestamp = text.parse().map_err(|_| Misfit::Type)?;
     let nanos = instant.as_nanosecond();
     let value = nanos.div_euclid(i128::from(NANOS / per_second(unit)));
@@ -214,6 +227,8 @@ mod tests {
             "2026-01-02T03:04:05Z",
             "2026-01-02 03:04:05",
             "2026-01-02 03:04:05 UTC",
+            "2026-01-02:03:04:05",
+            "2026-01-02:03:04:05.000000000",
             "2026-01-02T04:04:05+01:00",
             "2026-01-02 04:04:05+01",
             "2026-01-01t22:04:05.000000000-0500",
@@ -274,6 +289,14 @@ mod tests {
         assert_eq!(convert(-1, Millisecond, Second), Ok(-1));
         assert_eq!(convert(5, Second, Microsecond), Ok(5_000_000));
         assert_eq!(convert(i64::MAX, Second, Nanosecond), Err(Misfit::Range));
+        // The end of the calendar, and infinity as Debezium writes it.
+        let last = (LAST_DAY + 1) * 86_400_000 - 1;
+        assert_eq!(convert(last, Millisecond, Millisecond), Ok(last));
+        assert_eq!(convert(last + 1, Millisecond, Millisecond), Err(Misfit::Range));
+        assert_eq!(
+            convert(9_223_372_036_825_200_000, Microsecond, Microsecond),
+            Err(Misfit::Range)
+        );
         assert_eq!(
             convert_fraction("1700000000.25", Second, Millisecond),
             Ok(1_700_000_000_250)

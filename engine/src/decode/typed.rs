@@ -28,7 +28,7 @@ impl Shape {
                 let value = decimal::rescale(i128::from(value), 0, i32::from(*scale))?;
                 digits(value, *precision)?
             }
-            Self::Date => Cell::Int(within(value, i32::MIN.into(), i32::MAX.into())?),
+            Self::Date => Cell::Int(within(value, time::FIRST_DAY, time::LAST_DAY)?),
             Self::Time(to) | Self::Timestamp(to, _) => return self.of_moment(value, unit.unwrap_or(*to)),
             Self::Text | Self::Bytes => return Err(Misfit::Type),
         })
@@ -70,13 +70,25 @@ impl Shape {
             }
             Self::Date => {
                 let day = DAY * time::per_second(unit);
-                let days = i32::try_from(value.div_euclid(day)).map_err(|_| Misfit::Range)?;
+                let days = within(value.div_euclid(day), time::FIRST_DAY, time::LAST_DAY)?;
                 match value.rem_euclid(day) {
-                    0 => Ok(Cell::Int(days.into())),
+                    0 => Ok(Cell::Int(days)),
                     _ => Err(Misfit::Type),
                 }
             }
             _ => self.of_int(value, Some(unit)),
+        }
+    }
+
+    /// Makes a cell of days since 1970: midnight, where a time is asked for.
+    pub(super) fn of_day(&self, days: i64) -> Result<Cell, Misfit> {
+        match self {
+            Self::Timestamp(..) => {
+                let days = within(days, time::FIRST_DAY, time::LAST_DAY)?;
+                self.of_local(days * DAY, TimeUnit::Second)
+            }
+            Self::Time(_) => Err(Misfit::Type),
+            _ => self.of_int(days, None),
         }
     }
 

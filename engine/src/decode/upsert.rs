@@ -26,11 +26,28 @@ pub(super) struct Said {
     is_null: bool,
 }
 
+/// What a value has besides columns.
+#[derive(Debug, Default)]
+struct Outside {
+    schema: Slot,
+    payload: Slot,
+    members: usize,
+}
+
+impl Outside {
+    /// Whether it is what Kafka Connect writes: a schema and a payload, and nothing else.
+    fn is_envelope(&self) -> bool {
+        let is_part = |slot| matches!(slot, Slot::Nested(_) | Slot::Null);
+        self.members == 2 && is_part(self.schema) && is_part(self.payload)
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Member {
     Column(Found),
     Deleted(Option<Found>),
     Op(Option<Found>),
+    Schema(Option<Found>),
     Payload,
     Other,
 }
@@ -40,6 +57,7 @@ impl Member {
         match (name, found) {
             ("__deleted", found) => Self::Deleted(found),
             ("__op", found) => Self::Op(found),
+            ("schema", found) => Self::Schema(found),
             (_, Some(found)) => Self::Column(found),
             ("payload", None) => Self::Payload,
             _ => Self::Other,
@@ -85,8 +103,8 @@ impl Upsert {
         scanner: &mut Scanner<'_, '_>,
         names: &mut Names,
         said: &mut Said,
-        in_payload: bool,
-    ) -> Result<(), Rejected> {
+    ) -> Result<Outside, Rejected> {
+        let mut outside = Outside::default();
         let mut place = 0;
         let mut member = scanner.first(|name| Member::of(name, names.find(place, name)))?;
         while let Some(which) = member {
@@ -100,17 +118,18 @@ impl Upsert {
                     said.op = scanner.slot()?;
                     self.set(found, said.op);
                 }
-                // A schema stands before it, so it is not the first.
-                Member::Payload if !in_payload && place == 1 && scanner.at_object()? => {
-                    self.walk(scanner, names, said, true)?;
+                Member::Schema(found) => {
+                    outside.schema = scanner.slot()?;
+                    self.set(found, outside.schema);
                 }
-                Member::Payload if !in_payload && place == 1 => said.is_null = scanner.slot()?.is_null(),
-                Member::Payload | Member::Other => scanner.skip()?,
+                Member::Payload => outside.payload = scanner.slot()?,
+                Member::Other => scanner.skip()?,
             }
             place += 1;
             member = scanner.next(|name| Member::of(name, names.find(place, name)))?;
         }
-        Ok(())
+        outside.members = place;
+        Ok(outside)
     }
 
     fn set(&mut self, found: Option<Found>, slot: Slot) {
@@ -125,8 +144,22 @@ impl Reader for Upsert {
         self.row.clear();
         let mut said = Said::default();
         let mut scanner = Scanner::new(text, &mut rows.scratch);
-        self.walk(&mut scanner, &mut rows.names, &mut said, false)?;
+        let outside = self.walk(&mut scanner, &mut rows.names, &mut said)?;
         scanner.finish()?;
+        let mut schema = Slot::Absent;
+        if outside.is_envelope() {
+            schema = outside.schema;
+            self.row.clear();
+            match outside.payload {
+                Slot::Nested(piece) => {
+                    let mut scanner = Scanner::part(text, piece, &mut rows.scratch);
+                    self.walk(&mut scanner, &mut rows.names, &mut said)?;
+                    scanner.finish()?;
+                }
+                payload => said.is_null = payload.is_null(),
+            }
+        }
+        rows.heed_schema(schema, text);
         self.decide(&said, (message, text), rows)
     }
 

@@ -1,7 +1,7 @@
 //! Rows that are written and read again.
 
 use datafusion::arrow::array::{
-    BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
+    BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int64Array, StringArray,
     TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::Schema;
@@ -110,6 +110,38 @@ fn rows_come_back_as_they_went() {
         ),
     ] {
         let rows = rows();
+        assert_eq!(through(options, key, &rows), rows, "{options:?}");
+    }
+}
+
+#[test]
+fn what_is_no_number_and_what_is_empty_come_back() {
+    let doubles = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5];
+    let singles = vec![1e30_f32, f32::NEG_INFINITY, f32::NAN, 0.1];
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4]))),
+        ("double", Arc::new(Float64Array::from(doubles))),
+        ("single", Arc::new(Float32Array::from(singles))),
+        (
+            "text",
+            Arc::new(StringArray::from(vec![
+                Some(""),
+                None,
+                Some("\"\""),
+                Some("NULL"),
+            ])),
+        ),
+    ];
+    let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+    let rows = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    for (options, key) in [
+        (&[("format", "json")][..], &[][..]),
+        (&[("format", "csv")], &[]),
+        (&[("format", "csv"), ("format.null", "NULL")], &[]),
+        (&[("format", "upsert")], &[0]),
+        (&[("format", "debezium-json")], &[0]),
+        (&[("format", "op-json")], &[0]),
+    ] {
         assert_eq!(through(options, key, &rows), rows, "{options:?}");
     }
 }

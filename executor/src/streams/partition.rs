@@ -697,6 +697,9 @@ impl Partition {
             (Course::Failed(reason), _) => ("failed", reason.as_str()),
             (Course::Runs, _) if self.stands_still() && self.shared.is_standby() => ("standby", ""),
             (Course::Runs, _) if self.stands_still() => ("paused", ""),
+            (Course::Stalled(reason), _) if self.stands_still() && !self.shared.is_standby() => {
+                ("paused", reason.as_str())
+            }
             (Course::Stalled(reason), _) => ("stalled", reason.as_str()),
             (_, Some(reason)) => ("stalled", reason),
             (Course::New, None) => ("starting", ""),

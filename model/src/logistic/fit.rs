@@ -298,7 +298,7 @@ impl LogisticFit {
         let is_flat = norm <= self.options.tolerance;
         if is_flat && change <= LAST_CHANGE || change <= NO_CHANGE {
             let greatest = greatest(self.base.iter().flat_map(|base| &base.direction));
-            self.at_point = (greatest <= LEAST_CHANGE).then(|| self.fitted(true));
+            self.at_point = (is_flat && greatest <= LEAST_CHANGE).then(|| self.fitted(true));
             // The step is known: it costs no sums to make it.
             self.advance();
             return Ok(LogisticStep::Done(Box::new(self.fitted(true))));

@@ -249,6 +249,7 @@ impl<'m, 's> Walker<'m, 's> {
         Ok(match meaning {
             Meaning::Time(unit) | Meaning::Instant(unit) => Slot::Moment(value, unit),
             Meaning::Local(unit) => Slot::Local(value, unit),
+            Meaning::Date => Slot::Day(value),
             _ => Slot::Int(value),
         })
     }

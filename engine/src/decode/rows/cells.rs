@@ -2,15 +2,17 @@
 
 use super::super::cell::{Cell, Writing};
 use super::super::change::Kind;
+use super::super::hints::Hint;
 use super::super::image::Image;
 use super::super::rejected::Rejected;
 use super::super::slot::{Slot, Texts};
 use super::{Absent, Before, Rows};
 
 impl Rows {
+    /// A row that comes after an old image, which its identity may be, can bring a part of its key anew.
     pub(super) fn push_put(
         &mut self,
-        row: &Image,
+        (row, has_old): (&Image, bool),
         identity: &Image,
         absent: Absent,
         text: &str,
@@ -18,10 +20,11 @@ impl Rows {
         let mut kept: Option<Box<[bool]>> = None;
         for column in 0..self.targets.len() {
             let target = &self.targets[column];
-            let slot = if target.is_key {
-                identity.get(column)
-            } else {
-                row.get(column)
+            let own = row.get(column);
+            let is_own = has_old && own.is_set() && !self.key_only;
+            let slot = match target.is_key && !is_own {
+                true => identity.get(column),
+                false => own,
             };
             let stays = !target.is_key
                 && (absent == Absent::Stay && slot.is_absent() || self.is_unavailable(slot, text));
@@ -43,7 +46,6 @@ impl Rows {
     pub(super) fn push_old_key(
         &mut self,
         old: &Image,
-        new: &Image,
         before: Before,
         start: usize,
         text: &str,
@@ -54,7 +56,7 @@ impl Rows {
             Before::Whole => old.has(&self.key),
             Before::Changed => old.has_any(&self.key),
         };
-        if !says_key || std::ptr::eq(old, new) {
+        if !says_key {
             return Ok(());
         }
         let mut row = vec![Cell::Null; self.targets.len()];
@@ -103,8 +105,14 @@ impl Rows {
             message: text,
             scratch: &self.scratch.text,
         };
+        let hint = self.hints.of(column);
+        let unit = match hint {
+            Some(Hint::Time(unit)) => Some(unit),
+            _ => self.writing.unit,
+        };
         let writing = Writing {
-            unit: self.units.of(column).or(self.writing.unit),
+            unit,
+            hint,
             ..self.writing
         };
         self.targets[column].cell(slot, texts, writing, &mut self.bytes)

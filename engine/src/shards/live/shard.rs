@@ -295,7 +295,10 @@ impl LiveShard {
         let mut stale_message = None;
         let mut dead = Dead::none(rows);
         let mut merges = Vec::new();
+        // Where the row was whose key the next change of its message makes another.
+        let mut renamed = None;
         for (row, (kind, message)) in changes.kinds.iter().zip(&changes.messages).enumerate() {
+            let before = renamed.take();
             if applied.unknown_old_key.last() == Some(message) {
                 dead.kill(row);
                 continue;
@@ -318,7 +321,10 @@ impl LiveShard {
                 }
                 Kind::Merge(_) => {
                     let old = keys.index.put(key, here);
-                    merges.push(Merge { row, old });
+                    merges.push(Merge {
+                        row,
+                        old: before.or(old),
+                    });
                     self.kill(old, &mut dead);
                 }
                 Kind::Delete => {
@@ -332,6 +338,7 @@ impl LiveShard {
                     if old.is_none() {
                         applied.unknown_old_key.push(*message);
                     }
+                    renamed = old;
                     self.kill(old, &mut dead);
                     dead.kill(row);
                 }

@@ -12,7 +12,7 @@ use crate::shards::shard::batch_of;
 /// A row that a sparse change makes from an older one.
 pub(super) struct Merge {
     pub(super) row: usize,
-    /// Where the older one is; none: there is none.
+    /// Where the older one is, under its key of before if the change has another; none: there is none.
     pub(super) old: Option<Place>,
 }
 

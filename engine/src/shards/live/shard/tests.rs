@@ -57,6 +57,7 @@ enum Step {
     Number(i64, i64),
     Delete(i64),
     Rename(i64, i64, Row),
+    RenameNumber(i64, i64, i64),
     Truncate,
 }
 
@@ -67,7 +68,8 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
         8 => (id.clone(), row()).prop_map(|(id, row)| Step::Put(id, row)),
         3 => (id.clone(), 0..9i64).prop_map(|(id, number)| Step::Number(id, number)),
         4 => id.clone().prop_map(Step::Delete),
-        2 => (id.clone(), id, row()).prop_map(|(old, new, row)| Step::Rename(old, new, row)),
+        2 => (id.clone(), id.clone(), row()).prop_map(|(old, new, row)| Step::Rename(old, new, row)),
+        2 => (id.clone(), id, 0..9i64).prop_map(|(old, new, number)| Step::RenameNumber(old, new, number)),
         1 => proptest::bool::weighted(0.1).prop_map(|all| if all { Step::Truncate } else { Step::Delete(0) }),
     ];
     proptest::collection::vec(proptest::collection::vec(step, 1..30), 1..20)
@@ -88,6 +90,14 @@ fn changes(steps: &[Step]) -> Changes {
             Step::Rename(old, new, row) => vec![
                 (Kind::Rekey, Some(old), (None, None)),
                 (Kind::Put, Some(new), row),
+            ],
+            Step::RenameNumber(old, new, number) => vec![
+                (Kind::Rekey, Some(old), (None, None)),
+                (
+                    Kind::Merge([true, true, false].into()),
+                    Some(new),
+                    (Some(number), None),
+                ),
             ],
             Step::Truncate => vec![(Kind::Truncate, None, (None, None))],
         };
@@ -121,6 +131,10 @@ fn follow(model: &mut Model, steps: &[Step]) -> Vec<u32> {
             Step::Delete(id) | Step::DeleteVersion(id, _) => drop(model.remove(&id)),
             Step::Rename(old, new, row) => match model.remove(&old) {
                 Some(_) => drop(model.insert(new, row)),
+                None => unknown.push(message as u32),
+            },
+            Step::RenameNumber(old, new, number) => match model.remove(&old) {
+                Some((_, text)) => drop(model.insert(new, (Some(number), text))),
                 None => unknown.push(message as u32),
             },
             Step::Truncate => model.clear(),

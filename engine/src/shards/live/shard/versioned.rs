@@ -83,7 +83,10 @@ impl LiveShard {
         // A message whose first row was too old, or will be refused: nothing of it happens.
         let mut stale_message = None;
         let mut refused_message = None;
+        // Version of the row whose key the next change of its message makes another.
+        let mut moved = None;
         for (row, (kind, message)) in changes.kinds.iter().zip(&changes.messages).enumerate() {
+            let moved_version = moved.take();
             let is_stale = if stale_message == Some(message) {
                 true
             } else if refused_message == Some(message) {
@@ -100,10 +103,13 @@ impl LiveShard {
                     buried_by: None,
                 });
                 match kind {
-                    Kind::Merge(given) if !self.gives_version(given) => match (key.row, key.grave) {
-                        (None, Some(_)) => true,
-                        (there, _) => !key.put(there.unwrap_or(NO_VERSION), row),
-                    },
+                    Kind::Merge(given) if !self.gives_version(given) => {
+                        match (moved_version, key.row, key.grave) {
+                            (Some(version), ..) => !key.put(version, row),
+                            (None, None, Some(_)) => true,
+                            (None, there, _) => !key.put(there.unwrap_or(NO_VERSION), row),
+                        }
+                    }
                     Kind::Put | Kind::Merge(_) => !key.put(versions[row], row),
                     Kind::Rekey if key.row.is_none() && key.grave.is_none() => {
                         refused_message = Some(message);
@@ -111,7 +117,9 @@ impl LiveShard {
                     }
                     Kind::Rekey => {
                         let version = versions.get(row + 1).copied().unwrap_or(NO_VERSION);
-                        let is_stale = key.row.is_none() || !key.delete(version, row);
+                        let there = key.row;
+                        let is_stale = there.is_none() || !key.delete(version, row);
+                        moved = there.filter(|_| !is_stale);
                         stale_message = is_stale.then_some(message);
                         is_stale
                     }

@@ -156,6 +156,35 @@ fn a_sparse_change_without_a_version_does_not_bring_a_row_back() {
 }
 
 #[test]
+fn a_sparse_rename_takes_the_version_of_its_row_along() {
+    let store = store(usize::MAX);
+    let mut live = versioned(&store, 64);
+    let sparse = || Kind::Merge([true, false, true].into());
+    let rename = |old, new, text: &str| Changes {
+        kinds: vec![Kind::Rekey, sparse()],
+        ..changes(&[Step::Rename(old, new, (None, Some(text.to_string())))])
+    };
+    live.apply(&changes(&[put(1, 3, "a"), put(2, 9, "b"), put(7, 1, "g")]))
+        .unwrap();
+    // The row under the new key is newer. What comes after that has nothing to do with it.
+    let late = Changes {
+        kinds: vec![Kind::Rekey, sparse(), Kind::Merge([true, false, false].into())],
+        ..changes(&[Step::Rename(1, 2, (None, None)), Step::Put(7, (None, None))])
+    };
+    assert_eq!(live.apply(&late).unwrap().stale, 1);
+    let (two, seven) = (
+        (2, (Some(9), Some("b".to_string()))),
+        (7, (Some(1), Some("g".to_string()))),
+    );
+    assert_eq!(seen(&live, &store), [two.clone(), seven.clone()]);
+    live.apply(&changes(&[put(1, 4, "a"), Step::DeleteVersion(3, 2)]))
+        .unwrap();
+    live.apply(&rename(1, 3, "c")).unwrap();
+    let three = (3, (Some(4), Some("c".to_string())));
+    assert_eq!(seen(&live, &store), [two, three, seven]);
+}
+
+#[test]
 fn a_truncate_forgets_graves() {
     let store = store(usize::MAX);
     let mut live = versioned(&store, 64);
