@@ -196,14 +196,8 @@ impl Shape {
         match self {
             Self::Text => Ok(Cell::Text(piece)),
             Self::Bool => boolean(text).map(Cell::Bool),
-            Self::Int { min, max } => int(text)
-                .and_then(|value| within(value, *min, *max))
-                .map(Cell::Int),
-            Self::Unsigned { max } => unsigned(text)
-                .and_then(|value| within(value, 0, *max))
-                .map(Cell::Unsigned),
             Self::Float { .. } if is_text && let Some(value) = not_finite(text) => Ok(Cell::Float(value)),
-            Self::Float { is_single } => float(text, *is_single).map(Cell::Float),
+            Self::Int { .. } | Self::Unsigned { .. } | Self::Float { .. } => self.number(text),
             Self::Decimal { precision, scale } if is_text && writing.decimals_in_base64 => {
                 let coded = text
                     .len()
@@ -265,24 +259,26 @@ impl Shape {
                 .and_then(|value| decimal::rescale(value, own, i32::from(*scale)))
                 .and_then(|value| digits(value, *precision)),
             (Self::Int { .. } | Self::Unsigned { .. } | Self::Float { .. }, Hint::Decimal(own), true) => {
-                unscaled(text).and_then(|value| self.of_decimal(value, own))
+                unscaled(text).and_then(|value| {
+                    let mut text = String::new();
+                    spell::decimal(value, own, &mut text);
+                    self.number(&text)
+                })
             }
             _ => return None,
         })
     }
 
-    /// Makes a cell of a decimal number for a column of other numbers.
-    fn of_decimal(&self, value: i128, scale: i32) -> Result<Cell, Misfit> {
-        let mut text = String::new();
-        spell::decimal(value, scale, &mut text);
+    /// Makes a cell of the text of a number, for a column of whole or floating point numbers.
+    fn number(&self, text: &str) -> Result<Cell, Misfit> {
         match self {
-            Self::Int { min, max } => int(&text)
+            Self::Int { min, max } => int(text)
                 .and_then(|value| within(value, *min, *max))
                 .map(Cell::Int),
-            Self::Unsigned { max } => unsigned(&text)
+            Self::Unsigned { max } => unsigned(text)
                 .and_then(|value| within(value, 0, *max))
                 .map(Cell::Unsigned),
-            Self::Float { is_single } => float(&text, *is_single).map(Cell::Float),
+            Self::Float { is_single } => float(text, *is_single).map(Cell::Float),
             _ => Err(Misfit::Type),
         }
     }
@@ -411,8 +407,7 @@ fn variable_scale(text: &str, precision: u8, scale: u8) -> Result<Cell, Misfit> 
         return Err(Misfit::Type);
     };
     let own_scale: i32 = texts.get(own_scale).parse().map_err(|_| Misfit::Type)?;
-    let unscaled = BASE64.decode(texts.get(value)).map_err(|_| Misfit::Type)?;
-    let value = decimal::rescale(decimal::from_bytes(&unscaled)?, own_scale, i32::from(scale))?;
+    let value = decimal::rescale(unscaled(texts.get(value))?, own_scale, i32::from(scale))?;
     digits(value, precision)
 }
 

@@ -113,6 +113,7 @@ pub struct LogisticFit {
     /// Inner coefficients that are fitted, as places in the concatenated vectors; known after the first sums.
     active: Option<Vec<usize>>,
     base: Option<Base>,
+    /// See [`LogisticFit::into_model_at_point`].
     at_point: Option<Logistic>,
     part: f64,
     iterations: u32,
@@ -255,7 +256,10 @@ impl LogisticFit {
                 self.part /= 2.0;
                 return match self.part < LEAST_STEP {
                     true => self.give_up("no step makes the loss smaller"),
-                    false => Ok(self.advance()),
+                    false => {
+                        self.advance();
+                        Ok(LogisticStep::Evaluate(self.point.clone()))
+                    }
                 };
             }
             self.iterations += 1;
@@ -323,7 +327,7 @@ impl LogisticFit {
     }
 
     /// Goes along the direction.
-    fn advance(&mut self) -> LogisticStep {
+    fn advance(&mut self) {
         self.point.curvature = true;
         if let Some(base) = &self.base {
             let width = self.names.len() + 1;
@@ -333,7 +337,6 @@ impl LogisticFit {
                 }
             }
         }
-        LogisticStep::Evaluate(self.point.clone())
     }
 
     fn give_up(&mut self, why: &str) -> Result<LogisticStep, Error> {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::class_moments::ClassMoments;
 use crate::error::Error;
-use crate::samples::{assert_close, customers, names, slices};
+use crate::samples::{Customers, assert_close, customers, names, slices};
 
 fn options(l2: f64) -> LogisticOptions {
     LogisticOptions {
@@ -103,15 +103,20 @@ fn binary_coefficients_are_those_of_scikit_learn() {
     assert_close(&numbers(&fitted), &expected, 1e-9);
 }
 
-#[test]
-fn the_last_sums_are_made_without_second_derivatives() {
-    let rows = customers(500);
+/// A fit of who has bought, before the first sums.
+fn start_of(rows: &Customers) -> LogisticFit {
     let mut moments = ClassMoments::new(2, 5);
     moments
         .add_columns(&slices(&rows.features), &rows.bought)
         .unwrap();
     let labels = ["no", "yes"].map(str::to_owned);
-    let mut fit = LogisticFit::start(&moments, &names(5), &labels, options(1.0), None).unwrap();
+    LogisticFit::start(&moments, &names(5), &labels, options(1.0), None).unwrap()
+}
+
+#[test]
+fn the_last_sums_are_made_without_second_derivatives() {
+    let rows = customers(500);
+    let mut fit = start_of(&rows);
     let mut lengths = Vec::new();
     loop {
         let point = fit.point().clone();
@@ -131,13 +136,7 @@ fn the_last_sums_are_made_without_second_derivatives() {
 
 #[test]
 fn sums_of_another_point_are_refused() {
-    let rows = customers(50);
-    let mut moments = ClassMoments::new(2, 5);
-    moments
-        .add_columns(&slices(&rows.features), &rows.bought)
-        .unwrap();
-    let labels = ["no", "yes"].map(str::to_owned);
-    let mut fit = LogisticFit::start(&moments, &names(5), &labels, options(1.0), None).unwrap();
+    let mut fit = start_of(&customers(50));
     let mut without = fit.point().clone();
     without.curvature = false;
     let sums = LogisticSums::new(&without);
