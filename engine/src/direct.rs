@@ -218,16 +218,12 @@ pub struct Analyzed {
 
 impl Analyzed {
     fn batch(self) -> Result<RecordBatch> {
-        let columns: [(&str, ArrayRef); 3] = [
+        let count = |count| -> ArrayRef { Arc::new(UInt64Array::from(vec![count])) };
+        let columns: [(&str, ArrayRef); 4] = [
             ("plan", Arc::new(StringArray::from(vec![self.plan]))),
-            (
-                "shards_local",
-                Arc::new(UInt64Array::from(vec![self.shards.local])),
-            ),
-            (
-                "shards_remote",
-                Arc::new(UInt64Array::from(vec![self.shards.remote])),
-            ),
+            ("shards_local", count(self.shards.local)),
+            ("shards_remote", count(self.shards.remote)),
+            ("shards_cached", count(self.shards.cached)),
         ];
         Ok(RecordBatch::try_from_iter(columns)?)
     }
@@ -244,6 +240,7 @@ impl Analyzed {
             shards: ShardsRead {
                 local: count("shards_local")?,
                 remote: count("shards_remote")?,
+                cached: count("shards_cached")?,
             },
         })
     }

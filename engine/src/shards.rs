@@ -17,6 +17,7 @@
 //! Nothing here decides what is kept: the scheduler says which shards to drop, and a staged shard that no commit
 //! names is one of them.
 
+mod cache;
 mod file;
 mod fit;
 pub mod ingest;

@@ -34,6 +34,8 @@ use crate::{metrics, options};
 
 /// Longest wait for transfers under way when everything else has ended.
 const LAST_TRANSFERS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Columns of other executors that nobody has read for this long are forgotten.
+const COLUMNS_UNUSED_AFTER: Duration = Duration::from_secs(60);
 /// How often to look for data of forgotten jobs.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 /// How often to look for data of jobs that were removed.
@@ -248,8 +250,10 @@ impl Service {
             executor = options.name, vcores, memory_limit = %limit, storage_limit = %Bytes(storage_limit), work_dir = %work_dir.path().display(),
             data = %data_address, "starting executor"
         );
-        let storage_limit = usize::try_from(storage_limit).unwrap_or(usize::MAX);
-        let store = ShardStore::new(budget.start_task(0), storage_limit).with_folder(work_dir.tables());
+        let to_usize = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let store = ShardStore::new(budget.start_task(0), to_usize(storage_limit))
+            .with_folder(work_dir.tables())
+            .with_column_cache(to_usize(options.column_cache_bytes));
         let store = Arc::new(store);
         let brokers = Access::new(&options.kafka, options.registry.clone());
         let kept = Arc::new(Kept::default());
@@ -335,9 +339,10 @@ impl Service {
         }
         let forgotten = sweep_forgotten(parts.jobs.clone().into(), stop_servers.clone());
         let removed = sweep_removed(&options, &parts, stop_servers.clone());
+        let unused = forget_unused(parts.shards.store.clone(), stop_servers.clone());
         servers.spawn(async {
             ("clean-up", {
-                tokio::join!(forgotten, removed);
+                tokio::join!(forgotten, removed, unused);
                 Ok(())
             })
         });
@@ -440,6 +445,14 @@ fn sweep_removed(
                 tracing::warn!(%error, "removing data of removed jobs was cut short");
             }
         }
+    }
+}
+
+/// Forgets columns of other executors' tables that nobody reads any more.
+async fn forget_unused(shards: Arc<ShardStore>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(COLUMNS_UNUSED_AFTER / 4);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        shards.forget_unused(COLUMNS_UNUSED_AFTER);
     }
 }
 

@@ -80,6 +80,7 @@ impl Shown {
             memory_used_bytes: self.budget.used_bytes(),
             tables_limit_bytes: self.shards.limit_bytes(),
             tables_memory_bytes: self.shards.bytes(),
+            column_cache_bytes: self.shards.cached_bytes(),
             tables_on_disk_bytes: self.shards.disk_bytes(),
             shards_spilled: self.shards.spilled(),
             spill_on_disk_bytes: self.disk.used_disk_space(),

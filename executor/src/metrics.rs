@@ -12,6 +12,7 @@ use crate::shuffle::ShuffleUse;
 const MEMORY_LIMIT: &str = "executor_memory_limit_bytes";
 const TABLES_LIMIT: &str = "executor_tables_limit_bytes";
 const TABLES_MEMORY: &str = "executor_tables_memory_bytes";
+const COLUMN_CACHE: &str = "executor_column_cache_bytes";
 const TABLES_ON_DISK: &str = "executor_tables_on_disk_bytes";
 const SHARDS_SPILLED: &str = "executor_shards_spilled_total";
 const MEMORY_USED: &str = "executor_memory_used_bytes";
@@ -39,6 +40,11 @@ pub(crate) fn install() {
         );
         describe_gauge!(TABLES_LIMIT, Unit::Bytes, "memory that tables may fill");
         describe_gauge!(TABLES_MEMORY, Unit::Bytes, "memory that tables fill");
+        describe_gauge!(
+            COLUMN_CACHE,
+            Unit::Bytes,
+            "memory of columns of tables that lie with other executors, part of executor_tables_memory_bytes"
+        );
         describe_gauge!(
             TABLES_ON_DISK,
             Unit::Bytes,
@@ -108,6 +114,7 @@ pub(crate) struct Reading {
     pub(crate) memory_used_bytes: usize,
     pub(crate) tables_limit_bytes: usize,
     pub(crate) tables_memory_bytes: usize,
+    pub(crate) column_cache_bytes: usize,
     pub(crate) tables_on_disk_bytes: usize,
     pub(crate) shards_spilled: u64,
     pub(crate) spill_on_disk_bytes: u64,
@@ -127,6 +134,7 @@ impl Reading {
         set(MEMORY_USED, self.memory_used_bytes as f64);
         set(TABLES_LIMIT, self.tables_limit_bytes as f64);
         set(TABLES_MEMORY, self.tables_memory_bytes as f64);
+        set(COLUMN_CACHE, self.column_cache_bytes as f64);
         set(TABLES_ON_DISK, self.tables_on_disk_bytes as f64);
         counter!(SHARDS_SPILLED, "executor" => executor.to_string()).absolute(self.shards_spilled);
         set(SPILL_ON_DISK, self.spill_on_disk_bytes as f64);

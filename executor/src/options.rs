@@ -47,6 +47,8 @@ pub struct Options {
     pub memory_fraction: f64,
     /// The part of that memory which tables may fill, in bytes; `None` for half.
     pub storage_limit_bytes: Option<u64>,
+    /// Most bytes of it for columns of shards that other executors hold; 0 keeps none.
+    pub column_cache_bytes: u64,
     /// Where results of stages and spilled data go; `None` for a temporary directory.
     pub work_dir: Option<PathBuf>,
     /// Memory file system for results of stages; `None` keeps them in `work_dir`.
@@ -83,6 +85,7 @@ impl Options {
             memory_limit_bytes: None,
             memory_fraction: 0.7,
             storage_limit_bytes: None,
+            column_cache_bytes: 1 << 30,
             work_dir: None,
             shuffle_dir: None,
             shuffle_memory_bytes: None,
@@ -119,6 +122,7 @@ impl Options {
             storage_limit_bytes: config
                 .get(keys::EXECUTOR_STORAGE_LIMIT)
                 .map(|limit| limit.as_u64()),
+            column_cache_bytes: config.get(keys::EXECUTOR_COLUMN_CACHE).as_u64(),
             work_dir: config.get(keys::EXECUTOR_WORK_DIR),
             shuffle_dir: config.get(keys::EXECUTOR_SHUFFLE_DIR),
             shuffle_memory_bytes: config

@@ -31,6 +31,35 @@ async fn the_share_of_local_shards_is_told_both_ways() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_of_other_executors_are_kept_when_they_are_read_again() -> Result<()> {
+    let cluster = Cluster::start(2).await?;
+    let client = cluster.connect().await?;
+    client
+        .run("CREATE TABLE kept AS SELECT value AS n, 'text ' || value AS t FROM generate_series(1, 200000)")
+        .await?;
+    client.run("SET millpond.execution_mode = 'direct'").await?;
+    let sum = "SELECT sum(n), count(t), max(t) FROM kept";
+    let first = client.rows(sum).await?;
+    let told = |rows: Vec<Vec<String>>| rows.last().map(|row| row[1].clone()).unwrap_or_default();
+    let mut seen = String::new();
+    for _ in 0..3 {
+        ensure!(client.rows(sum).await? == first);
+        seen = told(client.rows(&format!("EXPLAIN ANALYZE {sum}")).await?);
+    }
+    ensure!(seen.contains("from columns kept here"), "{seen}");
+    // Other rows are other shards.
+    client.run("UPDATE kept SET n = n + 1 WHERE n > 100000").await?;
+    let changed = client.rows(sum).await?;
+    ensure!(
+        changed[0][0] == (200_000u64 * 200_001 / 2 + 100_000).to_string(),
+        "{changed:?}"
+    );
+    client.run("DROP TABLE kept").await?;
+    ensure!(client.run(sum).await.is_err());
+    Ok(())
+}
+
 /// Both numbers in the last row of `EXPLAIN ANALYZE`, such as `14 of 14 read where they are`.
 async fn shards_read(client: &Client, sql: &str) -> Result<(u64, u64)> {
     let rows = client.rows(&format!("EXPLAIN ANALYZE {sql}")).await?;

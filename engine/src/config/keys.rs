@@ -120,6 +120,9 @@ registry! {
     /// where their `storage_level` forbids that, the statement fails. Must be less than `executor.memory_limit`; 0 is
     /// half of it.
     EXECUTOR_STORAGE_LIMIT: Option<ByteSize> = "executor.storage_limit", "0", Node;
+    /// Most memory, as far as tables leave it free in `executor.storage_limit`, for columns of tables that lie with other
+    /// executors and are read again and again; they are forgotten when nobody has read them for a minute. 0 keeps none.
+    EXECUTOR_COLUMN_CACHE: ByteSize = "executor.column_cache", "1GiB", Node;
     /// Folder for intermediate results and data that does not fit into memory; empty is a new temporary folder.
     EXECUTOR_WORK_DIR: Option<PathBuf> = "executor.work_dir", "", Node;
     /// Memory file system (tmpfs), such as `/dev/shm`, in which tasks leave their results for the next stage, as far as

@@ -51,16 +51,12 @@ impl Column {
     /// # Errors
     /// Those of Arrow's kernels, as for more than 2 GiB of text.
     pub(super) fn pack(column: &ArrayRef) -> Result<Self> {
-        let mut packed = match integers::pack(column) {
+        let packed = match integers::pack(column) {
             Some(packed) => packed,
             None if texts::are_in(column.data_type()) => texts::pack(column)?,
             None => Self::plain(own(column)?),
         };
-        packed.values.shrink_to_fit();
-        if let Coding::Words(words) = &mut packed.coding {
-            words.shrink_to_fit();
-        }
-        Ok(packed)
+        Ok(packed.shrunk())
     }
 
     /// A column as it is, which may share memory with others.
@@ -124,6 +120,38 @@ impl Column {
                 .transpose(),
             Coding::Plain | Coding::Mapped | Coding::Joined => Ok(None),
         }
+    }
+
+    /// The same in memory of its own.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(super) fn to_own(&self) -> Result<Self> {
+        let owned = |array: &ArrayRef| match texts::are_views(array.data_type()) {
+            true => Ok(texts::compact(array)),
+            false => own(array),
+        };
+        let coding = match &self.coding {
+            Coding::Distances(base) => Coding::Distances(owned(base)?),
+            Coding::Words(words) => Coding::Words(owned(words)?),
+            Coding::Mapped => Coding::Plain,
+            coding @ (Coding::Plain | Coding::Joined) => coding.clone(),
+        };
+        let values = owned(&self.values)?;
+        Ok(Self { values, coding }.shrunk())
+    }
+
+    fn shrunk(mut self) -> Self {
+        self.values.shrink_to_fit();
+        if let Coding::Words(words) = &mut self.coding {
+            words.shrink_to_fit();
+        }
+        self
+    }
+
+    /// Number of its rows without a value.
+    pub(super) fn nulls(&self) -> usize {
+        self.values.null_count()
     }
 
     /// Bytes of its buffers, with what describes them.

@@ -6,6 +6,7 @@
 //! The same [`ShardRead`] serves a scan in the process that holds the shard and, sent as a ticket, a scan elsewhere:
 //! projection, predicate and limit are applied before rows travel, and rows travel packed.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::vec;
@@ -17,6 +18,7 @@ use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::PhysicalExpr;
@@ -34,6 +36,12 @@ use super::shard::{Shard, ShardId, batch_of};
 
 /// Rows that a scan passes on at once; stored batches are larger.
 const BATCH_ROWS: usize = 8_192;
+
+/// Metadata of rows that were sent: how many rows their shard has. Shards of live tables do not say it, for they are of
+/// one statement each.
+const SHARD_ROWS: &str = "shard_rows";
+/// Metadata of rows that were sent: the stored batch that they are of. A large one is sent in several.
+const BATCH: &str = "batch";
 
 /// What is wanted of a shard.
 #[derive(Debug, Clone)]
@@ -65,6 +73,13 @@ impl ShardRead {
         pruned: &Count,
     ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
         or_error(self.begin(shard, pruned).map(PackedRows))
+    }
+
+    /// Columns that are looked at, by their place in the table: those of the result and those of the predicate.
+    pub(super) fn columns_read(&self) -> BTreeSet<usize> {
+        let of_predicate = self.predicate.iter().flat_map(collect_columns);
+        let of_predicate = of_predicate.map(|column| column.index());
+        self.columns.iter().copied().chain(of_predicate).collect()
     }
 
     fn begin(&self, shard: Arc<Shard>, pruned: &Count) -> Result<Rows> {
@@ -303,6 +318,7 @@ impl PackedRows {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let rows = &mut self.0;
         let (mut parts, mut count): (Vec<Vec<Column>>, usize) = (Vec::new(), 0);
+        let mut number = 0;
         while count < rows.left
             && let Some((batch, range)) = rows.parts.next()
         {
@@ -310,6 +326,7 @@ impl PackedRows {
                 parts.push(columns);
                 count += passed;
             }
+            number = batch;
             let is_last = rows
                 .parts
                 .as_slice()
@@ -331,7 +348,12 @@ impl PackedRows {
             sent.push(column.to_sent(field.name())?);
         }
         let (fields, columns): (Vec<FieldRef>, Vec<ArrayRef>) = sent.into_iter().unzip();
-        batch_of(Arc::new(Schema::new(fields)), columns, wanted).map(Some)
+        let is_live = rows.shard.view().is_some();
+        let about = [(SHARD_ROWS, rows.shard.rows()), (BATCH, number)];
+        let about = about.map(|(name, number)| (name.to_owned(), number.to_string()));
+        let about = about.into_iter().filter(|_| !is_live);
+        let schema = Schema::new(fields).with_metadata(about.collect());
+        batch_of(Arc::new(schema), columns, wanted).map(Some)
     }
 }
 
@@ -345,6 +367,19 @@ impl Iterator for PackedRows {
         }
         batch
     }
+}
+
+/// Number of rows of the shard of which these were sent, if another statement may read the same shard.
+pub(super) fn rows_of_shard(sent: &RecordBatch) -> Option<usize> {
+    sent.schema_ref().metadata().get(SHARD_ROWS)?.parse().ok()
+}
+
+/// Rows of a whole shard that were sent, by the stored batches that they are of. `None` if these are not all of them.
+pub(super) fn by_batch(sent: &[RecordBatch]) -> Option<Vec<&[RecordBatch]>> {
+    let batch = |sent: &RecordBatch| sent.schema_ref().metadata().get(BATCH).cloned();
+    let rows: usize = sent.iter().map(RecordBatch::num_rows).sum();
+    let is_whole = sent.first().and_then(rows_of_shard) == Some(rows);
+    is_whole.then(|| sent.chunk_by(|one, next| batch(one) == batch(next)).collect())
 }
 
 /// Rows that were sent packed, as batches of these columns, unpacked while they are asked for.

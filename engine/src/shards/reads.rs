@@ -9,6 +9,8 @@ use datafusion::physical_plan::metrics::MetricsSet;
 pub(super) const LOCAL: &str = "shards_local";
 /// The metric of a scan for shards that another executor holds.
 pub(super) const REMOTE: &str = "shards_remote";
+/// The metric of a scan for shards that another executor holds, of which this one has kept the columns.
+pub(super) const CACHED: &str = "shards_cached";
 
 /// Shards that were opened, by where they were. One of which tasks read parts counts for each part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct ShardsRead {
     pub local: u64,
     /// Read from another executor.
     pub remote: u64,
+    /// Of another executor, but read from columns that were kept.
+    pub cached: u64,
 }
 
 impl ShardsRead {
@@ -29,12 +33,13 @@ impl ShardsRead {
         Self {
             local: sum(LOCAL),
             remote: sum(REMOTE),
+            cached: sum(CACHED),
         }
     }
 
     /// All of them.
     pub fn total(self) -> u64 {
-        self.local + self.remote
+        self.local + self.remote + self.cached
     }
 }
 
@@ -43,12 +48,17 @@ impl Sum for ShardsRead {
         all.fold(Self::default(), |sum, one| Self {
             local: sum.local + one.local,
             remote: sum.remote + one.remote,
+            cached: sum.cached + one.cached,
         })
     }
 }
 
 impl fmt::Display for ShardsRead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} read where they are", self.local, self.total())
+        write!(f, "{} of {} read where they are", self.local, self.total())?;
+        match self.cached {
+            0 => Ok(()),
+            cached => write!(f, ", {cached} from columns kept here"),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One shard: its rows in memory or in a file, and what is known of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::ops::Range;
@@ -12,10 +13,11 @@ use std::time::Instant;
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::CompressionType;
-use datafusion::common::Statistics;
+use datafusion::common::{Statistics, internal_datafusion_err};
 use datafusion::error::Result;
 use uuid::Uuid;
 
+use super::cache::KeptColumn;
 use super::file::{FileBeingWritten, IpcWriter, ShardFile, has_place_for};
 use super::level::StorageLevel;
 use super::live::View;
@@ -85,6 +87,8 @@ pub(super) enum Contents {
     Disk(ShardFile),
     /// Of a live table; their memory counts as that of the table.
     Live(Arc<View>),
+    /// Some columns of a shard that another executor holds, by their place in the table.
+    Kept(BTreeMap<usize, Arc<KeptColumn>>),
 }
 
 impl fmt::Debug for Shard {
@@ -133,6 +137,7 @@ impl Shard {
     pub fn bytes(&self) -> usize {
         match &self.contents {
             Contents::Memory { claim, .. } => claim.bytes(),
+            Contents::Kept(columns) => columns.values().map(|column| column.bytes()).sum(),
             Contents::Disk(_) | Contents::Live(_) => 0,
         }
     }
@@ -140,7 +145,7 @@ impl Shard {
     /// Bytes of its file on disk; 0 if it is in memory.
     pub fn disk_bytes(&self) -> usize {
         match &self.contents {
-            Contents::Memory { .. } | Contents::Live(_) => 0,
+            Contents::Memory { .. } | Contents::Live(_) | Contents::Kept(_) => 0,
             Contents::Disk(file) => file.bytes(),
         }
     }
@@ -162,7 +167,7 @@ impl Shard {
     pub(crate) fn view(&self) -> Option<&Arc<View>> {
         match &self.contents {
             Contents::Live(view) => Some(view),
-            Contents::Memory { .. } | Contents::Disk(_) => None,
+            Contents::Memory { .. } | Contents::Disk(_) | Contents::Kept(_) => None,
         }
     }
 
@@ -182,6 +187,12 @@ impl Shard {
                 let columns = view.batch(batch).columns();
                 Ok(wanted.iter().map(|column| columns[*column].clone()).collect())
             }
+            Contents::Kept(columns) => {
+                let kept = wanted.iter().map(|column| columns.get(column));
+                let kept = kept.map(|column| column.map(|column| column.batch(batch)));
+                kept.collect::<Option<_>>()
+                    .ok_or_else(|| internal_datafusion_err!("a column that is not here"))
+            }
         }
     }
 
@@ -189,7 +200,15 @@ impl Shard {
     pub(super) fn alive(&self, batch: usize, rows: &Range<usize>) -> Option<BooleanArray> {
         match &self.contents {
             Contents::Live(view) => view.batch(batch).alive(rows),
-            Contents::Memory { .. } | Contents::Disk(_) => None,
+            Contents::Memory { .. } | Contents::Disk(_) | Contents::Kept(_) => None,
+        }
+    }
+
+    /// Those of its columns that are here, if another executor holds it.
+    pub(super) fn kept_columns(&self) -> Option<&BTreeMap<usize, Arc<KeptColumn>>> {
+        match &self.contents {
+            Contents::Kept(columns) => Some(columns),
+            Contents::Memory { .. } | Contents::Disk(_) | Contents::Live(_) => None,
         }
     }
 
@@ -214,8 +233,10 @@ impl Shard {
 
     /// Its memory no longer counts as the store's: only readers that hold it keep it.
     pub(super) fn leave_store(&self) {
-        if let Contents::Memory { claim, .. } = &self.contents {
-            claim.leave_store();
+        match &self.contents {
+            Contents::Memory { claim, .. } => claim.leave_store(),
+            Contents::Kept(columns) => columns.values().for_each(|column| column.leave_store()),
+            Contents::Disk(_) | Contents::Live(_) => {}
         }
     }
 }

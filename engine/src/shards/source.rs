@@ -29,12 +29,14 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
+use millpond_proto::plan::ShardTicket;
 
 use super::live::View;
 use super::read::ShardRead;
 use super::reads;
-use super::shard::ShardId;
+use super::shard::{Shard, ShardId};
 use super::store::ShardStore;
+use super::wire::rows_in;
 use crate::codec;
 use crate::connections::Connections;
 use crate::files::file_scan;
@@ -277,6 +279,7 @@ struct ShardOpener {
     read: ShardRead,
     local: Count,
     remote: Count,
+    cached: Count,
     pruned: Count,
 }
 
@@ -295,25 +298,105 @@ impl ShardOpener {
             },
             local: counter(reads::LOCAL),
             remote: counter(reads::REMOTE),
+            cached: counter(reads::CACHED),
             pruned: counter("batches_pruned"),
         }
     }
 
-    /// Rows of a shard that other executors hold, from the first of them that has it.
-    fn remote_rows(&self, id: ShardId, read: &ShardRead) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let holders = self
-            .holders
-            .get(&id)
-            .cloned()
-            .ok_or_else(|| internal_datafusion_err!("shard {id} without a place"))?;
+    /// Rows of a shard that other executors hold: of columns that were kept, or from the first of them that has it.
+    fn rows_elsewhere(
+        &self,
+        id: ShardId,
+        read: &ShardRead,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let wanted: Vec<usize> = read.columns_read().into_iter().collect();
+        if let Some(shard) = self.reader.store.cache().shard(id, &wanted) {
+            self.cached.add(1);
+            return Ok(stream::iter(read.rows(shard, &self.pruned)).boxed());
+        }
+        self.remote.add(1);
+        let elsewhere = Elsewhere {
+            id,
+            holders: self
+                .holders
+                .get(&id)
+                .cloned()
+                .ok_or_else(|| internal_datafusion_err!("shard {id} without a place"))?,
+            reader: self.reader.clone(),
+            table: self.schema.clone(),
+        };
+        let (read, pruned) = (read.clone(), self.pruned.clone());
+        // The predicate is as it is now: what fills it goes on.
         let ticket = read.ticket(id, codec::physical_codec(None).as_ref())?;
-        let connections = self.reader.connections.clone();
-        let schema = Arc::new(self.schema.project(&read.columns)?);
         let opened = async move {
-            let rows = connections.read_any(&holders, &ticket, &schema).await?;
-            Ok::<_, DataFusionError>(rows.map_err(DataFusionError::from))
+            match elsewhere.fetched(&wanted).await? {
+                Some(shard) => Ok::<_, DataFusionError>(stream::iter(read.rows(shard, &pruned)).boxed()),
+                None => elsewhere.rows(&read, &ticket, wanted).await,
+            }
         };
         Ok(stream::once(opened).try_flatten().boxed())
+    }
+}
+
+/// A shard that other executors hold.
+struct Elsewhere {
+    id: ShardId,
+    holders: Vec<String>,
+    reader: Reader,
+    /// Columns of the table.
+    table: SchemaRef,
+}
+
+impl Elsewhere {
+    /// Rows as they come.
+    async fn rows(
+        &self,
+        read: &ShardRead,
+        ticket: &ShardTicket,
+        wanted: Vec<usize>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let schema = Arc::new(self.table.project(&read.columns)?);
+        let (store, id) = (self.reader.store.clone(), self.id);
+        let sent = self.reader.connections.sent_by_any(&self.holders, ticket).await?;
+        let sent = sent.inspect_ok(move |sent| store.cache().travelled(id, &wanted, sent));
+        let rows = rows_in(sent.boxed(), schema);
+        Ok(rows.map_err(DataFusionError::from).boxed())
+    }
+
+    /// The shard with these columns, if it is time to keep them here and there is room.
+    async fn fetched(&self, wanted: &[usize]) -> Result<Option<Arc<Shard>>> {
+        let cache = self.reader.store.cache();
+        if cache.worth_keeping(self.id, wanted).is_none() {
+            return Ok(None);
+        }
+        let turn = cache.turn(self.id);
+        let _one_at_a_time = turn.lock().await;
+        let Some(missing) = cache.worth_keeping(self.id, wanted) else {
+            // Somebody else has fetched them, or has given up.
+            return Ok(cache.shard(self.id, wanted));
+        };
+        let whole = ShardRead {
+            range: 0..usize::MAX,
+            columns: missing,
+            predicate: None,
+            limit: None,
+        };
+        let ticket = whole.ticket(self.id, codec::physical_codec(None).as_ref())?;
+        let connections = &self.reader.connections;
+        let mut coming = connections.sent_by_any(&self.holders, &ticket).await?;
+        let (mut sent, mut bytes) = (Vec::new(), 0);
+        while bytes <= cache.limit_bytes()
+            && let Some(batch) = coming.try_next().await?
+        {
+            // The columns of a batch share the memory of its message, each of which counts all of it.
+            bytes += batch.get_array_memory_size() / batch.num_columns().max(1);
+            sent.push(batch);
+        }
+        if cache.keep(self.id, &self.table, &whole.columns, &sent)? {
+            return Ok(cache.shard(self.id, wanted));
+        }
+        cache.give_up(self.id);
+        Ok(None)
     }
 }
 
@@ -329,10 +412,7 @@ impl FileOpener for ShardOpener {
                 self.local.add(1);
                 stream::iter(read.rows(shard, &self.pruned)).boxed()
             }
-            None => {
-                self.remote.add(1);
-                self.remote_rows(id, &read)?
-            }
+            None => self.rows_elsewhere(id, &read)?,
         };
         Ok(Box::pin(async move { Ok(rows) }))
     }

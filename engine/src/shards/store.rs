@@ -1,7 +1,7 @@
 //! The shards of one process, and which of them are in memory.
 //!
-//! A shard that is written claims memory batch by batch ([`Room`]). When there is none, shards that may leave it move
-//! to disk, those first that were not read for longest, and the writer goes on; readers that hold such a shard keep
+//! A shard that is written claims memory batch by batch ([`Room`]). When there is none, columns of shards that are
+//! elsewhere ([`ColumnCache`]) give way first, and then shards that may leave memory move to disk, those first that were not read for longest, and the writer goes on; readers that hold such a shard keep
 //! its memory until they are done. If that is not enough the new shard itself goes to disk, or, where its table must
 //! be in memory, the statement fails.
 //!
@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -19,6 +20,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryPool;
 use parking_lot::Mutex;
 
+use super::cache::ColumnCache;
 use super::room::{Claim, Room};
 use super::shard::{Shard, ShardId};
 use super::writer::Writer;
@@ -48,6 +50,8 @@ pub struct Stored {
 pub struct ShardStore {
     shards: DashMap<ShardId, Arc<Shard>>,
     room: Arc<Room>,
+    /// Columns of shards that are elsewhere.
+    cache: ColumnCache,
     /// Where files go; without it everything is in memory.
     folder: Option<PathBuf>,
     /// Counts reads and writes, to tell which was the last.
@@ -67,9 +71,11 @@ impl fmt::Debug for ShardStore {
 impl ShardStore {
     /// An empty store that takes its memory from `pool`, at most `limit_bytes`.
     pub fn new(pool: Arc<dyn MemoryPool>, limit_bytes: usize) -> Self {
+        let room = Room::new(pool, limit_bytes);
         Self {
             shards: DashMap::new(),
-            room: Room::new(pool, limit_bytes),
+            cache: ColumnCache::new(room.clone(), 0),
+            room,
             folder: None,
             events: AtomicU64::new(0),
             spilled: AtomicU64::new(0),
@@ -81,6 +87,14 @@ impl ShardStore {
     pub fn with_folder(self, folder: PathBuf) -> Self {
         Self {
             folder: Some(folder),
+            ..self
+        }
+    }
+
+    /// The same with room, within the limit, for columns of shards that are elsewhere.
+    pub fn with_column_cache(self, limit_bytes: usize) -> Self {
+        Self {
+            cache: ColumnCache::new(self.room.clone(), limit_bytes),
             ..self
         }
     }
@@ -141,6 +155,16 @@ impl ShardStore {
         self.room.used_bytes()
     }
 
+    /// Bytes of memory of columns of shards that are elsewhere; they are part of [`ShardStore::bytes`].
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    /// Forgets columns of shards that are elsewhere, if nobody has read them for this long.
+    pub fn forget_unused(&self, idle: Duration) {
+        self.cache.forget_unused(idle);
+    }
+
     /// Bytes of files of all shards.
     pub fn disk_bytes(&self) -> usize {
         self.shards.iter().map(|entry| entry.value().disk_bytes()).sum()
@@ -154,6 +178,10 @@ impl ShardStore {
     /// Most bytes of memory that shards may have here.
     pub fn limit_bytes(&self) -> usize {
         self.room.limit_bytes()
+    }
+
+    pub(super) fn cache(&self) -> &ColumnCache {
+        &self.cache
     }
 
     pub(super) fn room(&self) -> &Arc<Room> {
@@ -191,7 +219,8 @@ impl ShardStore {
             let Err(refusal) = claim.grow(bytes) else {
                 return Ok(None);
             };
-            if bytes > self.limit_bytes() || !self.spill_one()? {
+            let is_hopeless = bytes > self.limit_bytes();
+            if is_hopeless || !(self.cache.give_way() || self.spill_one()?) {
                 return Ok(Some(refusal));
             }
         }

@@ -35,25 +35,38 @@ impl Connections {
     /// Streams rows of a shard from the first of its holders that has it; `schema` are the columns of the ticket.
     ///
     /// # Errors
-    /// [`Code::SHARD_MOVED`] if none has it, or the one that is read is lost on the way: the statement must be planned
-    /// again, for the shard may be elsewhere by then.
+    /// As [`Connections::sent_by_any`].
     pub async fn read_any(
         &self,
         holders: &[String],
         ticket: &ShardTicket,
         schema: &SchemaRef,
     ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+        let sent = self.sent_by_any(holders, ticket).await?;
+        Ok(rows_in(sent, schema.clone()))
+    }
+
+    /// Streams rows of a shard, as they are sent, from the first of its holders that has it.
+    ///
+    /// # Errors
+    /// [`Code::SHARD_MOVED`] if none has it, or the one that is read is lost on the way: the statement must be planned
+    /// again, for the shard may be elsewhere by then.
+    pub(super) async fn sent_by_any(
+        &self,
+        holders: &[String],
+        ticket: &ShardTicket,
+    ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
         let moved = |error: &Error| error.code == Code::EXECUTOR_LOST;
         let mut reasons = Vec::new();
         for holder in holders {
-            match self.read(holder, ticket, schema).await {
-                Ok(rows) => {
+            match self.sent_by(holder, ticket).await {
+                Ok(sent) => {
                     let shard = ticket.shard.clone();
                     let broken = move |error: Error| match moved(&error) {
                         true => shard_moved(&shard, &error.message),
                         false => error,
                     };
-                    return Ok(rows.map_err(broken).boxed());
+                    return Ok(sent.map_err(broken).boxed());
                 }
                 Err(error) if moved(&error) => reasons.push(error.message),
                 Err(error) => return Err(error),
@@ -62,27 +75,21 @@ impl Connections {
         Err(shard_moved(&ticket.shard, &reasons.join("; ")))
     }
 
-    async fn read(
+    async fn sent_by(
         &self,
         holder: &str,
         ticket: &ShardTicket,
-        schema: &SchemaRef,
     ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
         let mut bytes = TICKET_MARK.to_vec();
         ticket
             .encode(&mut bytes)
             .map_err(|error| Error::bug(error.to_string()))?;
         let sent = self.get(holder, bytes).await?.into_inner();
-        let (connections, holder, schema) = (self.clone(), holder.to_string(), schema.clone());
-        let rows = sent
+        let (connections, holder) = (self.clone(), holder.to_string());
+        let sent = sent
             .map_err(move |error| connections.broken(&holder, error))
-            .try_filter_map(|sent| future::ok(batch_in(sent.payload)))
-            .and_then(move |sent| {
-                let rows = unpacked(&sent, &schema).map_err(Error::from_datafusion);
-                future::ready(rows.map(|rows| stream::iter(rows).map_err(Error::from_datafusion)))
-            })
-            .try_flatten();
-        Ok(rows.boxed())
+            .try_filter_map(|sent| future::ok(batch_in(sent.payload)));
+        Ok(sent.boxed())
     }
 
     /// What an executor holds.
@@ -139,6 +146,19 @@ pub fn answer(
         FlightDataEncoderBuilder::new()
             .with_dictionary_handling(DictionaryHandling::Resend)
             .build(stream::iter([Ok(batch)]))
+    })
+    .try_flatten()
+    .boxed()
+}
+
+/// Rows as batches of these columns.
+pub(super) fn rows_in(
+    sent: BoxStream<'static, Result<RecordBatch, Error>>,
+    schema: SchemaRef,
+) -> BoxStream<'static, Result<RecordBatch, Error>> {
+    sent.and_then(move |sent| {
+        let rows = unpacked(&sent, &schema).map_err(Error::from_datafusion);
+        future::ready(rows.map(|rows| stream::iter(rows).map_err(Error::from_datafusion)))
     })
     .try_flatten()
     .boxed()

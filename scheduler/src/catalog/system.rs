@@ -122,6 +122,7 @@ const STAGES: Columns = &[
     ("spilled_bytes", Kind::Number),
     ("shards_local", Kind::Number),
     ("shards_remote", Kind::Number),
+    ("shards_cached", Kind::Number),
     ("read_by", Kind::Text),
     ("plan", Kind::Text),
 ];
@@ -418,6 +419,7 @@ impl SystemTables {
                     stage.spilled_bytes.into(),
                     stage.shards.local.into(),
                     stage.shards.remote.into(),
+                    stage.shards.cached.into(),
                     links.join(" ").into(),
                     stage.plan.into(),
                 ]);
