@@ -36,8 +36,13 @@ async fn columns_of_other_executors_are_kept_when_they_are_read_again() -> Resul
     let cluster = Cluster::start(2).await?;
     let client = cluster.connect().await?;
     client
-        .run("CREATE TABLE kept AS SELECT value AS n, 'text ' || value AS t FROM generate_series(1, 200000)")
+        .run(
+            "CREATE TABLE kept WITH (partition_by = 'n', partitions = 16) \
+             AS SELECT value AS n, 'text ' || value AS t FROM generate_series(1, 200000)",
+        )
         .await?;
+    let holders = "SELECT count(DISTINCT executor_id) FROM system.shards";
+    ensure!(client.number(holders).await? == 2);
     client.run("SET millpond.execution_mode = 'direct'").await?;
     let sum = "SELECT sum(n), count(t), max(t) FROM kept";
     let first = client.rows(sum).await?;
