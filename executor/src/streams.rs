@@ -146,7 +146,7 @@ impl Streams {
             let wanted = |id: &String| asked.tables.iter().any(|table| table.table_id == *id);
             followed.tables.retain(|id, table| wanted(id) || table.revoke());
             for table in &asked.tables {
-                if let Err(error) = self.follow_table(&mut followed.tables, table, &asked.checkpoints) {
+                if let Err(error) = self.follow_table(&mut followed.tables, table, asked) {
                     tracing::error!(table = table.name, %error, "follow a topic");
                 }
             }
@@ -181,7 +181,7 @@ impl Streams {
         &self,
         tables: &mut HashMap<String, Table>,
         asked: &FollowTable,
-        checkpoints: &str,
+        follow: &Follow,
     ) -> Result<(), Error> {
         let mine = |partition: &&FollowPartition| partition.instance == self.instance;
         let wanted: HashMap<u32, &FollowPartition> = asked
@@ -198,15 +198,15 @@ impl Streams {
         }
         let table = match tables.entry(asked.table_id.clone()) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) => free.insert(Table::start(asked, &self.access)?),
+            Entry::Vacant(free) => free.insert(Table::start(asked, follow.version, &self.access)?),
         };
         if table.settings != asked.settings || table.columns != asked.arrow_schema {
-            table.set_source(asked, &self.access)?;
+            table.set_source(asked, follow.version, &self.access)?;
         }
         table.heed(&wanted, asked.paused);
         for (number, partition) in wanted {
             if !table.partitions.contains_key(&number) {
-                let followed = self.begin(table, partition.clone(), checkpoints);
+                let followed = self.begin(table, partition.clone(), &follow.checkpoints);
                 table.partitions.insert(number, followed);
             }
         }
@@ -214,12 +214,7 @@ impl Streams {
     }
 
     fn begin(&self, table: &Table, asked: FollowPartition, checkpoints: &str) -> Followed {
-        let shared = Arc::new(Shared::new(
-            &table.source.table_id,
-            asked.number,
-            asked.epoch,
-            asked.standby,
-        ));
+        let shared = Arc::new(Shared::new(&table.source, &asked));
         let stored = Stored {
             source: table.source.clone(),
             store: self.store.clone(),
@@ -381,8 +376,8 @@ impl Streams {
 }
 
 impl Table {
-    fn start(asked: &FollowTable, access: &Access) -> Result<Self, Error> {
-        let source = Arc::new(Source::new(asked, access)?);
+    fn start(asked: &FollowTable, version: u64, access: &Access) -> Result<Self, Error> {
+        let source = Arc::new(Source::new(asked, access)?.followed_since(version));
         let (commands, received) = channel();
         let follower = Follower::new(source.clone(), received)?;
         let thread = std::thread::Builder::new()
@@ -400,8 +395,8 @@ impl Table {
     }
 
     /// Follows with other options from now on; what is read stays.
-    fn set_source(&mut self, asked: &FollowTable, access: &Access) -> Result<(), Error> {
-        self.source = Arc::new(Source::new(asked, access)?);
+    fn set_source(&mut self, asked: &FollowTable, version: u64, access: &Access) -> Result<(), Error> {
+        self.source = Arc::new(Source::new(asked, access)?.followed_since(version));
         self.settings.clone_from(&asked.settings);
         self.columns.clone_from(&asked.arrow_schema);
         let command = Command {

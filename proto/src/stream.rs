@@ -171,6 +171,9 @@ pub struct PartitionStatus {
     /// Arrow schema in IPC form of the columns that the table should get, because its messages have them; empty: none.
     #[prost(bytes = "vec", tag = "24")]
     pub wanted_columns: Vec<u8>,
+    /// The version of the catalog that was the first to say what options and columns the next message is read with.
+    #[prost(uint64, tag = "25")]
+    pub follows_version: u64,
 }
 
 /// What is asked about a topic before a table is made of it.

@@ -200,6 +200,17 @@ impl Streams {
         })
     }
 
+    /// True if the owners of a table have said that they read with the options and columns of this version of the catalog,
+    /// which are others than those before.
+    pub(crate) fn follows_as(&self, table: &KafkaTable, version: u64) -> bool {
+        table.partitions.iter().all(|partition| {
+            let owner = partition.owner.as_ref();
+            let status = owner.and_then(|owner| self.status_of(&table.table_id, partition.number, owner));
+            let heeds = |status: PartitionStatus| status.follows_version >= version || status.state == FAILED;
+            owner.is_none() || status.is_some_and(heeds)
+        })
+    }
+
     fn status_since(
         &self,
         table_id: &str,

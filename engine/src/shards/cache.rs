@@ -166,7 +166,7 @@ impl ColumnCache {
             added.insert(*column, Arc::new(kept));
         }
         let mut shards = self.shards.lock();
-        let batches: Vec<usize> = sent.iter().map(|batch| rows_in(batch)).collect();
+        let batches: Vec<usize> = sent.iter().map(|batch| row_count(batch)).collect();
         let bytes_kept: usize = shards.values().map(Elsewhere::bytes).sum();
         let bytes_added: usize = added.values().map(|column| column.bytes()).sum();
         if bytes_kept + bytes_added > self.limit_bytes {
@@ -280,7 +280,7 @@ impl Elsewhere {
     }
 }
 
-fn rows_in(batch: &[RecordBatch]) -> usize {
+fn row_count(batch: &[RecordBatch]) -> usize {
     batch.iter().map(RecordBatch::num_rows).sum()
 }
 

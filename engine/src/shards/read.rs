@@ -6,7 +6,6 @@
 //! The same [`ShardRead`] serves a scan in the process that holds the shard and, sent as a ticket, a scan elsewhere:
 //! projection, predicate and limit are applied before rows travel, and rows travel packed.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::vec;
@@ -18,7 +17,6 @@ use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::PhysicalExpr;
@@ -73,13 +71,6 @@ impl ShardRead {
         pruned: &Count,
     ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
         or_error(self.begin(shard, pruned).map(PackedRows))
-    }
-
-    /// Columns that are looked at, by their place in the table: those of the result and those of the predicate.
-    pub(super) fn columns_read(&self) -> BTreeSet<usize> {
-        let of_predicate = self.predicate.iter().flat_map(collect_columns);
-        let of_predicate = of_predicate.map(|column| column.index());
-        self.columns.iter().copied().chain(of_predicate).collect()
     }
 
     fn begin(&self, shard: Arc<Shard>, pruned: &Count) -> Result<Rows> {

@@ -277,6 +277,8 @@ struct ShardOpener {
     /// Columns of the table.
     schema: SchemaRef,
     read: ShardRead,
+    /// Columns that are read, as [`ShardSource::columns_read`] has them.
+    wanted: Vec<usize>,
     local: Count,
     remote: Count,
     cached: Count,
@@ -296,6 +298,7 @@ impl ShardOpener {
                 predicate: source.predicate.clone(),
                 limit,
             },
+            wanted: source.columns_read().into_iter().collect(),
             local: counter(reads::LOCAL),
             remote: counter(reads::REMOTE),
             cached: counter(reads::CACHED),
@@ -309,8 +312,7 @@ impl ShardOpener {
         id: ShardId,
         read: &ShardRead,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let wanted: Vec<usize> = read.columns_read().into_iter().collect();
-        if let Some(shard) = self.reader.store.cache().shard(id, &wanted) {
+        if let Some(shard) = self.reader.store.cache().shard(id, &self.wanted) {
             self.cached.add(1);
             return Ok(stream::iter(read.rows(shard, &self.pruned)).boxed());
         }
@@ -325,7 +327,7 @@ impl ShardOpener {
             reader: self.reader.clone(),
             table: self.schema.clone(),
         };
-        let (read, pruned) = (read.clone(), self.pruned.clone());
+        let (read, wanted, pruned) = (read.clone(), self.wanted.clone(), self.pruned.clone());
         // The predicate is as it is now: what fills it goes on.
         let ticket = read.ticket(id, codec::physical_codec(None).as_ref())?;
         let opened = async move {

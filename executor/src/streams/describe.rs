@@ -63,7 +63,7 @@ pub(super) fn open(source: &Source) -> Result<Opened, Error> {
         .map_err(|error| explained(error, &consumer))?;
     let mut ranges = Vec::with_capacity(partitions.len());
     for partition in &partitions {
-        ranges.push(source.range(&consumer, *partition)?);
+        ranges.push(source.ask(|| source.range(&consumer, *partition))?);
     }
     let starts = starts(source, &consumer, &ranges)?;
     Ok(Opened {
@@ -121,14 +121,17 @@ fn at_time(source: &Source, consumer: &Plain, time: i64, ranges: &[(u64, u64)]) 
         let added = wanted.add_partition_offset(&source.topic, number as i32, Offset::Offset(time));
         added.map_err(|error| source.silent(&error))?;
     }
-    let found = consumer.offsets_for_times(wanted, BROKER_TIMEOUT);
-    let found = found.map_err(|error| source.silent(&error))?;
+    let found = source.ask(|| {
+        let found = consumer.offsets_for_times(wanted.clone(), BROKER_TIMEOUT)?;
+        found.elements().iter().try_for_each(|entry| entry.error())?;
+        Ok(found)
+    })?;
     let start = |(number, (_, high)): (usize, &(u64, u64))| {
         let entry = found.find_partition(&source.topic, number as i32);
-        match entry.as_ref().map(|entry| (entry.error(), entry.offset())) {
-            Some((Ok(()), Offset::Offset(offset))) if offset >= 0 => Ok(offset.cast_unsigned()),
+        match entry.map(|entry| entry.offset()) {
+            Some(Offset::Offset(offset)) if offset >= 0 => Ok(offset.cast_unsigned()),
             // No message is as late as that.
-            Some((Ok(()), Offset::End)) => Ok(*high),
+            Some(Offset::End) => Ok(*high),
             _ => Err(source.unknown(&format!(
                 "topic partition {number} does not tell its offsets by time"
             ))),
@@ -223,4 +226,54 @@ fn look(source: &Source, topic: &Opened) -> Result<(), Error> {
         ),
     )
     .with_hint("compare the option 'format' and the columns with a message, or begin later with scan.startup"))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use millpond_engine::schema::encode_schema;
+    use millpond_proto::stream::FollowTable;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::super::access::Access;
+    use super::*;
+
+    /// A table over a topic of brokers that answer the next questions of a kind with an error.
+    fn start_of(startup: &str, asked: RDKafkaApiKey, error: RDKafkaRespErr) -> Result<Vec<u64>, Error> {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic("t", 2, 1).unwrap();
+        let columns = Schema::new(vec![Field::new("a", DataType::Int64, true)]);
+        let table = FollowTable {
+            brokers: mock.bootstrap_servers(),
+            topic: "t".to_string(),
+            arrow_schema: encode_schema(&columns).unwrap(),
+            settings: HashMap::from([
+                ("format".to_string(), "json".to_string()),
+                ("scan.startup".to_string(), startup.to_string()),
+            ]),
+            ..FollowTable::default()
+        };
+        let source = Source::new(&table, &Access::default()).unwrap();
+        mock.request_errors(asked, &[error; 3]);
+        open(&source).map(|opened| opened.starts)
+    }
+
+    #[test]
+    fn a_leader_that_is_not_known_yet_is_waited_for() {
+        let not_leader = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+        for startup in ["earliest", "latest", "timestamp:2026-01-01T00:00:00Z"] {
+            let starts = start_of(startup, RDKafkaApiKey::ListOffsets, not_leader);
+            assert_eq!(starts.unwrap(), [0, 0], "{startup}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_pass_is_said_at_once() {
+        let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        let began = Instant::now();
+        let error = start_of("earliest", RDKafkaApiKey::ListOffsets, denied).unwrap_err();
+        assert_eq!(error.code, Code::BROKERS_SILENT, "{}", error.user_text());
+        assert!(began.elapsed() < BROKER_TIMEOUT);
+    }
 }

@@ -253,7 +253,7 @@ impl Follower {
             match self.source.range(&self.consumer, partition.number()) {
                 Ok(range) => partition.adopt(range, is_owned),
                 Err(error) => {
-                    self.trouble = Some((format!("brokers: {}", error.message), true));
+                    self.trouble = Some((format!("brokers: {error}"), true));
                     return;
                 }
             }

@@ -741,6 +741,7 @@ impl Partition {
             last_message_ms: self.last_message_ms,
             messages_per_s: self.messages_per_s,
             wanted_columns: self.wanted_columns(),
+            follows_version: self.source.version,
             // Kept apart, for they are stored apart.
             ..Default::default()
         });

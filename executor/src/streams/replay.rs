@@ -146,7 +146,7 @@ impl Behind {
     fn new(source: &Source, number: u32, next: u64) -> Result<Self, Error> {
         let consumer = source.consumer(Watch::default())?;
         log_in(&consumer);
-        let (low, _) = source.range(&consumer, number)?;
+        let (low, _) = source.ask(|| source.range(&consumer, number))?;
         if next < low {
             return Err(Error::user(
                 Code::NOT_SUPPORTED,

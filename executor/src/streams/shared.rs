@@ -9,9 +9,11 @@ use millpond_engine::clock::now_ms;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::shards::{ShardStore, View, statistics};
 use millpond_proto::catalog::TableShard;
-use millpond_proto::stream::{DeadLetter, PartitionStatus, PinPartition, PinnedPartition};
+use millpond_proto::stream::{DeadLetter, FollowPartition, PartitionStatus, PinPartition, PinnedPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
+
+use super::source::Source;
 
 /// Most bytes of dead letters of a topic partition; beyond them it is as full as with too many.
 const LETTER_BYTES_MAX: usize = 64 << 20;
@@ -55,20 +57,21 @@ struct Letters {
 
 impl Shared {
     /// Of a topic partition of a table, of which nothing is known yet.
-    pub(super) fn new(table_id: &str, number: u32, epoch: u64, standby: bool) -> Self {
+    pub(super) fn new(source: &Source, asked: &FollowPartition) -> Self {
         let status = PartitionStatus {
-            table_id: table_id.to_string(),
-            number,
-            epoch,
+            table_id: source.table_id.clone(),
+            number: asked.number,
+            epoch: asked.epoch,
             state: "starting".to_string(),
+            follows_version: source.version,
             ..Default::default()
         };
         Self {
-            number,
-            epoch,
+            number: asked.number,
+            epoch: asked.epoch,
             views: OnceLock::new(),
             revoked: AtomicBool::new(false),
-            standby: watch::Sender::new(standby),
+            standby: watch::Sender::new(asked.standby),
             fenced: AtomicU64::new(0),
             readable_from: AtomicU64::new(u64::MAX),
             status: Mutex::new(status),

@@ -1,7 +1,7 @@
 //! A topic as a table wants it: what both sides of a stream are made from.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use millpond_engine::decode::{Decoder, Format, Table};
@@ -12,7 +12,7 @@ use millpond_engine::streams::{EventTime, StreamOptions, data_columns, fixed_col
 use millpond_proto::stream::FollowTable;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::access::Access;
@@ -24,6 +24,8 @@ use super::tokens::Authorized;
 
 /// Longest wait for an answer of the brokers.
 pub(super) const BROKER_TIMEOUT: Duration = Duration::from_secs(8);
+/// How soon they are asked again, if they will know in a moment.
+const ASK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is set unless the table says otherwise.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -62,6 +64,8 @@ pub(super) struct Source {
     pub(super) event_time: Option<EventTime>,
     pub(super) options: StreamOptions,
     pub(super) partition_count: usize,
+    /// The version of the catalog that was the first to say so here; 0: it is not followed.
+    pub(super) version: u64,
     access: Access,
     pub(super) format: Format,
     /// The schemas of its messages, if a registry has them.
@@ -113,9 +117,15 @@ impl Source {
             schema: all,
             options,
             partition_count: asked.partition_count as usize,
+            version: 0,
             access: access.clone(),
             letterbox: OnceLock::new(),
         })
+    }
+
+    /// The same, as a version of the catalog says that it is followed.
+    pub(super) fn followed_since(self, version: u64) -> Self {
+        Self { version, ..self }
     }
 
     /// The columns that the table should get, because its messages have them.
@@ -225,8 +235,14 @@ impl Source {
         topic_name: &str,
         consumer: &BaseConsumer<C>,
     ) -> Result<Vec<u32>, Error> {
-        let metadata = consumer.fetch_metadata(Some(topic_name), BROKER_TIMEOUT);
-        let metadata = metadata.map_err(|error| self.silent(&error))?;
+        let metadata = self.ask(|| {
+            let metadata = consumer.fetch_metadata(Some(topic_name), BROKER_TIMEOUT)?;
+            let error = metadata.topics().first().and_then(|topic| topic.error());
+            match error.map(RDKafkaErrorCode::from) {
+                Some(code @ RDKafkaErrorCode::LeaderNotAvailable) => Err(KafkaError::MetadataFetch(code)),
+                _ => Ok(metadata),
+            }
+        })?;
         let topic = metadata.topics().first();
         let reason = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
         if let Some(reason) = reason {
@@ -247,15 +263,30 @@ impl Source {
     /// Offsets of the oldest message of a topic partition, and after the newest.
     ///
     /// # Errors
-    /// No broker answers.
+    /// No broker answers, or the one that does is not its leader: see [`Source::ask`].
     pub(super) fn range<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
         partition: u32,
-    ) -> Result<(u64, u64), Error> {
+    ) -> KafkaResult<(u64, u64)> {
         let range = consumer.fetch_watermarks(&self.topic, partition.cast_signed(), BROKER_TIMEOUT);
-        let (low, high) = range.map_err(|error| self.silent(&error))?;
+        let (low, high) = range?;
         Ok((low.max(0).cast_unsigned(), high.max(0).cast_unsigned()))
+    }
+
+    /// Asks the brokers, for a while also as long as they say that they do not know yet: a topic partition that was just
+    /// made, or moves, has no leader for a moment. It blocks.
+    ///
+    /// # Errors
+    /// What they say in the end.
+    pub(super) fn ask<T>(&self, question: impl Fn() -> KafkaResult<T>) -> Result<T, Error> {
+        let deadline = Instant::now() + BROKER_TIMEOUT;
+        loop {
+            match question() {
+                Err(error) if passes(&error) && Instant::now() < deadline => std::thread::sleep(ASK_PAUSE),
+                answer => return answer.map_err(|error| self.silent(&error)),
+            }
+        }
     }
 
     /// What to say when brokers do not answer.
@@ -283,6 +314,22 @@ impl Source {
         .with_detail(reason)
         .with_hint("create the topic first, or look at its name and at the rights of the account")
     }
+}
+
+/// True for what brokers say of a topic partition whose leader they do not know yet, or not any more.
+fn passes(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::ReplicaNotAvailable
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownLeaderEpoch
+                | RDKafkaErrorCode::FencedLeaderEpoch
+                | RDKafkaErrorCode::OffsetNotAvailable
+        )
+    )
 }
 
 pub(super) fn unfit(reason: String) -> Error {

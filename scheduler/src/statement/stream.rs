@@ -19,12 +19,12 @@ use super::frontend::Services;
 use super::registry::Statement;
 use super::result::ResultSet;
 use super::syntax::StreamStatement;
-use crate::catalog::{DESCRIPTOR, StatementCatalog, ddl, descriptor, topic_partitions};
+use crate::catalog::{DESCRIPTOR, RelationKey, StatementCatalog, ddl, descriptor, topic_partitions};
 
 /// How long to wait for offsets, if nothing is said.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest wait for executors to stand still after `PAUSE TABLE`: one that does not answer stops when it does.
-const PAUSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for executors to do as a statement says: one that does not answer does so when it does.
+const HEED_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to look how far a table is.
 const WAIT_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -92,6 +92,7 @@ async fn pause(
     if table.paused == paused {
         return Ok(());
     }
+    let key = (relation.schema.clone(), relation.name.clone());
     let pause = ChangeKind::PauseTable(PauseTable {
         schema: relation.schema,
         name: relation.name,
@@ -104,17 +105,18 @@ async fn pause(
         .await?;
     services.streams.look_now();
     if paused {
-        stand_still(services, catalog, name, version).await;
+        let is_done = |table: &KafkaTable| !table.paused || !services.streams.reads_on(table, version);
+        heeded(services, &key, is_done).await;
     }
     Ok(())
 }
 
-/// Waits until the owners of a table, who are told this version of the catalog, stand still.
-async fn stand_still(services: &Services, catalog: &StatementCatalog, name: &TableReference, version: u64) {
-    let deadline = Instant::now() + PAUSE_TIMEOUT;
-    while let Some(table) = newest(services, catalog, name).filter(|table| table.paused) {
+/// Waits until the owners of a table, as they say now, do what a statement wants.
+async fn heeded(services: &Services, key: &RelationKey, is_done: impl Fn(&KafkaTable) -> bool) {
+    let deadline = Instant::now() + HEED_TIMEOUT;
+    while let Some(table) = newest(services, key) {
         services.streams.refresh_table(&table).await;
-        if !services.streams.reads_on(&table, version) || Instant::now() >= deadline {
+        if is_done(&table) || Instant::now() >= deadline {
             return;
         }
         tokio::time::sleep(WAIT_INTERVAL).await;
@@ -122,9 +124,8 @@ async fn stand_still(services: &Services, catalog: &StatementCatalog, name: &Tab
 }
 
 /// The table of that name as it is now, after the statement has begun: others may own it.
-fn newest(services: &Services, catalog: &StatementCatalog, name: &TableReference) -> Option<KafkaTable> {
-    let key = key_of(name, &catalog.default_schema()).ok()?;
-    match &services.catalog.current().relations.get(&key)?.kind {
+fn newest(services: &Services, key: &RelationKey) -> Option<KafkaTable> {
+    match &services.catalog.current().relations.get(key)?.kind {
         Some(RelationKind::Kafka(table)) => Some(table.clone()),
         _ => None,
     }
@@ -180,7 +181,8 @@ pub(super) async fn refresh(services: &Services, relation: Relation, table: Kafk
     alter(services, relation, table, Some(restart)).await
 }
 
-/// Has a table in the catalog with other options and columns, and begins anew if that is asked for.
+/// Has a table in the catalog with other options and columns, and begins anew if that is asked for. What is read when it
+/// returns is read as they say.
 ///
 /// # Errors
 /// The table is gone; [`Code::STATE_CONFLICT`] if another statement has altered it since `relation` was looked at.
@@ -197,9 +199,14 @@ pub(super) async fn alter(
         }),
         _ => None,
     };
+    let follows_on = restart.is_none();
+    let is_as_before = before
+        .as_ref()
+        .is_some_and(|before| before.settings == table.settings && before.arrow_schema == table.arrow_schema);
+    let key = (relation.schema, relation.name);
     let altered = ChangeKind::AlterTopic(AlterTopic {
-        schema: relation.schema,
-        name: relation.name,
+        schema: key.0.clone(),
+        name: key.1.clone(),
         table_id: table.table_id,
         settings: table.settings,
         restart,
@@ -207,8 +214,14 @@ pub(super) async fn alter(
         before,
     });
     let change = Change { kind: Some(altered) };
-    services.catalog.commit(vec![change]).await?;
+    let version = services.catalog.commit(vec![change]).await?;
     services.streams.look_now();
+    if follows_on && !is_as_before {
+        heeded(services, &key, |table| {
+            services.streams.follows_as(table, version)
+        })
+        .await;
+    }
     Ok(())
 }
 
@@ -257,7 +270,9 @@ async fn behind(
     table: &KafkaTable,
     offsets: &HashMap<u32, u64>,
 ) -> Option<String> {
-    let table = newest(services, catalog, name).unwrap_or_else(|| table.clone());
+    let key = key_of(name, &catalog.default_schema()).ok();
+    let newest = key.and_then(|key| newest(services, &key));
+    let table = newest.unwrap_or_else(|| table.clone());
     services.streams.refresh_table(&table).await;
     table.partitions.iter().find_map(|partition| {
         let wanted = offsets.get(&partition.number)?;

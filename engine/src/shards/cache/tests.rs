@@ -68,9 +68,8 @@ fn sent(shard: &Arc<Shard>, read: &ShardRead) -> Vec<RecordBatch> {
 
 /// Reads some columns as a scan does, from the other executor.
 fn travel(cache: &ColumnCache, shard: &Arc<Shard>, read: &ShardRead) {
-    let wanted: Vec<usize> = read.columns_read().into_iter().collect();
     for batch in sent(shard, read) {
-        cache.travelled(shard.id(), &wanted, &batch);
+        cache.travelled(shard.id(), &read.columns, &batch);
     }
 }
 
