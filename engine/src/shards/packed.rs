@@ -13,6 +13,7 @@
 //!
 //! What comes out has the type that went in and the same values; slots of nulls may differ.
 
+mod answers;
 mod integers;
 mod sent;
 mod texts;
@@ -22,6 +23,8 @@ use std::ops::Range;
 use datafusion::arrow::array::{Array, ArrayRef, new_empty_array};
 use datafusion::arrow::compute::{FilterPredicate, concat};
 use datafusion::error::Result;
+
+pub(super) use self::answers::{Answers, Domain};
 
 /// A column, or a part of one, as it is stored.
 #[derive(Debug, Clone)]

@@ -1,16 +1,18 @@
 //! Which rows of a piece of a shard pass a predicate.
 //!
 //! The conjuncts of a predicate are tested in [`Step`]s: those over columns of fixed width first, for these cost next
-//! to nothing to unpack, then those over texts, then what calls functions or is filled at run time. As soon as few rows
-//! are left, a step unpacks and tests those only.
+//! to nothing to unpack, then those over texts, then what calls functions. A step over one column asks about its values
+//! instead of its rows where these are fewer (see [`Answers`]). As soon as few rows are left, the other steps unpack and
+//! test those only.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
+use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::{FilterBuilder, FilterPredicate, and, prep_null_mask_filter};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{ScalarValue, internal_datafusion_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
@@ -18,17 +20,20 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{conjunction, split_conjunction};
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_expr_common::utils::scatter;
 use datafusion::physical_plan::PhysicalExpr;
 
-use super::packed::Column;
-use super::shard::batch_of;
+use super::packed::{Answers, Column, Domain};
+use super::shard::{About, batch_of};
 
-/// A predicate over those columns of a table that it needs.
+/// A predicate over those columns of a shard that it needs.
 pub(super) struct Test {
     /// By their place in the table.
     pub(super) columns: Vec<usize>,
     steps: Vec<Step>,
+    /// Values of integers that may still be asked about.
+    pub(super) budget: usize,
 }
 
 /// The rows that passed a test.
@@ -40,40 +45,63 @@ pub(super) struct Passing {
 
 impl Test {
     /// A test that every row passes.
-    pub(super) fn nothing() -> Self {
+    pub(super) fn nothing(budget: usize) -> Self {
         Self {
             columns: Vec::new(),
             steps: Vec::new(),
+            budget,
         }
     }
 
-    pub(super) fn new(predicate: &Arc<dyn PhysicalExpr>, table: &Schema) -> Result<Self> {
-        let mut conjuncts = split_conjunction(predicate);
-        conjuncts.sort_by_key(|conjunct| turn_of(conjunct, table));
-        let mut columns = Vec::new();
-        let steps = conjuncts
-            .chunk_by(|one, next| turn_of(one, table) == turn_of(next, table))
-            .map(|together| conjunction(together.iter().map(|conjunct| Arc::clone(conjunct))))
-            .map(|together| Step::new(together, table, &mut columns))
-            .collect::<Result<_>>()?;
-        Ok(Self { columns, steps })
+    /// True if every row passes.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.steps.is_empty()
     }
 
-    /// Tests `rows` rows, or those of them that are alive; `packed` are the columns of the test.
+    /// A test of rows of a shard, which asks about no more than `budget` values of integers in all.
+    pub(super) fn new(predicate: &Arc<dyn PhysicalExpr>, about: &About, budget: usize) -> Result<Self> {
+        let is_needed = |conjunct: &&Arc<dyn PhysicalExpr>| !is_true(conjunct);
+        let conjuncts = split_conjunction(predicate).into_iter().filter(is_needed);
+        let mut conjuncts: Vec<(Turn, &Arc<dyn PhysicalExpr>)> = conjuncts
+            .map(|conjunct| (Turn::of(conjunct, &about.schema), conjunct))
+            .collect();
+        conjuncts.sort_by_key(|(turn, _)| turn.place());
+        let mut columns = Vec::new();
+        let steps = conjuncts
+            .chunk_by(|(one, _), (next, _)| one == next)
+            .map(|together| conjunction(together.iter().map(|(_, conjunct)| Arc::clone(conjunct))))
+            .map(|together| Step::new(together, about, &mut columns))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            columns,
+            steps,
+            budget,
+        })
+    }
+
+    /// Tests `rows` rows of a batch, or those of them that are alive; `packed` are the columns of the test.
     pub(super) fn passing(
-        &self,
+        &mut self,
         packed: &[Column],
         rows: usize,
+        batch_rows: usize,
         alive: Option<BooleanArray>,
     ) -> Result<Passing> {
         let mut unpacked: Vec<Option<ArrayRef>> = vec![None; packed.len()];
-        let mut passed = alive.unwrap_or_else(|| BooleanArray::from(vec![true; rows]));
-        for step in &self.steps {
+        let all = || BooleanArray::new(BooleanBuffer::new_set(rows), None);
+        let mut passed = alive.unwrap_or_else(all);
+        for step in &mut self.steps {
             let left = passed.true_count();
             if left == 0 {
                 break;
             }
-            passed = if left * 2 > rows {
+            let looked_up = match step.columns.as_slice() {
+                [column] => step.looked_up(&packed[*column], batch_rows, &mut self.budget),
+                _ => None,
+            };
+            passed = if let Some(looked_up) = looked_up {
+                and(&passed, &looked_up)?
+            } else if left * 2 > rows {
                 let values = step.columns.iter().map(|column| {
                     let values = unpacked[*column]
                         .take()
@@ -103,12 +131,18 @@ struct Step {
     schema: SchemaRef,
     /// By their place in the test.
     columns: Vec<usize>,
+    /// It can be asked about values.
+    has_answers: bool,
+    /// Least and greatest value of its only column, until that is asked about them.
+    bounds: Option<ArrayRef>,
+    answers: Option<Answers>,
 }
 
 impl Step {
     /// Points the columns of a predicate over a table to their places among those that it needs, and adds these to
     /// the columns of the test.
-    fn new(predicate: Arc<dyn PhysicalExpr>, table: &Schema, of_test: &mut Vec<usize>) -> Result<Self> {
+    fn new(predicate: Arc<dyn PhysicalExpr>, about: &About, of_test: &mut Vec<usize>) -> Result<Self> {
+        let has_answers = !is_volatile(&predicate);
         let mut needed: Vec<usize> = Vec::new();
         let moved = predicate.transform(|expr| {
             let Some(column) = expr.downcast_ref::<ColumnExpr>() else {
@@ -118,14 +152,51 @@ impl Step {
             let moved: Arc<dyn PhysicalExpr> = Arc::new(ColumnExpr::new(column.name(), place));
             Ok(Transformed::yes(moved))
         });
+        let predicate = moved?.data;
         Ok(Self {
-            predicate: moved?.data,
-            schema: Arc::new(table.project(&needed)?),
+            predicate,
+            schema: Arc::new(about.schema.project(&needed)?),
+            has_answers,
+            bounds: match needed.as_slice() {
+                [column] => bounds(about, *column),
+                _ => None,
+            },
+            answers: None,
             columns: needed
                 .into_iter()
                 .map(|column| place_in(of_test, column))
                 .collect(),
         })
+    }
+
+    /// Which rows of its only column pass, if its values were asked about or are now.
+    fn looked_up(&mut self, column: &Column, batch_rows: usize, budget: &mut usize) -> Option<BooleanArray> {
+        let known = self.answers.as_ref().and_then(|answers| column.look_up(answers));
+        if known.is_some() || !self.has_answers {
+            return known;
+        }
+        let domain = if column.has_few_words(batch_rows) {
+            Domain::of_words(column)
+        } else if column.has_distances()
+            && let Some(bounds) = self.bounds.take()
+        {
+            let domain = Domain::between(&bounds, *budget);
+            *budget -= domain
+                .iter()
+                .flatten()
+                .map(Domain::len)
+                .sum::<usize>()
+                .min(*budget);
+            domain
+        } else {
+            Ok(None)
+        };
+        let domain = domain.ok().flatten()?;
+        let passes = self.test(vec![domain.values.clone()], domain.len());
+        // It may fail for a value that no row has.
+        self.has_answers = passes.is_ok();
+        let answers = self.answers.insert(domain.answered(&passes.ok()?));
+        column.look_up(answers)
     }
 
     /// Which rows pass; none is unknown.
@@ -153,16 +224,60 @@ fn boolean(passed: ArrayRef) -> Result<BooleanArray> {
     })
 }
 
-/// When a conjunct is tested. What may fail comes last, where the other conjuncts protect it as they do in SQL that
-/// people write.
-fn turn_of(conjunct: &Arc<dyn PhysicalExpr>, table: &Schema) -> u8 {
-    let is_fixed = |column: &ColumnExpr| table.field(column.index()).data_type().is_primitive();
-    if !never_fails(conjunct) {
-        2
-    } else if collect_columns(conjunct).iter().all(is_fixed) {
-        0
-    } else {
-        1
+/// Least and greatest value of a column of a shard, as far as they are known.
+fn bounds(about: &About, column: usize) -> Option<ArrayRef> {
+    let of_batches = about
+        .statistics
+        .iter()
+        .map(|batch| &batch.column_statistics[column]);
+    let of_batches = of_batches.map(|known| (known.min_value.clone(), known.max_value.clone()));
+    let (least, greatest) = of_batches.reduce(|one, next| (one.0.min(&next.0), one.1.max(&next.1)))?;
+    let bounds = [least.get_value()?.clone(), greatest.get_value()?.clone()];
+    ScalarValue::iter_to_array(bounds).ok()
+}
+
+fn is_true(conjunct: &Arc<dyn PhysicalExpr>) -> bool {
+    let literal = conjunct.downcast_ref::<Literal>();
+    literal.is_some_and(|literal| *literal.value() == ScalarValue::Boolean(Some(true)))
+}
+
+/// When a conjunct is tested. Those with the same turn are tested together.
+#[derive(PartialEq)]
+struct Turn {
+    rank: u8,
+    /// The only column.
+    column: Option<usize>,
+}
+
+impl Turn {
+    fn of(conjunct: &Arc<dyn PhysicalExpr>, table: &Schema) -> Self {
+        let columns = collect_columns(conjunct);
+        let is_fixed = |column: &ColumnExpr| table.field(column.index()).data_type().is_primitive();
+        Self {
+            rank: if !never_fails(conjunct) {
+                2
+            } else if columns.iter().all(is_fixed) {
+                0
+            } else {
+                1
+            },
+            column: columns
+                .iter()
+                .next()
+                .filter(|_| columns.len() == 1)
+                .map(ColumnExpr::index),
+        }
+    }
+
+    /// What may fail comes last, and as it was written: there the other conjuncts protect it, as they do in SQL that people
+    /// write.
+    fn place(&self) -> (u8, bool, usize) {
+        let column = self.column.filter(|_| self.rank < 2);
+        (
+            self.rank,
+            self.rank < 2 && column.is_none(),
+            column.unwrap_or_default(),
+        )
     }
 }
 
@@ -197,9 +312,15 @@ fn never_fails(expr: &Arc<dyn PhysicalExpr>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shards::ShardStore;
+    use crate::shards::shard::Shard;
     use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray};
     use datafusion::arrow::datatypes::{DataType, Field};
-    use datafusion::physical_expr::expressions::{binary, col, lit};
+    use datafusion::execution::memory_pool::UnboundedMemoryPool;
+    use datafusion::physical_expr::expressions::{binary, col, in_list, is_not_null, is_null, lit};
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
 
     /// Columns `t` = the number as a text, `n` = 0..100 with every seventh unknown.
     fn rows() -> RecordBatch {
@@ -227,13 +348,22 @@ mod tests {
         .unwrap()
     }
 
-    fn passing(rows: &RecordBatch, predicate: &Arc<dyn PhysicalExpr>) -> (usize, Vec<bool>) {
-        let test = Test::new(predicate, &rows.schema()).unwrap();
-        let columns = test.columns.iter().map(|place| Column::pack(rows.column(*place)));
-        let columns: Vec<Column> = columns.collect::<Result<_>>().unwrap();
-        let passing = test.passing(&columns, rows.num_rows(), None).unwrap();
+    /// Rows that pass, and which columns were unpacked for all of them, with this budget.
+    fn passing(rows: &RecordBatch, predicate: &Arc<dyn PhysicalExpr>, budget: usize) -> (usize, Vec<bool>) {
+        let shard = shard(rows);
+        let mut test = Test::new(predicate, shard.about(), budget).unwrap();
+        let columns = shard.columns(0, &test.columns).unwrap();
+        let count = rows.num_rows();
+        let passing = test.passing(&columns, count, count, None).unwrap();
         let whole = passing.unpacked.iter().map(Option::is_some).collect();
         (passing.rows.count(), whole)
+    }
+
+    fn shard(rows: &RecordBatch) -> Arc<Shard> {
+        let store = ShardStore::new(Arc::new(UnboundedMemoryPool::default()), usize::MAX);
+        let mut writer = store.start("t", "w", rows.schema());
+        writer.push(rows.clone()).unwrap();
+        writer.finish().unwrap().unwrap()
     }
 
     #[test]
@@ -242,11 +372,15 @@ mod tests {
         let text = compare(&rows, "t", Operator::NotEq, "99");
         let few = compare(&rows, "n", Operator::GtEq, 90i64);
         assert_eq!(
-            passing(&rows, &conjunction([text.clone(), few])),
+            passing(&rows, &conjunction([text.clone(), few]), 0),
             (7, vec![true, false])
         );
         let many = compare(&rows, "n", Operator::GtEq, 10i64);
-        assert_eq!(passing(&rows, &conjunction([text, many])), (76, vec![true, true]));
+        let both = conjunction([text, many]);
+        assert_eq!(passing(&rows, &both, 0), (76, vec![true, true]));
+        // 99 numbers, and null.
+        assert_eq!(passing(&rows, &both, 98), (76, vec![true, true]));
+        assert_eq!(passing(&rows, &both, 99), (76, vec![false, true]));
     }
 
     #[test]
@@ -257,7 +391,80 @@ mod tests {
         let share = binary(lit(100i64), Operator::Divide, minus, &schema).unwrap();
         let fails = binary(share, Operator::Gt, lit(20i64), &schema).unwrap();
         let protects = compare(&rows, "n", Operator::Gt, 50i64);
-        // 51, 52, 53, 54 of 51..=100; 49 is unknown.
-        assert_eq!(passing(&rows, &conjunction([fails, protects])).0, 4);
+        for budget in [0, 1_000] {
+            // 51, 52, 53, 54 of 51..=100; 49 is unknown.
+            let both = conjunction([fails.clone(), protects.clone()]);
+            assert_eq!(passing(&rows, &both, budget).0, 4);
+        }
+    }
+
+    #[test]
+    fn a_text_that_repeats_is_asked_about_once() {
+        let schema = Arc::new(Schema::new(vec![Field::new("t", DataType::Utf8, true)]));
+        let words = ["a", "b", "cc"].into_iter().map(Some).chain([None]);
+        let texts = StringArray::from_iter(words.cycle().take(4_000));
+        let rows = RecordBatch::try_new(schema.clone(), vec![Arc::new(texts)]).unwrap();
+        let t = || col("t", &schema).unwrap();
+        let cases: [(Arc<dyn PhysicalExpr>, usize); 4] = [
+            (compare(&rows, "t", Operator::GtEq, "b"), 2_000),
+            (is_null(t()).unwrap(), 1_000),
+            (is_not_null(t()).unwrap(), 3_000),
+            (
+                in_list(t(), vec![lit("a"), lit("x")], &true, &schema).unwrap(),
+                2_000,
+            ),
+        ];
+        for (predicate, wanted) in cases {
+            assert_eq!(
+                passing(&rows, &predicate, 0),
+                (wanted, vec![false]),
+                "{predicate}"
+            );
+        }
+    }
+
+    /// Numbers that are near each other and words, with nulls, and a predicate over each.
+    fn columns() -> impl Strategy<Value = (RecordBatch, i64, i64)> {
+        let number = option::weighted(0.9, -40..40i64);
+        let rows = vec((number, option::weighted(0.9, 0..5usize)), 1..600);
+        (rows, any::<i64>(), -50..50i64, -50..50i64).prop_map(|(rows, base, one, other)| {
+            let base = base.clamp(i64::MIN + 100, i64::MAX - 100);
+            let numbers = rows.iter().map(|(number, _)| number.map(|number| base + number));
+            let words = ["", "one", "two", "three and more than twelve bytes", "日本"];
+            let texts = rows.iter().map(|(_, word)| word.map(|word| words[word]));
+            let columns: Vec<(&str, ArrayRef)> = vec![
+                ("n", Arc::new(Int64Array::from_iter(numbers))),
+                ("t", Arc::new(StringArray::from_iter(texts))),
+            ];
+            (
+                RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true)))
+                    .unwrap(),
+                base + one,
+                base + other,
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn values_say_what_rows_say((rows, one, other) in columns(), budget in prop_oneof![Just(0usize), Just(1_000)]) {
+            let schema = rows.schema();
+            let (n, t) = (col("n", &schema).unwrap(), col("t", &schema).unwrap());
+            let or = |a, b| binary(a, Operator::Or, b, &schema).unwrap();
+            let conjuncts: Vec<Arc<dyn PhysicalExpr>> = vec![
+                compare(&rows, "n", Operator::Lt, one),
+                or(compare(&rows, "n", Operator::NotEq, other), is_null(n.clone()).unwrap()),
+                in_list(n.clone(), vec![lit(one), lit(other), lit(ScalarValue::Int64(None))], &true, &schema).unwrap(),
+                compare(&rows, "t", Operator::Gt, "one"),
+                or(compare(&rows, "t", Operator::Eq, ""), is_null(t).unwrap()),
+                or(compare(&rows, "t", Operator::Eq, "two"), compare(&rows, "n", Operator::Gt, other)),
+            ];
+            for conjuncts in conjuncts.chunks(1).chain(conjuncts.windows(2)).chain(conjuncts.windows(3)) {
+                let predicate = conjunction(conjuncts.iter().cloned());
+                let wanted = predicate.evaluate(&rows).unwrap().into_array(rows.num_rows()).unwrap();
+                let wanted = boolean(wanted).unwrap().true_count();
+                prop_assert_eq!(passing(&rows, &predicate, budget).0, wanted, "{}", predicate);
+            }
+        }
     }
 }

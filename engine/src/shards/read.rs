@@ -1,7 +1,8 @@
 //! Reading a shard where it is: batches that cannot match are passed over, rows that do not match are left out.
 //!
-//! A batch is read in pieces. Of each the columns of the predicate are unpacked, and then the rest of those rows that
-//! pass; what nobody asks for stays packed.
+//! A batch is read in pieces. Of each the columns of the predicate are tested, and then the rest of those rows that pass
+//! is unpacked; what nobody asks for stays packed. A predicate that operators fill meanwhile, as joins do, is tested as
+//! it is when a piece is read.
 //!
 //! The same [`ShardRead`] serves a scan in the process that holds the shard and, sent as a ticket, a scan elsewhere:
 //! projection, predicate and limit are applied before rows travel, and rows travel packed.
@@ -17,7 +18,9 @@ use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
+use datafusion::physical_expr::expressions::{CaseExpr, InListExpr};
+use datafusion::physical_expr::{conjunction, split_conjunction};
+use datafusion::physical_expr_common::physical_expr::{snapshot_generation, snapshot_physical_expr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::metrics::Count;
@@ -34,6 +37,11 @@ use super::shard::{Shard, ShardId, batch_of};
 
 /// Rows that a scan passes on at once; stored batches are larger.
 const BATCH_ROWS: usize = 8_192;
+
+/// Longest list of values that DataFusion compares with bounds of batches.
+const PRUNING_LIST_MAX: usize = 20;
+/// Generation of a predicate that nobody fills.
+const NEVER_CHANGES: u64 = 0;
 
 /// Metadata of rows that were sent: how many rows their shard has. Shards of live tables do not say it, for they are of
 /// one statement each.
@@ -74,44 +82,21 @@ impl ShardRead {
     }
 
     fn begin(&self, shard: Arc<Shard>, pruned: &Count) -> Result<Rows> {
-        let keep = self.batches_to_read(&shard);
-        let parts = self.parts(&shard, &keep, pruned);
-        Rows::new(self, shard, parts)
+        let parts = self.parts(&shard);
+        Rows::new(self, shard, parts, pruned.clone())
     }
 
-    /// The rows to read: pieces of the batches that are kept, within the range.
-    fn parts(&self, shard: &Shard, keep: &[bool], pruned: &Count) -> Vec<(usize, Range<usize>)> {
+    /// The rows to read: pieces of batches within the range.
+    fn parts(&self, shard: &Shard) -> Vec<Part> {
         let (mut parts, mut first) = (Vec::new(), 0);
-        for (index, rows) in shard.about().batches.iter().enumerate() {
+        for (batch, rows) in shard.about().batches.iter().enumerate() {
             let start = self.range.start.max(first) - first;
             let end = self.range.end.min(first + rows).saturating_sub(first);
             first += rows;
-            if start >= end {
-                continue;
-            }
-            if !keep[index] {
-                pruned.add(1);
-                continue;
-            }
             let pieces = (start..end).step_by(BATCH_ROWS);
-            parts.extend(pieces.map(|piece| (index, piece..end.min(piece + BATCH_ROWS))));
+            parts.extend(pieces.map(|piece| (batch, piece..end.min(piece + BATCH_ROWS))));
         }
         parts
-    }
-
-    /// For each batch of a shard: whether a row of it may match.
-    fn batches_to_read(&self, shard: &Shard) -> Vec<bool> {
-        let may_match = || {
-            let predicate = snapshot_physical_expr(self.predicate.clone()?).ok()?;
-            let predicate = PruningPredicateBuilder::new()
-                .with_file_schema(shard.schema().clone())
-                .try_build(predicate)
-                .ok()?;
-            let statistics = PrunableStatistics::new(shard.statistics().to_vec(), shard.schema().clone());
-            predicate.prune(&statistics).ok()
-        };
-        // Statistics that cannot be used are no reason to fail: everything is read.
-        may_match().unwrap_or_else(|| vec![true; shard.statistics().len()])
     }
 
     /// The read as a request to the executor that holds the shard.
@@ -178,32 +163,70 @@ where
     failed.into_iter().chain(rows.into_iter().flatten())
 }
 
+/// A batch, and some of its rows.
+type Part = (usize, Range<usize>);
+
 /// The rows of a shard on their way out.
 struct Rows {
     shard: Arc<Shard>,
     schema: SchemaRef,
     /// Columns of the result, by their place in the table.
     columns: Vec<usize>,
-    test: Option<Test>,
-    parts: vec::IntoIter<(usize, Range<usize>)>,
+    pruning: Predicate,
+    testing: Predicate,
+    test: Test,
+    parts: vec::IntoIter<Part>,
     /// Rows that are still wanted.
     left: usize,
     /// The batch that is read, with the columns of the result and then those of the test.
     batch: Option<(usize, Vec<Column>)>,
+    /// Counts batches that are passed over.
+    pruned: Count,
 }
 
 impl Rows {
-    fn new(read: &ShardRead, shard: Arc<Shard>, parts: Vec<(usize, Range<usize>)>) -> Result<Self> {
-        let test = |predicate| Test::new(predicate, shard.schema());
+    fn new(read: &ShardRead, shard: Arc<Shard>, parts: Vec<Part>, pruned: Count) -> Result<Self> {
+        let rows: usize = parts.iter().map(|(_, rows)| rows.len()).sum();
         Ok(Self {
             schema: Arc::new(shard.schema().project(&read.columns)?),
-            test: read.predicate.as_ref().map(test).transpose()?,
+            pruning: Predicate::new(read.predicate.as_ref()),
+            testing: Predicate::new(read.predicate.as_ref()),
+            // To ask about values takes less than half as long as to ask about rows.
+            test: Test::nothing(rows / 2),
             columns: read.columns.clone(),
             parts: parts.into_iter(),
             left: read.limit.unwrap_or(usize::MAX),
             batch: None,
+            pruned,
             shard,
         })
+    }
+
+    /// The next rows to read, by the predicate as it is now.
+    fn next_part(&mut self) -> Result<Option<Part>> {
+        let Some((next, _)) = self.parts.as_slice().first() else {
+            return Ok(None);
+        };
+        let is_begun = self.batch.as_ref().is_some_and(|(batch, _)| batch == next);
+        if !is_begun && let Some(predicate) = self.pruning.changed()? {
+            self.prune(&predicate);
+        }
+        if let Some(predicate) = self.testing.changed()? {
+            self.test = Test::new(&predicate, self.shard.about(), self.test.budget)?;
+            self.batch = None;
+        }
+        Ok(self.parts.next())
+    }
+
+    /// Passes over batches of which no row can match.
+    fn prune(&mut self, predicate: &Arc<dyn PhysicalExpr>) {
+        let Some(keep) = batches_to_read(predicate, &self.shard) else {
+            return;
+        };
+        let (kept, pruned): (Vec<Part>, Vec<Part>) = self.parts.by_ref().partition(|(batch, _)| keep[*batch]);
+        self.pruned
+            .add(pruned.chunk_by(|one, next| one.0 == next.0).count());
+        self.parts = kept.into_iter();
     }
 
     /// What `take` makes of each column, and how many rows of a part pass; none is `None`. It is given the column, its
@@ -221,23 +244,22 @@ impl Rows {
             .collect();
         let (wanted, tested) = columns.split_at(self.columns.len());
         let alive = self.shard.alive(batch, rows);
-        let nothing = Test::nothing();
-        let test = self.test.as_ref().or(alive.as_ref().map(|_| &nothing));
-        let Some(test) = test else {
+        if alive.is_none() && self.test.is_nothing() {
             let taken = wanted.iter().map(|column| take(column, None, None));
             return Ok(Some((taken.collect::<Result<_>>()?, rows.len())));
-        };
+        }
+        let batch_rows = self.shard.about().batches[batch];
         let Passing {
             rows: passed,
             unpacked,
-        } = test.passing(tested, rows.len(), alive)?;
+        } = self.test.passing(tested, rows.len(), batch_rows, alive)?;
         let count = passed.count();
         if count == 0 {
             return Ok(None);
         }
         let passed = (count < rows.len()).then_some(&passed);
         let taken = self.columns.iter().zip(wanted).map(|(place, column)| {
-            let tested = test.columns.iter().position(|tested| tested == place);
+            let tested = self.test.columns.iter().position(|tested| tested == place);
             let values = tested.and_then(|tested| unpacked[tested].as_ref());
             take(column, values, passed)
         });
@@ -249,13 +271,65 @@ impl Rows {
         let columns = match self.batch.take() {
             Some((known, columns)) if known == batch => columns,
             _ => {
-                let tested = self.test.iter().flat_map(|test| &test.columns);
-                let needed: Vec<usize> = self.columns.iter().chain(tested).copied().collect();
+                let needed: Vec<usize> = self.columns.iter().chain(&self.test.columns).copied().collect();
                 self.shard.columns(batch, &needed)?
             }
         };
         Ok(&self.batch.insert((batch, columns)).1)
     }
+}
+
+/// The predicate of a read. Operators above may fill it while rows are read.
+struct Predicate {
+    filled: Option<Arc<dyn PhysicalExpr>>,
+    generation: Option<u64>,
+}
+
+impl Predicate {
+    fn new(filled: Option<&Arc<dyn PhysicalExpr>>) -> Self {
+        Self {
+            filled: filled.cloned(),
+            generation: None,
+        }
+    }
+
+    /// What it is now, if that is not what it was at the last call.
+    fn changed(&mut self) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let filled = self
+            .filled
+            .clone()
+            .filter(|_| self.generation != Some(NEVER_CHANGES));
+        let Some(filled) = filled else {
+            return Ok(None);
+        };
+        let generation = snapshot_generation(&filled);
+        if self.generation.replace(generation) == Some(generation) {
+            return Ok(None);
+        }
+        snapshot_physical_expr(filled).map(Some)
+    }
+}
+
+/// For each batch of a shard: whether a row of it may match. `None` if nothing is known, which is no reason to fail.
+fn batches_to_read(predicate: &Arc<dyn PhysicalExpr>, shard: &Shard) -> Option<Vec<bool>> {
+    let conjuncts = split_conjunction(predicate);
+    let mut comparable = conjuncts
+        .into_iter()
+        .filter(|conjunct| may_prune(conjunct))
+        .peekable();
+    comparable.peek()?;
+    let predicate = PruningPredicateBuilder::new()
+        .with_file_schema(shard.schema().clone())
+        .try_build(conjunction(comparable.cloned()))
+        .ok()?;
+    let statistics = PrunableStatistics::new(shard.statistics().to_vec(), shard.schema().clone());
+    predicate.prune(&statistics).ok()
+}
+
+/// False for what takes long to look at and is never compared with bounds.
+fn may_prune(conjunct: &Arc<dyn PhysicalExpr>) -> bool {
+    let list = conjunct.downcast_ref::<InListExpr>();
+    list.is_none_or(|list| list.len() <= PRUNING_LIST_MAX) && conjunct.downcast_ref::<CaseExpr>().is_none()
 }
 
 /// The values of a column that pass.
@@ -282,8 +356,12 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.left > 0 {
-            let (batch, rows) = self.parts.next()?;
-            match self.part(batch, &rows, values) {
+            let read = match self.next_part() {
+                Ok(None) => return None,
+                Ok(Some((batch, rows))) => self.part(batch, &rows, values),
+                Err(error) => Err(error),
+            };
+            match read {
                 Ok(Some((columns, rows))) => {
                     let part = batch_of(self.schema.clone(), columns, rows);
                     let part = part.map(|part| part.slice(0, rows.min(self.left)));
@@ -311,7 +389,7 @@ impl PackedRows {
         let (mut parts, mut count): (Vec<Vec<Column>>, usize) = (Vec::new(), 0);
         let mut number = 0;
         while count < rows.left
-            && let Some((batch, range)) = rows.parts.next()
+            && let Some((batch, range)) = rows.next_part()?
         {
             if let Some((columns, passed)) = rows.part(batch, &range, packed)? {
                 parts.push(columns);
@@ -411,7 +489,7 @@ mod tests {
     use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
     use datafusion::execution::memory_pool::UnboundedMemoryPool;
     use datafusion::logical_expr::Operator;
-    use datafusion::physical_expr::expressions::{binary, col, lit};
+    use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, binary, col, lit};
 
     /// Columns `a` = 0..rows and `b` = a % 10, in stored batches of 65,536 rows.
     fn shard(rows: i64) -> Arc<Shard> {
@@ -548,5 +626,29 @@ mod tests {
         let context = TaskContext::default();
         let received = ShardRead::of_ticket(&ticket, shard.schema(), &context, codec.as_ref()).unwrap();
         assert_eq!(read(&shard, &received), read(&shard, &wanted));
+    }
+
+    #[test]
+    fn a_predicate_that_is_filled_meanwhile_counts_from_then_on() {
+        let shard = shard(200_000);
+        let schema = shard.schema().clone();
+        let a = col("a", &schema).unwrap();
+        let filled = Arc::new(DynamicFilterPhysicalExpr::new(vec![a], lit(true)));
+        let read = ShardRead {
+            range: 0..usize::MAX,
+            columns: vec![0],
+            predicate: Some(filled.clone()),
+            limit: None,
+        };
+        let pruned = Count::new();
+        let mut rows = read.rows(shard.clone(), &pruned);
+        let mut next = || rows.next().map(|rows| rows.unwrap().num_rows());
+        assert_eq!(next(), Some(BATCH_ROWS));
+        filled.update(at_least(&schema, 10_000)).unwrap();
+        assert_eq!(next(), Some(2 * BATCH_ROWS - 10_000));
+        filled.update(at_least(&schema, 199_990)).unwrap();
+        assert_eq!((next(), next()), (Some(10), None));
+        // Of four: the first was begun, and the last has the rows.
+        assert_eq!(pruned.value(), 2);
     }
 }

@@ -47,6 +47,26 @@ pub(super) fn unpack(distances: &ArrayRef, least: &ArrayRef) -> Result<ArrayRef>
     )
 }
 
+/// How far the only value of `to` is above the only one of `from`. `None` if it is below, or too far, or of another type.
+pub(super) fn distance(to: &ArrayRef, from: &ArrayRef) -> Option<usize> {
+    if to.data_type() != from.data_type() {
+        return None;
+    }
+    downcast_primitive_array!(
+        to => distance_of(to, from),
+        _ => None
+    )
+}
+
+fn distance_of<T: ArrowPrimitiveType>(to: &PrimitiveArray<T>, from: &ArrayRef) -> Option<usize> {
+    let (to, from) = (to.value(0), from.as_primitive_opt::<T>()?.value(0));
+    let distance = to
+        .sub_checked(from)
+        .ok()
+        .filter(|distance| distance.is_ge(T::Native::ZERO))?;
+    Some(distance.as_usize()).filter(|bytes| T::Native::usize_as(*bytes) == distance)
+}
+
 /// Every distance once, without nulls. `None` if it is not worth it: they may all be different.
 pub(super) fn different(distances: &ArrayRef) -> Option<ArrayRef> {
     match distances.data_type() {

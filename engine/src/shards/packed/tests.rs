@@ -283,3 +283,38 @@ fn what_stands_for_no_column_is_refused() {
     let broken = plain.with_metadata([("base".to_owned(), "?".to_owned())].into());
     assert!(Column::of_sent(&DataType::Int64, &broken, &array).is_err());
 }
+
+#[test]
+fn answers_are_about_the_values_that_were_asked_about() {
+    let of = |numbers: std::ops::Range<i64>| {
+        Column::pack(&(Arc::new(Int64Array::from_iter_values(numbers)) as ArrayRef)).unwrap()
+    };
+    let bounds: ArrayRef = Arc::new(Int64Array::from(vec![100, 400]));
+    assert!(Domain::between(&bounds, 300).unwrap().is_none());
+    let domain = Domain::between(&bounds, 301).unwrap().unwrap();
+    let even = domain.values.as_primitive::<Int64Type>().iter();
+    let even = BooleanArray::from_iter(even.map(|value| Some(value.is_some_and(|value| value % 2 == 0))));
+    let answers = domain.answered(&even);
+    let passed = |column: &Column| column.look_up(&answers).map(|passed| passed.true_count());
+    assert_eq!(passed(&of(100..401)), Some(151));
+    assert_eq!(passed(&of(395..400)), Some(2));
+    // Below, above, and another type.
+    assert_eq!(passed(&of(99..200)), None);
+    assert_eq!(passed(&of(390..402)), None);
+    assert_eq!(passed(&of(500..502)), None);
+    let other: ArrayRef = Arc::new(Int32Array::from_iter_values(100..110));
+    assert_eq!(passed(&Column::pack(&other).unwrap()), None);
+
+    let words = |word: &str| {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![word; 100]));
+        Column::pack(&texts).unwrap()
+    };
+    let (one, other) = (words("one"), words("other"));
+    assert!(one.has_few_words(100) && !one.has_few_words(1));
+    let answers = Domain::of_words(&one)
+        .unwrap()
+        .unwrap()
+        .answered(&BooleanArray::from(vec![true, false]));
+    assert_eq!(one.look_up(&answers).map(|passed| passed.true_count()), Some(100));
+    assert!(other.look_up(&answers).is_none());
+}

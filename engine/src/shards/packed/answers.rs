@@ -1,0 +1,146 @@
+//! What a predicate says of each value that a column may have, to be looked up row by row.
+//!
+//! Packed values are numbers: places in a list of words, or distances from the least value. Where there are fewer such
+//! numbers than rows, a predicate is evaluated once for each of them ([`Domain`]), and a row costs a look into a table
+//! ([`Answers`]) instead of unpacking and comparing. (Abadi et al., Integrating Compression and Execution in
+//! Column-Oriented Database Systems, SIGMOD 2006.)
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, UInt32Array, new_null_array,
+};
+use datafusion::arrow::buffer::BooleanBuffer;
+use datafusion::arrow::compute::concat;
+use datafusion::arrow::datatypes::{
+    ArrowNativeType, ArrowPrimitiveType, DataType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use datafusion::error::Result;
+
+use super::{Coding, Column, integers};
+
+/// The row passes.
+const PASSES: u8 = 1;
+/// The value is not one of those that were asked about.
+const UNKNOWN: u8 = 2;
+
+/// Values that a column may have, in the order of their numbers, and null as the last.
+pub(in crate::shards) struct Domain {
+    pub(in crate::shards) values: ArrayRef,
+    numbers: Coding,
+}
+
+/// See the module.
+pub(in crate::shards) struct Answers {
+    numbers: Coding,
+    /// By number; the last one is for all that are greater.
+    table: Vec<u8>,
+    null_passes: bool,
+}
+
+impl Column {
+    /// True if its words are few enough to be asked about, for so many rows.
+    pub(in crate::shards) fn has_few_words(&self, rows: usize) -> bool {
+        matches!(&self.coding, Coding::Words(words) if words.len() <= rows / 2)
+    }
+
+    /// True if its values are numbered from the least of them.
+    pub(in crate::shards) fn has_distances(&self) -> bool {
+        matches!(self.coding, Coding::Distances(_))
+    }
+
+    /// The rows of which answers say that they pass; `None` if they are not about all of its values.
+    pub(in crate::shards) fn look_up(&self, answers: &Answers) -> Option<BooleanArray> {
+        let first = match (&self.coding, &answers.numbers) {
+            (Coding::Words(words), Coding::Words(known)) if Arc::ptr_eq(words, known) => 0,
+            (Coding::Distances(least), Coding::Distances(known)) => integers::distance(least, known)?,
+            _ => return None,
+        };
+        let table = answers.table.get(first..).filter(|table| !table.is_empty())?;
+        let null_passes = answers.null_passes;
+        let passed = match self.values.data_type() {
+            DataType::UInt8 => look_up(self.values.as_primitive::<UInt8Type>(), table, null_passes),
+            DataType::UInt16 => look_up(self.values.as_primitive::<UInt16Type>(), table, null_passes),
+            DataType::UInt32 => look_up(self.values.as_primitive::<UInt32Type>(), table, null_passes),
+            DataType::UInt64 => look_up(self.values.as_primitive::<UInt64Type>(), table, null_passes),
+            _ => return None,
+        };
+        passed.map(|passed| BooleanArray::new(passed, None))
+    }
+}
+
+impl Domain {
+    /// The words of a column. `None` if it has no list of them.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(in crate::shards) fn of_words(column: &Column) -> Result<Option<Self>> {
+        let Coding::Words(words) = &column.coding else {
+            return Ok(None);
+        };
+        let null = new_null_array(words.data_type(), 1);
+        Ok(Some(Self {
+            values: concat(&[words.as_ref(), null.as_ref()])?,
+            numbers: column.coding.clone(),
+        }))
+    }
+
+    /// All values from the first of `bounds` to the second, if they are no more than `most`.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(in crate::shards) fn between(bounds: &ArrayRef, most: usize) -> Result<Option<Self>> {
+        let (least, greatest) = (bounds.slice(0, 1), bounds.slice(1, 1));
+        let span = integers::distance(&greatest, &least).filter(|span| *span < most);
+        let Some(span) = span.and_then(|span| u32::try_from(span).ok()) else {
+            return Ok(None);
+        };
+        let distances = UInt32Array::from_iter((0..=span).map(Some).chain([None]));
+        Ok(Some(Self {
+            values: integers::unpack(&(Arc::new(distances) as ArrayRef), &least)?,
+            numbers: Coding::Distances(least),
+        }))
+    }
+
+    /// Number of values, with null.
+    pub(in crate::shards) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Keeps what a predicate says of each value.
+    pub(in crate::shards) fn answered(self, passes: &BooleanArray) -> Answers {
+        let of_values = passes.len().saturating_sub(1);
+        let mut table: Vec<u8> = passes.values().iter().map(u8::from).collect();
+        let null_passes = table.pop() == Some(PASSES);
+        debug_assert_eq!((of_values, passes.null_count()), (table.len(), 0));
+        table.push(UNKNOWN);
+        Answers {
+            numbers: self.numbers,
+            table,
+            null_passes,
+        }
+    }
+}
+
+fn look_up<N: ArrowPrimitiveType>(
+    numbers: &PrimitiveArray<N>,
+    table: &[u8],
+    null_passes: bool,
+) -> Option<BooleanBuffer> {
+    let (last, values) = (table.len() - 1, numbers.values());
+    let mut seen = 0;
+    let mut passes = |row: usize| {
+        let answer = table[values[row].as_usize().min(last)];
+        seen |= answer;
+        answer == PASSES
+    };
+    let passed = match numbers.nulls() {
+        None => BooleanBuffer::collect_bool(values.len(), passes),
+        // Under a null may be any number.
+        Some(nulls) => BooleanBuffer::collect_bool(values.len(), |row| match nulls.is_valid(row) {
+            true => passes(row),
+            false => null_passes,
+        }),
+    };
+    (seen & UNKNOWN == 0).then_some(passed)
+}
