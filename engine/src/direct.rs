@@ -51,6 +51,11 @@ const OF_JOBS: &[(&str, &str)] = &[
     ("datafusion.optimizer.prefer_hash_join", "true"),
     ("datafusion.optimizer.enable_round_robin_repartition", "true"),
 ];
+/// Largest build side, as it is estimated, that all partitions of a join share. Others are split, and so is the probe side:
+/// that takes longer than to build one table, and the filter at run time has to find the part of each row first.
+const COLLECTED_BYTES_MAX: usize = 32 << 20;
+/// Its most rows.
+const COLLECTED_ROWS_MAX: usize = 1 << 20;
 /// Most values of a join's build side that its filter at run time lists. Beyond them the filter looks into the build
 /// side's hash table, which another executor cannot: it would send all rows of its shards.
 const LISTED_VALUES_MAX: usize = 20_000;
@@ -70,9 +75,8 @@ pub fn single_process(session: &SessionConfig, partitions: usize) -> Result<Sess
     }
     let defaults = datafusion::config::ConfigOptions::new();
     let optimizer = &mut config.options_mut().optimizer;
-    optimizer.hash_join_single_partition_threshold = defaults.optimizer.hash_join_single_partition_threshold;
-    optimizer.hash_join_single_partition_threshold_rows =
-        defaults.optimizer.hash_join_single_partition_threshold_rows;
+    optimizer.hash_join_single_partition_threshold = COLLECTED_BYTES_MAX;
+    optimizer.hash_join_single_partition_threshold_rows = COLLECTED_ROWS_MAX;
     replace_default(
         &mut optimizer.hash_join_inlist_pushdown_max_distinct_values,
         defaults.optimizer.hash_join_inlist_pushdown_max_distinct_values,
