@@ -40,6 +40,7 @@ use millpond_proto::plan::DirectTicket;
 use crate::codec;
 use crate::connections::Connections;
 use crate::error::Error;
+use crate::groups;
 use crate::session;
 use crate::shards::ShardsRead;
 
@@ -182,6 +183,7 @@ impl Query {
         let plan = node.try_into_physical_plan(&context, codec)?;
         let options = context.session_config().options();
         let plan = FilterPushdown::new_post_optimization().optimize(plan, options)?;
+        let plan = groups::by_code(plan)?;
         let context = Arc::new(context);
         Ok(Self { plan, context })
     }

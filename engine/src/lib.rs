@@ -15,6 +15,7 @@ pub mod encode;
 pub mod error;
 pub mod files;
 mod functions;
+pub mod groups;
 pub mod logging;
 pub mod memory;
 pub mod metrics;

@@ -55,6 +55,6 @@ pub use sink_node::ShardSinkNode;
 pub use snapshot::Snapshots;
 pub(crate) use snapshot::{check_local, decode_ipc, encode_ipc, sync};
 pub use source::{Holders, Reader, ShardSource};
-pub(crate) use source::{rows_of, shard_of};
+pub(crate) use source::{columns_alone, rows_of, shard_of};
 pub use store::{ShardStore, Stored};
 pub use writer::Writer;

@@ -14,6 +14,7 @@
 //! What comes out has the type that went in and the same values; slots of nulls may differ.
 
 mod answers;
+mod dictionary;
 mod integers;
 mod sent;
 mod texts;
@@ -25,6 +26,7 @@ use datafusion::arrow::compute::{FilterPredicate, concat};
 use datafusion::error::Result;
 
 pub(super) use self::answers::{Answers, Domain};
+pub(super) use self::dictionary::dictionary_of;
 
 /// A column, or a part of one, as it is stored.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use std::vec;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::FilterPredicate;
-use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::Result;
@@ -31,7 +31,7 @@ use datafusion_proto::protobuf::PhysicalExprNode;
 use millpond_proto::Message;
 use millpond_proto::plan::ShardTicket;
 
-use super::packed::Column;
+use super::packed::{Column, dictionary_of};
 use super::passing::{Passing, Test};
 use super::shard::{Shard, ShardId, batch_of};
 
@@ -69,7 +69,17 @@ impl ShardRead {
         shard: Arc<Shard>,
         pruned: &Count,
     ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
-        or_error(self.begin(shard, pruned))
+        self.rows_with_dictionaries(shard, pruned, &[])
+    }
+
+    /// As [`ShardRead::rows`], where columns of these places in the table come as dictionaries.
+    pub(super) fn rows_with_dictionaries(
+        &self,
+        shard: Arc<Shard>,
+        pruned: &Count,
+        dictionaries: &[usize],
+    ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
+        or_error(self.begin(shard, pruned, dictionaries))
     }
 
     /// The same rows as they are stored, to be sent: a batch for each stored one of which rows pass. `unpacked` reads them.
@@ -78,12 +88,14 @@ impl ShardRead {
         shard: Arc<Shard>,
         pruned: &Count,
     ) -> impl Iterator<Item = Result<RecordBatch>> + Send + use<> {
-        or_error(self.begin(shard, pruned).map(PackedRows))
+        or_error(self.begin(shard, pruned, &[]).map(PackedRows))
     }
 
-    fn begin(&self, shard: Arc<Shard>, pruned: &Count) -> Result<Rows> {
+    fn begin(&self, shard: Arc<Shard>, pruned: &Count, dictionaries: &[usize]) -> Result<Rows> {
         let parts = self.parts(&shard);
-        Rows::new(self, shard, parts, pruned.clone())
+        let is_dictionary = |column| dictionaries.contains(column);
+        let dictionaries = self.columns.iter().map(is_dictionary).collect();
+        Rows::new(self, shard, parts, dictionaries, pruned.clone())
     }
 
     /// The rows to read: pieces of batches within the range.
@@ -172,6 +184,8 @@ struct Rows {
     schema: SchemaRef,
     /// Columns of the result, by their place in the table.
     columns: Vec<usize>,
+    /// For each of them: whether it comes as a dictionary.
+    dictionaries: Vec<bool>,
     pruning: Predicate,
     testing: Predicate,
     test: Test,
@@ -185,10 +199,18 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(read: &ShardRead, shard: Arc<Shard>, parts: Vec<Part>, pruned: Count) -> Result<Self> {
+    fn new(
+        read: &ShardRead,
+        shard: Arc<Shard>,
+        parts: Vec<Part>,
+        dictionaries: Vec<bool>,
+        pruned: Count,
+    ) -> Result<Self> {
         let rows: usize = parts.iter().map(|(_, rows)| rows.len()).sum();
+        let schema = Arc::new(shard.schema().project(&read.columns)?);
         Ok(Self {
-            schema: Arc::new(shard.schema().project(&read.columns)?),
+            schema: with_dictionaries(&schema, &dictionaries),
+            dictionaries,
             pruning: Predicate::new(read.predicate.as_ref()),
             testing: Predicate::new(read.predicate.as_ref()),
             // To ask about values takes less than half as long as to ask about rows.
@@ -258,11 +280,17 @@ impl Rows {
             return Ok(None);
         }
         let passed = (count < rows.len()).then_some(&passed);
-        let taken = self.columns.iter().zip(wanted).map(|(place, column)| {
-            let tested = self.test.columns.iter().position(|tested| tested == place);
-            let values = tested.and_then(|tested| unpacked[tested].as_ref());
-            take(column, values, passed)
-        });
+        let taken = self
+            .columns
+            .iter()
+            .zip(wanted)
+            .enumerate()
+            .map(|(number, (place, column))| {
+                let tested = self.test.columns.iter().position(|tested| tested == place);
+                let values = tested.filter(|_| !self.dictionaries[number]);
+                let values = values.and_then(|tested| unpacked[tested].as_ref());
+                take(column, values, passed)
+            });
         Ok(Some((taken.collect::<Result<_>>()?, count)))
     }
 
@@ -272,11 +300,36 @@ impl Rows {
             Some((known, columns)) if known == batch => columns,
             _ => {
                 let needed: Vec<usize> = self.columns.iter().chain(&self.test.columns).copied().collect();
-                self.shard.columns(batch, &needed)?
+                let mut columns = self.shard.columns(batch, &needed)?;
+                for (column, is_dictionary) in columns.iter_mut().zip(&self.dictionaries) {
+                    if *is_dictionary {
+                        *column = column.to_dictionary()?;
+                    }
+                }
+                columns
             }
         };
         Ok(&self.batch.insert((batch, columns)).1)
     }
+}
+
+/// The schema with some of its columns as dictionaries.
+pub(super) fn with_dictionaries(schema: &SchemaRef, dictionaries: &[bool]) -> SchemaRef {
+    if !dictionaries.contains(&true) {
+        return schema.clone();
+    }
+    let fields = schema
+        .fields()
+        .iter()
+        .zip(dictionaries)
+        .map(|(field, is_dictionary)| match is_dictionary {
+            true => Arc::new(Field::clone(field).with_data_type(dictionary_of(field.data_type()))),
+            false => field.clone(),
+        });
+    Arc::new(Schema::new_with_metadata(
+        fields.collect::<Vec<_>>(),
+        schema.metadata().clone(),
+    ))
 }
 
 /// The predicate of a read. Operators above may fill it while rows are read.
@@ -458,6 +511,7 @@ pub(super) fn by_batch(sent: &[RecordBatch]) -> Option<Vec<&[RecordBatch]>> {
 pub(super) fn unpacked(
     sent: &RecordBatch,
     schema: &SchemaRef,
+    dictionaries: &[bool],
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
     if sent.num_columns() != schema.fields().len() {
         return internal_err!(
@@ -468,10 +522,15 @@ pub(super) fn unpacked(
     }
     let fields = sent.schema();
     let columns = schema.fields().iter().zip(fields.fields()).zip(sent.columns());
-    let columns: Vec<Column> = columns
+    let mut columns: Vec<Column> = columns
         .map(|((column, field), array)| Column::of_sent(column.data_type(), field, array))
         .collect::<Result<_>>()?;
-    let (rows, schema) = (sent.num_rows(), schema.clone());
+    for (column, is_dictionary) in columns.iter_mut().zip(dictionaries) {
+        if *is_dictionary {
+            *column = column.to_dictionary()?;
+        }
+    }
+    let (rows, schema) = (sent.num_rows(), with_dictionaries(schema, dictionaries));
     Ok((0..rows).step_by(BATCH_ROWS).map(move |start| {
         let range = start..rows.min(start + BATCH_ROWS);
         let unpacked = columns.iter().map(|column| column.slice(&range).unpack());
@@ -604,7 +663,9 @@ mod tests {
                 .collect::<Result<_>>()
                 .unwrap();
             assert!(sent.len() <= 3, "one for each stored batch");
-            let there = sent.iter().flat_map(|batch| unpacked(batch, &schema).unwrap());
+            let there = sent
+                .iter()
+                .flat_map(|batch| unpacked(batch, &schema, &[]).unwrap());
             let there: Vec<RecordBatch> = there.collect::<Result<_>>().unwrap();
             let whole = |batches: &[RecordBatch]| concat_batches(&schema, batches).unwrap();
             assert_eq!(whole(&here).num_rows(), whole(&there).num_rows());

@@ -196,6 +196,20 @@ impl Shard {
         }
     }
 
+    /// How many different combinations of values these columns may have in a batch, as the first and the last one say, with
+    /// null as a value. `None` if values are not numbered.
+    pub(crate) fn combinations_max(&self, columns: &[usize]) -> Option<usize> {
+        let last = self.about.batches.len().checked_sub(1)?;
+        let of_batch = |batch: usize| {
+            let columns = self.columns(batch, columns).ok()?;
+            let values = columns.iter().map(|column| Some(column.values_max()? + 1));
+            values
+                .into_iter()
+                .try_fold(1, |product: usize, values| product.checked_mul(values?))
+        };
+        of_batch(0)?.max(of_batch(last)?).into()
+    }
+
     /// Which of some rows of a batch are there; `None`: all of them.
     pub(super) fn alive(&self, batch: usize, rows: &Range<usize>) -> Option<BooleanArray> {
         match &self.contents {

@@ -21,7 +21,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::object_store::ObjectStore;
 use datafusion::physical_expr::conjunction;
-use datafusion::physical_expr::expressions::DynamicFilterTracking;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking};
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
@@ -32,7 +32,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use millpond_proto::plan::ShardTicket;
 
 use super::live::View;
-use super::read::ShardRead;
+use super::read::{ShardRead, with_dictionaries};
 use super::reads;
 use super::shard::{Shard, ShardId};
 use super::store::ShardStore;
@@ -70,7 +70,12 @@ impl Reader {
 /// See the module.
 #[derive(Clone)]
 pub struct ShardSource {
+    /// Columns as they are scanned: some may be dictionaries.
     table_schema: TableSchema,
+    /// Columns of the table.
+    stored_schema: SchemaRef,
+    /// Those that are scanned as dictionaries, by their place in the table.
+    dictionaries: Vec<usize>,
     projection: SplitProjection,
     predicate: Option<Arc<dyn PhysicalExpr>>,
     holders: Holders,
@@ -89,10 +94,12 @@ impl fmt::Debug for ShardSource {
 impl ShardSource {
     /// A source over a table of these columns. Only an executor has a `reader`.
     pub fn new(schema: SchemaRef, holders: Holders, reader: Option<Reader>) -> Self {
-        let table_schema = TableSchema::from(schema);
+        let table_schema = TableSchema::from(schema.clone());
         Self {
             projection: SplitProjection::unprojected(&table_schema),
             table_schema,
+            stored_schema: schema,
+            dictionaries: Vec::new(),
             predicate: None,
             holders,
             reader,
@@ -132,6 +139,46 @@ impl ShardSource {
         }
     }
 
+    /// The same, with these columns of its result as dictionaries. `None` if one of them is not a column of the table alone,
+    /// or is used for another column as well.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(crate) fn with_dictionaries(&self, places: &[usize]) -> Option<Self> {
+        let expressions: Vec<&Arc<dyn PhysicalExpr>> = self
+            .projection
+            .source
+            .iter()
+            .map(|projected| &projected.expr)
+            .collect();
+        let dictionaries = columns_alone(&expressions, places)?;
+        let columns = self.stored_schema.fields().len();
+        let is_dictionary: Vec<bool> = (0..columns)
+            .map(|column| dictionaries.contains(&column))
+            .collect();
+        let table_schema = TableSchema::from(with_dictionaries(&self.stored_schema, &is_dictionary));
+        Some(Self {
+            projection: SplitProjection::new(table_schema.file_schema(), &self.projection.source),
+            table_schema,
+            dictionaries,
+            ..self.clone()
+        })
+    }
+
+    /// Shards of files that are in this process.
+    pub(crate) fn shards_here<'a>(
+        &'a self,
+        files: impl IntoIterator<Item = &'a PartitionedFile>,
+    ) -> impl Iterator<Item = Arc<Shard>> {
+        let files = files.into_iter();
+        files.filter_map(|file| self.reader.as_ref()?.store.find(shard_of(file).ok()?))
+    }
+
+    /// Columns of the table that come as dictionaries.
+    pub(crate) fn dictionaries(&self) -> &[usize] {
+        &self.dictionaries
+    }
+
     /// `HOST:PORT` of the data port of the executor where a file's shard is best read.
     pub fn holder_of(&self, file: &PartitionedFile) -> Option<&str> {
         let shard = shard_of(file).ok()?;
@@ -160,6 +207,17 @@ impl ShardSource {
             })
             .collect()
     }
+}
+
+/// The columns that some of the expressions are, if they are nothing else and no other expression uses them.
+pub(crate) fn columns_alone(expressions: &[&Arc<dyn PhysicalExpr>], places: &[usize]) -> Option<Vec<usize>> {
+    let column = |place: &usize| Some(expressions.get(*place)?.downcast_ref::<Column>()?.index());
+    let columns: Vec<usize> = places.iter().map(column).collect::<Option<_>>()?;
+    let used = expressions
+        .iter()
+        .flat_map(|expression| collect_columns(expression));
+    let uses = used.filter(|used| columns.contains(&used.index())).count();
+    (uses == places.len()).then_some(columns)
 }
 
 /// The rows of a shard that a file stands for.
@@ -276,6 +334,8 @@ struct ShardOpener {
     holders: Holders,
     /// Columns of the table.
     schema: SchemaRef,
+    /// Those that come as dictionaries, by their place in it.
+    dictionaries: Vec<usize>,
     read: ShardRead,
     /// Columns that are read, as [`ShardSource::columns_read`] has them.
     wanted: Vec<usize>,
@@ -291,7 +351,8 @@ impl ShardOpener {
         Self {
             reader,
             holders: source.holders.clone(),
-            schema: source.table_schema.file_schema().clone(),
+            schema: source.stored_schema.clone(),
+            dictionaries: source.dictionaries.clone(),
             read: ShardRead {
                 range: 0..usize::MAX,
                 columns: source.projection.file_indices.clone(),
@@ -306,6 +367,10 @@ impl ShardOpener {
         }
     }
 
+    fn rows_here(&self, read: &ShardRead, shard: Arc<Shard>) -> BoxStream<'static, Result<RecordBatch>> {
+        stream::iter(read.rows_with_dictionaries(shard, &self.pruned, &self.dictionaries)).boxed()
+    }
+
     /// Rows of a shard that other executors hold: of columns that were kept, or from the first of them that has it.
     fn rows_elsewhere(
         &self,
@@ -314,7 +379,7 @@ impl ShardOpener {
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         if let Some(shard) = self.reader.store.cache().shard(id, &self.wanted) {
             self.cached.add(1);
-            return Ok(stream::iter(read.rows(shard, &self.pruned)).boxed());
+            return Ok(self.rows_here(read, shard));
         }
         self.remote.add(1);
         let elsewhere = Elsewhere {
@@ -326,13 +391,17 @@ impl ShardOpener {
                 .ok_or_else(|| internal_datafusion_err!("shard {id} without a place"))?,
             reader: self.reader.clone(),
             table: self.schema.clone(),
+            dictionaries: self.dictionaries.clone(),
         };
         let (read, wanted, pruned) = (read.clone(), self.wanted.clone(), self.pruned.clone());
         // The predicate is as it is now: what fills it goes on.
         let ticket = read.ticket(id, codec::physical_codec(None).as_ref())?;
         let opened = async move {
             match elsewhere.fetched(&wanted).await? {
-                Some(shard) => Ok::<_, DataFusionError>(stream::iter(read.rows(shard, &pruned)).boxed()),
+                Some(shard) => {
+                    let rows = read.rows_with_dictionaries(shard, &pruned, &elsewhere.dictionaries);
+                    Ok::<_, DataFusionError>(stream::iter(rows).boxed())
+                }
                 None => elsewhere.rows(&read, &ticket, wanted).await,
             }
         };
@@ -347,6 +416,7 @@ struct Elsewhere {
     reader: Reader,
     /// Columns of the table.
     table: SchemaRef,
+    dictionaries: Vec<usize>,
 }
 
 impl Elsewhere {
@@ -361,7 +431,12 @@ impl Elsewhere {
         let (store, id) = (self.reader.store.clone(), self.id);
         let sent = self.reader.connections.sent_by_any(&self.holders, ticket).await?;
         let sent = sent.inspect_ok(move |sent| store.cache().travelled(id, &wanted, sent));
-        let rows = rows_in(sent.boxed(), schema);
+        let is_dictionary = |column| self.dictionaries.contains(column);
+        let rows = rows_in(
+            sent.boxed(),
+            schema,
+            read.columns.iter().map(is_dictionary).collect(),
+        );
         Ok(rows.map_err(DataFusionError::from).boxed())
     }
 
@@ -412,7 +487,7 @@ impl FileOpener for ShardOpener {
         let rows = match self.reader.store.read(id) {
             Some(shard) => {
                 self.local.add(1);
-                stream::iter(read.rows(shard, &self.pruned)).boxed()
+                self.rows_here(&read, shard)
             }
             None => self.rows_elsewhere(id, &read)?,
         };

@@ -117,6 +117,11 @@ impl ShardStore {
         Some(shard)
     }
 
+    /// A shard, to look at what is known of it.
+    pub(super) fn find(&self, id: ShardId) -> Option<Arc<Shard>> {
+        Some(self.shards.get(&id)?.clone())
+    }
+
     /// True if a shard is here.
     pub fn contains(&self, id: ShardId) -> bool {
         self.shards.contains_key(&id)

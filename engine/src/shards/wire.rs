@@ -43,7 +43,7 @@ impl Connections {
         schema: &SchemaRef,
     ) -> Result<BoxStream<'static, Result<RecordBatch, Error>>, Error> {
         let sent = self.sent_by_any(holders, ticket).await?;
-        Ok(rows_in(sent, schema.clone()))
+        Ok(rows_in(sent, schema.clone(), Vec::new()))
     }
 
     /// Streams rows of a shard, as they are sent, from the first of its holders that has it.
@@ -151,13 +151,14 @@ pub fn answer(
     .boxed()
 }
 
-/// Rows as batches of these columns.
+/// Rows as batches of these columns, of which some come as dictionaries.
 pub(super) fn rows_in(
     sent: BoxStream<'static, Result<RecordBatch, Error>>,
     schema: SchemaRef,
+    dictionaries: Vec<bool>,
 ) -> BoxStream<'static, Result<RecordBatch, Error>> {
     sent.and_then(move |sent| {
-        let rows = unpacked(&sent, &schema).map_err(Error::from_datafusion);
+        let rows = unpacked(&sent, &schema, &dictionaries).map_err(Error::from_datafusion);
         future::ready(rows.map(|rows| stream::iter(rows).map_err(Error::from_datafusion)))
     })
     .try_flatten()
