@@ -14,7 +14,9 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
@@ -169,6 +171,8 @@ struct Groups {
     /// Of the rows of the last batch.
     groups: Vec<usize>,
     memory: MemoryReservation,
+    /// There is no memory for more.
+    is_full: bool,
     has_ended: bool,
 }
 
@@ -192,17 +196,18 @@ impl Groups {
             functions: functions.collect::<Result<_>>()?,
             groups: Vec::new(),
             memory,
+            is_full: false,
             has_ended: false,
         })
     }
 
-    /// What is to be passed on next: all groups at the end of the rows, or when there are many.
+    /// What is to be passed on next: all groups, at the end of the rows or when they are many or take too much memory.
     async fn next_part(
         &mut self,
         rows: &mut SendableRecordBatchStream,
         metrics: &BaselineMetrics,
     ) -> Result<Option<RecordBatch>> {
-        while !self.has_ended && self.values.len() < GROUPS_MAX {
+        while !self.has_ended && !self.is_full && self.values.len() < GROUPS_MAX {
             match rows.next().await {
                 Some(batch) => {
                     let _timer = metrics.elapsed_compute().timer();
@@ -216,8 +221,7 @@ impl Groups {
         }
         let _timer = metrics.elapsed_compute().timer();
         let part = self.take()?;
-        metrics.record_output(part.num_rows());
-        Ok(Some(part))
+        Ok(Some(part.record_output(metrics)))
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -233,8 +237,9 @@ impl Groups {
             function.update(batch, &self.groups, total)?;
         }
         let of_functions = self.functions.iter().map(|function| function.accumulator.size());
-        self.memory
-            .try_resize(self.values.size() + of_functions.sum::<usize>())
+        let needed = self.values.size() + of_functions.sum::<usize>();
+        self.is_full = self.memory.try_resize(needed).is_err();
+        Ok(())
     }
 
     /// The groups and the states of their functions, which begin anew.
@@ -244,6 +249,8 @@ impl Groups {
             columns.extend(function.accumulator.state(EmitTo::All)?);
         }
         self.codes.clear();
+        self.memory.free();
+        self.is_full = false;
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }

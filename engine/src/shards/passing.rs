@@ -79,12 +79,11 @@ impl Test {
         })
     }
 
-    /// Tests `rows` rows of a batch, or those of them that are alive; `packed` are the columns of the test.
+    /// Tests `rows` rows, or those of them that are alive; `packed` are the columns of the test.
     pub(super) fn passing(
         &mut self,
         packed: &[Column],
         rows: usize,
-        batch_rows: usize,
         alive: Option<BooleanArray>,
     ) -> Result<Passing> {
         let mut unpacked: Vec<Option<ArrayRef>> = vec![None; packed.len()];
@@ -96,7 +95,7 @@ impl Test {
                 break;
             }
             let looked_up = match step.columns.as_slice() {
-                [column] => step.looked_up(&packed[*column], batch_rows, &mut self.budget),
+                [column] => step.looked_up(&packed[*column], rows, &mut self.budget),
                 _ => None,
             };
             passed = if let Some(looked_up) = looked_up {
@@ -170,12 +169,12 @@ impl Step {
     }
 
     /// Which rows of its only column pass, if its values were asked about or are now.
-    fn looked_up(&mut self, column: &Column, batch_rows: usize, budget: &mut usize) -> Option<BooleanArray> {
+    fn looked_up(&mut self, column: &Column, rows: usize, budget: &mut usize) -> Option<BooleanArray> {
         let known = self.answers.as_ref().and_then(|answers| column.look_up(answers));
         if known.is_some() || !self.has_answers {
             return known;
         }
-        let domain = if column.has_few_words(batch_rows) {
+        let domain = if column.has_few_words(rows) {
             Domain::of_words(column)
         } else if column.has_distances()
             && let Some(bounds) = self.bounds.take()
@@ -226,6 +225,9 @@ fn boolean(passed: ArrayRef) -> Result<BooleanArray> {
 
 /// Least and greatest value of a column of a shard, as far as they are known.
 fn bounds(about: &About, column: usize) -> Option<ArrayRef> {
+    if !about.schema.field(column).data_type().is_primitive() {
+        return None;
+    }
     let of_batches = about
         .statistics
         .iter()
@@ -354,7 +356,7 @@ mod tests {
         let mut test = Test::new(predicate, shard.about(), budget).unwrap();
         let columns = shard.columns(0, &test.columns).unwrap();
         let count = rows.num_rows();
-        let passing = test.passing(&columns, count, count, None).unwrap();
+        let passing = test.passing(&columns, count, None).unwrap();
         let whole = passing.unpacked.iter().map(Option::is_some).collect();
         (passing.rows.count(), whole)
     }

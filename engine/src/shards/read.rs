@@ -186,8 +186,7 @@ struct Rows {
     columns: Vec<usize>,
     /// For each of them: whether it comes as a dictionary.
     dictionaries: Vec<bool>,
-    pruning: Predicate,
-    testing: Predicate,
+    predicate: Predicate,
     test: Test,
     parts: vec::IntoIter<Part>,
     /// Rows that are still wanted.
@@ -211,8 +210,7 @@ impl Rows {
         Ok(Self {
             schema: with_dictionaries(&schema, &dictionaries),
             dictionaries,
-            pruning: Predicate::new(read.predicate.as_ref()),
-            testing: Predicate::new(read.predicate.as_ref()),
+            predicate: Predicate::new(read.predicate.clone()),
             // To ask about values takes less than half as long as to ask about rows.
             test: Test::nothing(rows / 2),
             columns: read.columns.clone(),
@@ -230,12 +228,12 @@ impl Rows {
             return Ok(None);
         };
         let is_begun = self.batch.as_ref().is_some_and(|(batch, _)| batch == next);
-        if !is_begun && let Some(predicate) = self.pruning.changed()? {
-            self.prune(&predicate);
-        }
-        if let Some(predicate) = self.testing.changed()? {
-            self.test = Test::new(&predicate, self.shard.about(), self.test.budget)?;
+        if let Some(predicate) = self.predicate.changed()? {
+            self.test = Test::new(predicate, self.shard.about(), self.test.budget)?;
             self.batch = None;
+        }
+        if !is_begun && let Some(predicate) = self.predicate.take_for_pruning() {
+            self.prune(&predicate);
         }
         Ok(self.parts.next())
     }
@@ -270,11 +268,10 @@ impl Rows {
             let taken = wanted.iter().map(|column| take(column, None, None));
             return Ok(Some((taken.collect::<Result<_>>()?, rows.len())));
         }
-        let batch_rows = self.shard.about().batches[batch];
         let Passing {
             rows: passed,
             unpacked,
-        } = self.test.passing(tested, rows.len(), batch_rows, alive)?;
+        } = self.test.passing(tested, rows.len(), alive)?;
         let count = passed.count();
         if count == 0 {
             return Ok(None);
@@ -336,30 +333,39 @@ pub(super) fn with_dictionaries(schema: &SchemaRef, dictionaries: &[bool]) -> Sc
 struct Predicate {
     filled: Option<Arc<dyn PhysicalExpr>>,
     generation: Option<u64>,
+    now: Option<Arc<dyn PhysicalExpr>>,
+    has_pruned: bool,
 }
 
 impl Predicate {
-    fn new(filled: Option<&Arc<dyn PhysicalExpr>>) -> Self {
+    fn new(filled: Option<Arc<dyn PhysicalExpr>>) -> Self {
         Self {
-            filled: filled.cloned(),
+            filled,
             generation: None,
+            now: None,
+            has_pruned: false,
         }
     }
 
     /// What it is now, if that is not what it was at the last call.
-    fn changed(&mut self) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        let filled = self
-            .filled
-            .clone()
-            .filter(|_| self.generation != Some(NEVER_CHANGES));
-        let Some(filled) = filled else {
+    fn changed(&mut self) -> Result<Option<&Arc<dyn PhysicalExpr>>> {
+        let filled = self.filled.as_ref();
+        let Some(filled) = filled.filter(|_| self.generation != Some(NEVER_CHANGES)) else {
             return Ok(None);
         };
-        let generation = snapshot_generation(&filled);
+        let generation = snapshot_generation(filled);
         if self.generation.replace(generation) == Some(generation) {
             return Ok(None);
         }
-        snapshot_physical_expr(filled).map(Some)
+        self.has_pruned = false;
+        let now = snapshot_physical_expr(filled.clone())?;
+        Ok(Some(self.now.insert(now)))
+    }
+
+    /// The same, once after each change.
+    fn take_for_pruning(&mut self) -> Option<Arc<dyn PhysicalExpr>> {
+        let is_new = !std::mem::replace(&mut self.has_pruned, true);
+        self.now.clone().filter(|_| is_new)
     }
 }
 

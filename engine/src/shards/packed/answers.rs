@@ -39,9 +39,9 @@ pub(in crate::shards) struct Answers {
 }
 
 impl Column {
-    /// True if its words are few enough to be asked about, for so many rows.
+    /// True if it has no more words than so many rows.
     pub(in crate::shards) fn has_few_words(&self, rows: usize) -> bool {
-        matches!(&self.coding, Coding::Words(words) if words.len() <= rows / 2)
+        matches!(&self.coding, Coding::Words(words) if words.len() <= rows)
     }
 
     /// True if its values are numbered from the least of them.
