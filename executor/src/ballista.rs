@@ -52,6 +52,7 @@ use crate::budget::Budget;
 use crate::data_port::DataPort;
 use crate::direct::Plans;
 use crate::error::Error;
+use crate::grouping::GroupingEngine;
 use crate::metrics;
 use crate::ports::HeldPort;
 use crate::shard_copies::ShardCopies;
@@ -446,7 +447,7 @@ impl Parts {
 
     fn engine(&self) -> Arc<dyn ExecutionEngine> {
         let engine = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
-        let engine = StoppableEngine::new(engine);
+        let engine = GroupingEngine::new(StoppableEngine::new(engine));
         match &self.shuffle {
             Some(shuffle) => Arc::new(PlacingEngine::new(engine, shuffle.clone())),
             None => Arc::new(engine),

@@ -15,6 +15,7 @@ mod data_port;
 mod direct;
 mod error;
 mod executor;
+mod grouping;
 mod http;
 mod ingest;
 mod membership;

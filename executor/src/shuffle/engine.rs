@@ -14,7 +14,6 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
-use millpond_engine::groups;
 
 use super::output::Output;
 use super::place::{Place, ShuffleDir};
@@ -45,7 +44,6 @@ impl<E: ExecutionEngine> ExecutionEngine for PlacingEngine<E> {
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let output = Output::of(&plan, &job_id, stage_id, task_id, &global_output_partition_ids)?;
         let place = self.dir.place(&job_id, stage_id, task_id, output)?;
-        let plan = groups::by_code(plan)?;
         let inner = self.inner.create_query_stage_exec(
             job_id,
             stage_id,
