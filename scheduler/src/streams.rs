@@ -146,16 +146,22 @@ impl Streams {
     }
 
     async fn ask_about(&self, request: &DescribeTopic) -> Result<TopicDescription, Error> {
-        let members = self.inner.cluster.members().await;
-        let member = members.iter().find(|member| !member.draining);
-        let member = member.ok_or_else(|| {
+        let mut lost = None;
+        for member in self.inner.cluster.members().await {
+            if member.draining {
+                continue;
+            }
+            let answer = self.inner.connections.describe_topic(&member.address, request);
+            match answer.await {
+                // It may be gone, which shows only after a while.
+                Err(error) if error.code == Code::EXECUTOR_LOST => lost = Some(error),
+                answer => return answer,
+            }
+        }
+        Err(lost.unwrap_or_else(|| {
             Error::new(Code::NO_EXECUTORS, "there is no executor to look at the topic")
                 .with_hint("start an executor: it must reach the brokers")
-        })?;
-        self.inner
-            .connections
-            .describe_topic(&member.address, request)
-            .await
+        }))
     }
 
     /// Where the topic of a table ends now, by topic partition.
