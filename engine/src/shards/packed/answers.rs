@@ -5,10 +5,11 @@
 //! ([`Answers`]) instead of unpacking and comparing. (Abadi et al., Integrating Compression and Execution in
 //! Column-Oriented Database Systems, SIGMOD 2006.)
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, UInt32Array, new_null_array,
+    Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, PrimitiveArray, UInt32Array, new_null_array,
 };
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::concat;
@@ -35,6 +36,8 @@ pub(in crate::shards) struct Answers {
     numbers: Coding,
     /// By number; the last one is for all that are greater.
     table: Vec<u8>,
+    /// Numbers that pass, if they lie side by side: as for comparisons with one value.
+    run: Option<Range<usize>>,
     null_passes: bool,
 }
 
@@ -57,12 +60,17 @@ impl Column {
             _ => return None,
         };
         let table = answers.table.get(first..).filter(|table| !table.is_empty())?;
-        let null_passes = answers.null_passes;
+        let run = answers.run.as_ref();
+        let part = Part {
+            table,
+            run: run.map(|run| run.start.saturating_sub(first)..run.end.saturating_sub(first)),
+            null_passes: answers.null_passes,
+        };
         let passed = match self.values.data_type() {
-            DataType::UInt8 => look_up(self.values.as_primitive::<UInt8Type>(), table, null_passes),
-            DataType::UInt16 => look_up(self.values.as_primitive::<UInt16Type>(), table, null_passes),
-            DataType::UInt32 => look_up(self.values.as_primitive::<UInt32Type>(), table, null_passes),
-            DataType::UInt64 => look_up(self.values.as_primitive::<UInt64Type>(), table, null_passes),
+            DataType::UInt8 => part.look_up(self.values.as_primitive::<UInt8Type>()),
+            DataType::UInt16 => part.look_up(self.values.as_primitive::<UInt16Type>()),
+            DataType::UInt32 => part.look_up(self.values.as_primitive::<UInt32Type>()),
+            DataType::UInt64 => part.look_up(self.values.as_primitive::<UInt64Type>()),
             _ => return None,
         };
         passed.map(|passed| BooleanArray::new(passed, None))
@@ -113,13 +121,65 @@ impl Domain {
         let mut table: Vec<u8> = passes.values().iter().map(u8::from).collect();
         let null_passes = table.pop() == Some(PASSES);
         debug_assert_eq!((of_values, passes.null_count()), (table.len(), 0));
+        let run = run_of(&table);
         table.push(UNKNOWN);
         Answers {
             numbers: self.numbers,
             table,
+            run,
             null_passes,
         }
     }
+}
+
+/// The numbers that pass, if no other lies between them.
+fn run_of(table: &[u8]) -> Option<Range<usize>> {
+    let start = table.iter().position(|answer| *answer == PASSES).unwrap_or(0);
+    let count = table.iter().filter(|answer| **answer == PASSES).count();
+    let run = start..start + count;
+    table[run.clone()]
+        .iter()
+        .all(|answer| *answer == PASSES)
+        .then_some(run)
+}
+
+/// Answers about a column whose numbers begin elsewhere.
+struct Part<'a> {
+    table: &'a [u8],
+    run: Option<Range<usize>>,
+    null_passes: bool,
+}
+
+impl Part<'_> {
+    fn look_up<N: ArrowPrimitiveType>(&self, numbers: &PrimitiveArray<N>) -> Option<BooleanBuffer> {
+        match &self.run {
+            Some(run) if numbers.nulls().is_none() => in_run(numbers.values(), run, self.table.len() - 1),
+            _ => look_up(numbers, self.table, self.null_passes),
+        }
+    }
+}
+
+/// Which numbers are in a run; `None` if one is not below `known`.
+fn in_run<N: ArrowNativeTypeOp>(numbers: &[N], run: &Range<usize>, known: usize) -> Option<BooleanBuffer> {
+    // A bound that the type has no number for is above all of them.
+    let bound = |number: usize| Some(N::usize_as(number)).filter(|bound| bound.as_usize() == number);
+    if let Some(known) = bound(known)
+        && numbers
+            .iter()
+            .fold(false, |found, number| found | number.is_ge(known))
+    {
+        return None;
+    }
+    let Some(start) = bound(run.start).filter(|_| !run.is_empty()) else {
+        return Some(BooleanBuffer::new_unset(numbers.len()));
+    };
+    let rows = numbers.len();
+    Some(match bound(run.end) {
+        Some(end) => {
+            BooleanBuffer::collect_bool(rows, |row| numbers[row].is_ge(start) & numbers[row].is_lt(end))
+        }
+        None => BooleanBuffer::collect_bool(rows, |row| numbers[row].is_ge(start)),
+    })
 }
 
 fn look_up<N: ArrowPrimitiveType>(

@@ -305,6 +305,17 @@ fn answers_are_about_the_values_that_were_asked_about() {
     let other: ArrayRef = Arc::new(Int32Array::from_iter_values(100..110));
     assert_eq!(passed(&Column::pack(&other).unwrap()), None);
 
+    let domain = Domain::between(&bounds, 301).unwrap().unwrap();
+    let less = domain.values.as_primitive::<Int64Type>().iter();
+    let less = BooleanArray::from_iter(less.map(|value| Some(value.is_some_and(|value| value < 250))));
+    let answers = domain.answered(&less);
+    let passed = |column: &Column| column.look_up(&answers).map(|passed| passed.true_count());
+    assert_eq!(passed(&of(100..401)), Some(150));
+    assert_eq!(passed(&of(240..260)), Some(10));
+    assert_eq!(passed(&of(260..300)), Some(0));
+    assert_eq!(passed(&of(110..120)), Some(10));
+    assert_eq!(passed(&of(390..402)), None);
+
     let words = |word: &str| {
         let texts: ArrayRef = Arc::new(StringArray::from(vec![word; 100]));
         Column::pack(&texts).unwrap()
