@@ -238,7 +238,7 @@ impl Groups {
         }
         let of_functions = self.functions.iter().map(|function| function.accumulator.size());
         let needed = self.values.size() + of_functions.sum::<usize>();
-        self.is_full = self.memory.try_resize(needed).is_err();
+        self.is_full = self.memory.try_resize(needed).is_err() && !self.values.is_empty();
         Ok(())
     }
 
