@@ -1,9 +1,10 @@
 //! `GROUP BY` over columns of tables in memory whose values are numbered already.
 //!
 //! A packed column of texts holds small numbers and a list of what they stand for. Where such columns are grouped by, a
-//! partial aggregate need not hash the texts of each row to find its group: the numbers are places in a table of groups. The scan below gives
-//! the columns as dictionaries, and a [`DictionaryAggregateExec`] takes the place of the aggregate; what comes out of it is
-//! the same, and so is everything above. It is decided by the executor that has the rows, when a plan is about to run.
+//! partial aggregate need not hash the texts of each row to find its group: the numbers are places in a table of groups.
+//! The scan below gives the columns as dictionaries, and a [`DictionaryAggregateExec`] takes the place of the aggregate;
+//! what comes out of it is the same, and so is everything above. It is decided by the executor that has the rows, when a
+//! plan is about to run.
 //!
 //! ```text
 //! AggregateExec (partial)          DictionaryAggregateExec     codes ─► groups ─► DataFusion's accumulators

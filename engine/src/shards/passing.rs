@@ -151,9 +151,8 @@ impl Step {
             let moved: Arc<dyn PhysicalExpr> = Arc::new(ColumnExpr::new(column.name(), place));
             Ok(Transformed::yes(moved))
         });
-        let predicate = moved?.data;
         Ok(Self {
-            predicate,
+            predicate: moved?.data,
             schema: Arc::new(about.schema.project(&needed)?),
             has_answers,
             bounds: match needed.as_slice() {
@@ -180,12 +179,9 @@ impl Step {
             && let Some(bounds) = self.bounds.take()
         {
             let domain = Domain::between(&bounds, *budget);
-            *budget -= domain
-                .iter()
-                .flatten()
-                .map(Domain::len)
-                .sum::<usize>()
-                .min(*budget);
+            if let Ok(Some(domain)) = &domain {
+                *budget = budget.saturating_sub(domain.len());
+            }
             domain
         } else {
             Ok(None)

@@ -141,9 +141,6 @@ impl ShardSource {
 
     /// The same, with these columns of its result as dictionaries. `None` if one of them is not a column of the table alone,
     /// or is used for another column as well.
-    ///
-    /// # Errors
-    /// None in practice.
     pub(crate) fn with_dictionaries(&self, places: &[usize]) -> Option<Self> {
         let expressions: Vec<&Arc<dyn PhysicalExpr>> = self
             .projection
