@@ -14,6 +14,8 @@
 
 mod codes;
 mod exec;
+mod functions;
+mod sums;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
@@ -56,6 +59,12 @@ fn dictionary_aggregate(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Dictiona
     let Some(places) = grouped_alone(aggregate) else {
         return Ok(None);
     };
+    // A number takes no longer to hash than to look up, so numbers gain only where functions do.
+    let input_schema = aggregate.input_schema();
+    let has_text = |place: &usize| !input_schema.field(*place).data_type().is_primitive();
+    if !places.iter().any(has_text) && !sums::are_all(aggregate)? {
+        return Ok(None);
+    }
     let input = with_dictionaries(aggregate.input(), &places)?;
     Ok(input.map(|input| DictionaryAggregateExec::new(aggregate.clone(), places, input)))
 }
@@ -63,10 +72,9 @@ fn dictionary_aggregate(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Dictiona
 /// True for a partial aggregate of rows in no order, by one set of groups, whose functions take the groups of rows.
 fn is_plain(aggregate: &AggregateExec) -> bool {
     let groups = aggregate.group_expr();
-    let takes_groups = aggregate
-        .aggr_expr()
-        .iter()
-        .all(|function| function.groups_accumulator_supported() && function.order_bys().is_empty());
+    let takes_groups = aggregate.aggr_expr().iter().all(|function| {
+        function.groups_accumulator_supported() && function.order_bys().is_empty() && has_small_state(function)
+    });
     *aggregate.mode() == AggregateMode::Partial
         && groups.is_single()
         && !groups.is_empty()
@@ -74,6 +82,12 @@ fn is_plain(aggregate: &AggregateExec) -> bool {
         && *aggregate.input_order_mode() == InputOrderMode::Linear
         && aggregate.limit_options().is_none()
         && aggregate.dynamic_expressions_produced().is_empty()
+}
+
+/// True if the state of a function is not a list of values, which would be built and taken apart for each dictionary.
+fn has_small_state(function: &AggregateFunctionExpr) -> bool {
+    let states = function.state_fields();
+    states.is_ok_and(|states| states.iter().all(|state| !state.data_type().is_nested()))
 }
 
 /// Places in the input of the columns that are grouped by, if they are used for nothing else.
@@ -90,13 +104,8 @@ fn grouped_alone(aggregate: &AggregateExec) -> Option<Vec<usize>> {
         let columns = collect_columns(&expression);
         columns.iter().any(|column| places.contains(&column.index()))
     };
-    let schema = aggregate.input_schema();
-    // A number takes no longer to hash than to look up.
-    let has_text = places
-        .iter()
-        .any(|place| !schema.field(*place).data_type().is_primitive());
     let is_twice = (1..places.len()).any(|place| places[..place].contains(&places[place]));
-    (has_text && !is_twice && !arguments.chain(filters).any(used)).then_some(places)
+    (!is_twice && !arguments.chain(filters).any(used)).then_some(places)
 }
 
 /// The same rows with the columns at some places as dictionaries, if the scan below has numbers for their values.

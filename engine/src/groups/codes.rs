@@ -1,4 +1,4 @@
-//! From the codes of dictionaries to groups.
+//! Codes of rows, and what they stand for.
 
 use std::sync::Arc;
 
@@ -6,125 +6,72 @@ use datafusion::arrow::array::{Array, ArrayRef, DictionaryArray, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::UInt32Type;
 use datafusion::error::Result;
-use datafusion::physical_plan::aggregates::group_values::GroupValues;
 
-/// Most combinations of codes that have a table.
-const TABLE_MAX: usize = 1 << 16;
+/// Most combinations of the values of columns that have codes.
+const COMBINATIONS_MAX: usize = 1 << 16;
 
-/// The code has no group yet.
-const NONE: usize = usize::MAX;
-/// It is about to get one.
-const PENDING: usize = usize::MAX - 1;
+/// A column of values that are numbered.
+pub(super) type Numbered = DictionaryArray<UInt32Type>;
 
-/// The groups of combinations of codes, as long as these are of the same dictionaries.
+/// A code for each combination of the values of some columns, where null comes after the values of a column.
 #[derive(Default)]
 pub(super) struct Codes {
+    /// The values of each column.
     dictionaries: Vec<ArrayRef>,
-    groups: Vec<usize>,
-    /// Of the rows that are grouped, if their keys alone are not their codes.
-    codes: Vec<u32>,
+    /// Of the rows of the last batch.
+    rows: Vec<usize>,
 }
 
 impl Codes {
-    /// Finds the group of each row; `values` knows groups by their values and numbers them.
-    ///
-    /// # Errors
-    /// None in practice.
-    pub(super) fn groups_of(
-        &mut self,
-        columns: &[&DictionaryArray<UInt32Type>],
-        values: &mut dyn GroupValues,
-        groups: &mut Vec<usize>,
-    ) -> Result<()> {
-        let Some(combinations) = combinations(columns) else {
-            let columns = columns
-                .iter()
-                .map(|column| take(column.values(), column.keys(), None));
-            return values.intern(&columns.collect::<Result<Vec<_>, _>>()?, groups);
+    /// True if codes of these columns stand for what they stood for until now.
+    pub(super) fn know(&self, columns: &[&Numbered]) -> bool {
+        let is_known = |(known, column): (&ArrayRef, &&Numbered)| {
+            Arc::ptr_eq(known, column.values()) || known == column.values()
         };
-        self.prepare(columns, combinations);
-        if let [column] = columns
-            && column.keys().nulls().is_none()
-        {
-            return self.look_up(column.keys().values(), values, groups);
-        }
-        self.encode(columns);
-        let codes = std::mem::take(&mut self.codes);
-        self.look_up(&codes, values, groups)?;
-        self.codes = codes;
-        Ok(())
+        self.dictionaries.len() == columns.len() && self.dictionaries.iter().zip(columns).all(is_known)
     }
 
-    /// Forgets all groups, because they are numbered anew.
-    pub(super) fn clear(&mut self) {
+    /// From here on codes stand for values of these columns.
+    pub(super) fn learn(&mut self, columns: &[&Numbered]) {
         self.dictionaries.clear();
+        self.dictionaries
+            .extend(columns.iter().map(|column| column.values().clone()));
     }
 
-    fn prepare(&mut self, columns: &[&DictionaryArray<UInt32Type>], combinations: usize) {
-        let is_known =
-            |(known, column): (&ArrayRef, &&DictionaryArray<UInt32Type>)| Arc::ptr_eq(known, column.values());
-        let are_known =
-            self.dictionaries.len() == columns.len() && self.dictionaries.iter().zip(columns).all(is_known);
-        if !are_known {
-            self.dictionaries = columns.iter().map(|column| column.values().clone()).collect();
-            self.groups.clear();
-            self.groups.resize(combinations, NONE);
-        }
-    }
-
-    /// Makes one code of the codes of all columns, where null comes after the values.
-    fn encode(&mut self, columns: &[&DictionaryArray<UInt32Type>]) {
-        self.codes.clear();
+    /// The code of each row.
+    pub(super) fn encode(&mut self, columns: &[&Numbered]) -> &[usize] {
+        self.rows.clear();
         for (number, column) in columns.iter().enumerate() {
-            let null = column.values().len() as u32;
-            let keys = column.keys().values().iter().copied();
-            match (number, column.keys().nulls()) {
-                (0, None) => self.codes.extend(keys),
+            let null = column.values().len();
+            let keys = column.keys().values().iter().map(|key| *key as usize);
+            let nulls = column.keys().nulls().filter(|nulls| nulls.null_count() > 0);
+            match (number, nulls) {
+                (0, None) => self.rows.extend(keys),
                 (0, Some(nulls)) => self
-                    .codes
+                    .rows
                     .extend(keys.zip(nulls).map(|(key, valid)| if valid { key } else { null })),
                 (_, None) => {
-                    for (code, key) in self.codes.iter_mut().zip(keys) {
+                    for (code, key) in self.rows.iter_mut().zip(keys) {
                         *code = *code * (null + 1) + key;
                     }
                 }
                 (_, Some(nulls)) => {
-                    for ((code, key), valid) in self.codes.iter_mut().zip(keys).zip(nulls) {
+                    for ((code, key), valid) in self.rows.iter_mut().zip(keys).zip(nulls) {
                         *code = *code * (null + 1) + if valid { key } else { null };
                     }
                 }
             }
         }
+        &self.rows
     }
 
-    /// The group of each code. Those that have none get one.
-    fn look_up(
-        &mut self,
-        codes: &[u32],
-        values: &mut dyn GroupValues,
-        groups: &mut Vec<usize>,
-    ) -> Result<()> {
-        groups.clear();
-        groups.extend(codes.iter().map(|code| self.groups[*code as usize]));
-        if groups.contains(&NONE) {
-            self.learn(codes, values)?;
-            groups.clear();
-            groups.extend(codes.iter().map(|code| self.groups[*code as usize]));
-        }
-        Ok(())
-    }
-
-    fn learn(&mut self, codes: &[u32], values: &mut dyn GroupValues) -> Result<()> {
-        let mut new = Vec::new();
-        for code in codes {
-            let group = &mut self.groups[*code as usize];
-            if *group == NONE {
-                *group = PENDING;
-                new.push(*code);
-            }
-        }
+    /// The values that codes stand for, column by column.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(super) fn values_of(&self, codes: &UInt32Array) -> Result<Vec<ArrayRef>> {
+        let mut left = codes.values().to_vec();
         let mut columns = Vec::with_capacity(self.dictionaries.len());
-        let mut left = new.clone();
         for dictionary in self.dictionaries.iter().rev() {
             let null = dictionary.len() as u32;
             let keys = left
@@ -134,18 +81,13 @@ impl Codes {
             left.iter_mut().for_each(|code| *code /= null + 1);
         }
         columns.reverse();
-        let mut groups = Vec::new();
-        values.intern(&columns, &mut groups)?;
-        for (code, group) in new.into_iter().zip(groups) {
-            self.groups[code as usize] = group;
-        }
-        Ok(())
+        Ok(columns)
     }
 }
 
-/// Combinations of values and nulls, if these are not too many for a table.
-fn combinations(columns: &[&DictionaryArray<UInt32Type>]) -> Option<usize> {
+/// Combinations of values and nulls, if these are not too many for codes.
+pub(super) fn combinations(columns: &[&Numbered]) -> Option<usize> {
     let mut values = columns.iter().map(|column| column.values().len() + 1);
     let product = values.try_fold(1, |product: usize, values| product.checked_mul(values))?;
-    (product <= TABLE_MAX).then_some(product)
+    (product <= COMBINATIONS_MAX).then_some(product)
 }

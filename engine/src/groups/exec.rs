@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{SchemaRef, UInt32Type};
 use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
@@ -24,7 +25,8 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, stream};
 
-use super::codes::Codes;
+use super::codes::{Codes, combinations};
+use super::functions::{ByCode, Totals};
 
 /// Groups at which what is aggregated so far is passed on: what is above puts parts of a group together.
 const GROUPS_MAX: usize = 1 << 16;
@@ -135,41 +137,16 @@ impl ExecutionPlan for DictionaryAggregateExec {
     }
 }
 
-/// An aggregate function, with what it is called with.
-struct Function {
-    accumulator: Box<dyn GroupsAccumulator>,
-    arguments: Vec<Arc<dyn PhysicalExpr>>,
-    filter: Option<Arc<dyn PhysicalExpr>>,
-}
-
-impl Function {
-    fn update(&mut self, rows: &RecordBatch, groups: &[usize], total: usize) -> Result<()> {
-        let evaluate =
-            |expression: &Arc<dyn PhysicalExpr>| expression.evaluate(rows)?.into_array(rows.num_rows());
-        let values: Vec<ArrayRef> = self.arguments.iter().map(evaluate).collect::<Result<_>>()?;
-        let filter = self.filter.as_ref().map(evaluate).transpose()?;
-        let filter: Option<&BooleanArray> = match &filter {
-            Some(filter) => Some(
-                filter
-                    .as_boolean_opt()
-                    .ok_or_else(|| internal_datafusion_err!("a filter of {}", filter.data_type()))?,
-            ),
-            None => None,
-        };
-        self.accumulator.update_batch(&values, groups, filter, total)
-    }
-}
-
 /// What is aggregated so far.
 struct Groups {
     schema: SchemaRef,
     /// Columns of the input that are grouped by.
     columns: Vec<usize>,
     codes: Codes,
+    by_code: ByCode,
+    /// Knows groups by their values and numbers them.
     values: Box<dyn GroupValues>,
-    functions: Vec<Function>,
-    /// Of the rows of the last batch.
-    groups: Vec<usize>,
+    totals: Totals,
     memory: MemoryReservation,
     /// There is no memory for more.
     is_full: bool,
@@ -180,21 +157,13 @@ impl Groups {
     fn new(plan: &DictionaryAggregateExec, memory: MemoryReservation) -> Result<Self> {
         let aggregate = &plan.aggregate;
         let of_groups = aggregate.group_expr().group_schema(&aggregate.input_schema())?;
-        let functions = aggregate.aggr_expr().iter().zip(aggregate.filter_expr());
-        let functions = functions.map(|(function, filter)| {
-            Ok(Function {
-                accumulator: function.create_groups_accumulator()?,
-                arguments: function.expressions(),
-                filter: filter.clone(),
-            })
-        });
         Ok(Self {
             schema: plan.schema(),
             columns: plan.groups.clone(),
             codes: Codes::default(),
+            by_code: ByCode::new(aggregate)?,
             values: new_group_values(of_groups, &GroupOrdering::None)?,
-            functions: functions.collect::<Result<_>>()?,
-            groups: Vec::new(),
+            totals: Totals::new(aggregate)?,
             memory,
             is_full: false,
             has_ended: false,
@@ -216,12 +185,12 @@ impl Groups {
                 None => self.has_ended = true,
             }
         }
+        let _timer = metrics.elapsed_compute().timer();
+        self.settle()?;
         if self.values.is_empty() {
             return Ok(None);
         }
-        let _timer = metrics.elapsed_compute().timer();
-        let part = self.take()?;
-        Ok(Some(part.record_output(metrics)))
+        Ok(Some(self.take()?.record_output(metrics)))
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -230,25 +199,50 @@ impl Groups {
             column.ok_or_else(|| internal_datafusion_err!("column {place} is no dictionary"))
         };
         let columns = self.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
-        self.codes
-            .groups_of(&columns, self.values.as_mut(), &mut self.groups)?;
-        let total = self.values.len();
-        for function in &mut self.functions {
-            function.update(batch, &self.groups, total)?;
+        match combinations(&columns) {
+            Some(combinations) => {
+                if !self.codes.know(&columns) {
+                    self.settle()?;
+                    self.codes.learn(&columns);
+                }
+                let codes = self.codes.encode(&columns);
+                self.by_code.update(batch, codes, combinations)?;
+            }
+            None => {
+                let values = columns
+                    .iter()
+                    .map(|column| take(column.values(), column.keys(), None));
+                let mut groups = Vec::new();
+                self.values
+                    .intern(&values.collect::<Result<Vec<_>, _>>()?, &mut groups)?;
+                self.totals.update(batch, &groups, self.values.len())?;
+            }
         }
-        let of_functions = self.functions.iter().map(|function| function.accumulator.size());
-        let needed = self.values.size() + of_functions.sum::<usize>();
-        self.is_full = self.memory.try_resize(needed).is_err() && !self.values.is_empty();
+        let needed = self.values.size() + self.totals.bytes() + self.by_code.bytes();
+        self.is_full = self.memory.try_resize(needed).is_err() && batch.num_rows() > 0;
         Ok(())
+    }
+
+    /// Takes what was found by code over into groups, before codes stand for something else.
+    fn settle(&mut self) -> Result<()> {
+        let rows = self.by_code.rows().iter().enumerate();
+        let used = rows.filter(|(_, rows)| **rows > 0);
+        let used = UInt32Array::from_iter_values(used.map(|(code, _)| code as u32));
+        let states = self.by_code.take()?;
+        if used.is_empty() {
+            return Ok(());
+        }
+        let of_used = |states: &Vec<ArrayRef>| states.iter().map(|state| take(state, &used, None)).collect();
+        let states = states.iter().map(of_used).collect::<Result<Vec<_>, _>>()?;
+        let mut groups = Vec::new();
+        self.values.intern(&self.codes.values_of(&used)?, &mut groups)?;
+        self.totals.merge(&states, &groups, self.values.len())
     }
 
     /// The groups and the states of their functions, which begin anew.
     fn take(&mut self) -> Result<RecordBatch> {
         let mut columns = self.values.emit(EmitTo::All)?;
-        for function in &mut self.functions {
-            columns.extend(function.accumulator.state(EmitTo::All)?);
-        }
-        self.codes.clear();
+        columns.extend(self.totals.take()?);
         self.memory.free();
         self.is_full = false;
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)

@@ -14,6 +14,7 @@
 //! What comes out has the type that went in and the same values; slots of nulls may differ.
 
 mod answers;
+mod bits;
 mod dictionary;
 mod integers;
 mod sent;
@@ -48,6 +49,8 @@ enum Coding {
     Distances(ArrayRef),
     /// Places in this array.
     Words(ArrayRef),
+    /// The same of a column that is wanted as a dictionary.
+    Numbers(ArrayRef),
 }
 
 impl Column {
@@ -110,6 +113,7 @@ impl Column {
             Coding::Joined => texts::views(&self.values),
             Coding::Distances(base) => integers::unpack(&self.values, base),
             Coding::Words(words) => texts::spell(&self.values, words),
+            Coding::Numbers(values) => dictionary::dictionary(&self.values, values),
         }
     }
 
@@ -123,7 +127,7 @@ impl Column {
             Coding::Distances(base) => integers::different(&self.values)
                 .map(|distances| integers::unpack(&distances, base))
                 .transpose(),
-            Coding::Plain | Coding::Mapped | Coding::Joined => Ok(None),
+            Coding::Plain | Coding::Mapped | Coding::Joined | Coding::Numbers(_) => Ok(None),
         }
     }
 
@@ -139,6 +143,7 @@ impl Column {
         let coding = match &self.coding {
             Coding::Distances(base) => Coding::Distances(owned(base)?),
             Coding::Words(words) => Coding::Words(owned(words)?),
+            Coding::Numbers(values) => Coding::Numbers(owned(values)?),
             Coding::Mapped => Coding::Plain,
             coding @ (Coding::Plain | Coding::Joined) => coding.clone(),
         };
@@ -147,6 +152,7 @@ impl Column {
     }
 
     fn shrunk(mut self) -> Self {
+        self.values = integers::without_idle_nulls(self.values);
         self.values.shrink_to_fit();
         if let Coding::Words(words) = &mut self.coding {
             words.shrink_to_fit();
@@ -162,7 +168,9 @@ impl Column {
     /// Bytes of its buffers, with what describes them.
     pub(super) fn bytes(&self) -> usize {
         let of_coding = match &self.coding {
-            Coding::Distances(array) | Coding::Words(array) => array.get_array_memory_size(),
+            Coding::Distances(array) | Coding::Words(array) | Coding::Numbers(array) => {
+                array.get_array_memory_size()
+            }
             Coding::Plain | Coding::Mapped | Coding::Joined => 0,
         };
         self.values.get_array_memory_size() + of_coding

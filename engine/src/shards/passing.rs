@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
 use datafusion::arrow::buffer::BooleanBuffer;
-use datafusion::arrow::compute::{FilterBuilder, FilterPredicate, and, prep_null_mask_filter};
+use datafusion::arrow::compute::{FilterBuilder, and, prep_null_mask_filter};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ScalarValue, internal_datafusion_err};
@@ -38,7 +38,7 @@ pub(super) struct Test {
 
 /// The rows that passed a test.
 pub(super) struct Passing {
-    pub(super) rows: FilterPredicate,
+    pub(super) rows: BooleanArray,
     /// Those columns of the test, by their place in it, that were unpacked for all rows.
     pub(super) unpacked: Vec<Option<ArrayRef>>,
 }
@@ -119,8 +119,10 @@ impl Test {
                 boolean(scatter(&passed, &step.test(values, left)?)?)?
             };
         }
-        let rows = FilterBuilder::new(&passed).optimize().build();
-        Ok(Passing { rows, unpacked })
+        Ok(Passing {
+            rows: passed,
+            unpacked,
+        })
     }
 }
 
@@ -354,7 +356,7 @@ mod tests {
         let count = rows.num_rows();
         let passing = test.passing(&columns, count, None).unwrap();
         let whole = passing.unpacked.iter().map(Option::is_some).collect();
-        (passing.rows.count(), whole)
+        (passing.rows.true_count(), whole)
     }
 
     fn shard(rows: &RecordBatch) -> Arc<Shard> {

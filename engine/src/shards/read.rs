@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::vec;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
-use datafusion::arrow::compute::FilterPredicate;
+use datafusion::arrow::compute::{FilterBuilder, FilterPredicate};
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::{internal_datafusion_err, internal_err};
@@ -272,11 +272,13 @@ impl Rows {
             rows: passed,
             unpacked,
         } = self.test.passing(tested, rows.len(), alive)?;
-        let count = passed.count();
+        let count = passed.true_count();
         if count == 0 {
             return Ok(None);
         }
-        let passed = (count < rows.len()).then_some(&passed);
+        let is_filtered = count < rows.len() && !wanted.is_empty();
+        let passed = is_filtered.then(|| FilterBuilder::new(&passed).optimize().build());
+        let passed = passed.as_ref();
         let taken = self
             .columns
             .iter()

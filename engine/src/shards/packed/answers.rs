@@ -18,6 +18,7 @@ use datafusion::arrow::datatypes::{
 };
 use datafusion::error::Result;
 
+use super::bits::bits_of;
 use super::{Coding, Column, integers};
 
 /// The row passes.
@@ -153,7 +154,7 @@ struct Part<'a> {
 impl Part<'_> {
     fn look_up<N: ArrowPrimitiveType>(&self, numbers: &PrimitiveArray<N>) -> Option<BooleanBuffer> {
         match &self.run {
-            Some(run) if numbers.nulls().is_none() => in_run(numbers.values(), run, self.table.len() - 1),
+            Some(run) if numbers.null_count() == 0 => in_run(numbers.values(), run, self.table.len() - 1),
             _ => look_up(numbers, self.table, self.null_passes),
         }
     }
@@ -173,12 +174,9 @@ fn in_run<N: ArrowNativeTypeOp>(numbers: &[N], run: &Range<usize>, known: usize)
     let Some(start) = bound(run.start).filter(|_| !run.is_empty()) else {
         return Some(BooleanBuffer::new_unset(numbers.len()));
     };
-    let rows = numbers.len();
     Some(match bound(run.end) {
-        Some(end) => {
-            BooleanBuffer::collect_bool(rows, |row| numbers[row].is_ge(start) & numbers[row].is_lt(end))
-        }
-        None => BooleanBuffer::collect_bool(rows, |row| numbers[row].is_ge(start)),
+        Some(end) => bits_of(numbers, |number| u8::from(number.is_ge(start) & number.is_lt(end))),
+        None => bits_of(numbers, |number| u8::from(number.is_ge(start))),
     })
 }
 
@@ -189,16 +187,16 @@ fn look_up<N: ArrowPrimitiveType>(
 ) -> Option<BooleanBuffer> {
     let (last, values) = (table.len() - 1, numbers.values());
     let mut seen = 0;
-    let mut passes = |row: usize| {
-        let answer = table[values[row].as_usize().min(last)];
+    let mut passes = |number: N::Native| {
+        let answer = table[number.as_usize().min(last)];
         seen |= answer;
-        answer == PASSES
+        answer & PASSES
     };
-    let passed = match numbers.nulls() {
-        None => BooleanBuffer::collect_bool(values.len(), passes),
+    let passed = match numbers.nulls().filter(|nulls| nulls.null_count() > 0) {
+        None => bits_of(values, passes),
         // Under a null may be any number.
         Some(nulls) => BooleanBuffer::collect_bool(values.len(), |row| match nulls.is_valid(row) {
-            true => passes(row),
+            true => passes(values[row]) == PASSES,
             false => null_passes,
         }),
     };

@@ -20,7 +20,7 @@ impl Column {
         match &self.coding {
             Coding::Words(words) => Some(words.len()),
             Coding::Distances(_) => greatest(&self.values).map(|greatest| greatest as usize + 1),
-            Coding::Plain | Coding::Mapped | Coding::Joined => None,
+            Coding::Plain | Coding::Mapped | Coding::Joined | Coding::Numbers(_) => None,
         }
     }
 
@@ -40,10 +40,18 @@ impl Column {
                 return Ok(Self::plain(cast(&plain, &dictionary_of(plain.data_type()))?));
             }
         };
-        let keys = cast(&self.values, &DataType::UInt32)?;
-        let keys = keys.as_primitive::<UInt32Type>().clone();
-        Ok(Self::plain(Arc::new(DictionaryArray::try_new(keys, values)?)))
+        Ok(Self {
+            values: self.values.clone(),
+            coding: Coding::Numbers(values),
+        })
     }
+}
+
+/// The dictionary of numbers that are places in `values`.
+pub(super) fn dictionary(numbers: &ArrayRef, values: &ArrayRef) -> Result<ArrayRef> {
+    let keys = cast(numbers, &DataType::UInt32)?;
+    let keys = keys.as_primitive::<UInt32Type>().clone();
+    Ok(Arc::new(DictionaryArray::try_new(keys, values.clone())?))
 }
 
 /// The greatest distance, of narrow ones; 0 if all are null.

@@ -97,6 +97,18 @@ fn once<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, possible: usize) -> O
     Some(Arc::new(PrimitiveArray::<T>::from_iter_values(found)))
 }
 
+/// The same numbers without a list of nulls that has none: it would be looked at for each row. Others stay as they are.
+pub(super) fn without_idle_nulls(column: ArrayRef) -> ArrayRef {
+    if column.nulls().is_none_or(|nulls| nulls.null_count() > 0) {
+        return column;
+    }
+    let numbers = &column;
+    downcast_primitive_array!(
+        numbers => typed_as(numbers, numbers.values().clone(), None),
+        _ => column
+    )
+}
+
 fn has_integers(data_type: &DataType) -> bool {
     data_type.is_integer()
         || matches!(

@@ -45,6 +45,7 @@ impl Column {
             }
             // A list of words for few rows is more than the rows.
             Coding::Words(words) if words.len() > self.values.len() => Ok(plain(compact(&self.unpack()?))),
+            Coding::Numbers(_) => Ok(plain(self.unpack()?)),
             Coding::Words(words) => {
                 let words = match words.data_type() {
                     DataType::Utf8View => cast(words, &DataType::Utf8)?,
