@@ -1,13 +1,14 @@
 //! `GROUP BY` over columns of tables in memory whose values are numbered already.
 //!
-//! A packed column of texts holds small numbers and a list of what they stand for. Where such columns are grouped by, a
-//! partial aggregate need not hash the texts of each row to find its group: the numbers are places in a table of groups.
-//! The scan below gives the columns as dictionaries, and a [`DictionaryAggregateExec`] takes the place of the aggregate;
-//! what comes out of it is the same, and so is everything above. It is decided by the executor that has the rows, when a
-//! plan is about to run.
+//! A packed column holds small numbers: places in a list of texts, or distances from the least of its integers. Where such
+//! columns are grouped by, a partial aggregate need not hash the values of each row: the numbers are codes, and each code
+//! has a slot in a table. When the codes of a batch stand for other values than those before, the slots are added up by
+//! value. The scan below gives the columns as dictionaries, and a [`DictionaryAggregateExec`] takes the place of the
+//! aggregate; what comes out of it is the same, and so is everything above. It is decided by the executor that has the
+//! rows, when a plan is about to run.
 //!
 //! ```text
-//! AggregateExec (partial)          DictionaryAggregateExec     codes ─► groups ─► DataFusion's accumulators
+//! AggregateExec (partial)          DictionaryAggregateExec     rows ─► codes ─► slots ─► groups
 //! └─ ProjectionExec          ─►    └─ ProjectionExec
 //!    └─ scan of shards                └─ scan of shards, with dictionaries
 //! ```
@@ -59,12 +60,6 @@ fn dictionary_aggregate(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Dictiona
     let Some(places) = grouped_alone(aggregate) else {
         return Ok(None);
     };
-    // A number takes no longer to hash than to look up, so numbers gain only where functions do.
-    let input_schema = aggregate.input_schema();
-    let has_text = |place: &usize| !input_schema.field(*place).data_type().is_primitive();
-    if !places.iter().any(has_text) && !sums::are_all(aggregate)? {
-        return Ok(None);
-    }
     let input = with_dictionaries(aggregate.input(), &places)?;
     Ok(input.map(|input| DictionaryAggregateExec::new(aggregate.clone(), places, input)))
 }
@@ -73,7 +68,9 @@ fn dictionary_aggregate(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Dictiona
 fn is_plain(aggregate: &AggregateExec) -> bool {
     let groups = aggregate.group_expr();
     let takes_groups = aggregate.aggr_expr().iter().all(|function| {
-        function.groups_accumulator_supported() && function.order_bys().is_empty() && has_small_state(function)
+        function.groups_accumulator_supported()
+            && function.order_bys().is_empty()
+            && has_small_state(function)
     });
     *aggregate.mode() == AggregateMode::Partial
         && groups.is_single()

@@ -18,8 +18,8 @@ pub(super) type Numbered = DictionaryArray<UInt32Type>;
 pub(super) struct Codes {
     /// The values of each column.
     dictionaries: Vec<ArrayRef>,
-    /// Of the rows of the last batch.
-    rows: Vec<usize>,
+    /// Of the rows of the last batch, if they are not the keys of its only column.
+    rows: Vec<u32>,
 }
 
 impl Codes {
@@ -39,27 +39,24 @@ impl Codes {
     }
 
     /// The code of each row.
-    pub(super) fn encode(&mut self, columns: &[&Numbered]) -> &[usize] {
+    pub(super) fn encode<'a>(&'a mut self, columns: &[&'a Numbered]) -> &'a [u32] {
+        let nulls_of = |column: &'a Numbered| column.keys().nulls().filter(|nulls| nulls.null_count() > 0);
+        if let [column] = columns
+            && nulls_of(column).is_none()
+        {
+            return column.keys().values();
+        }
         self.rows.clear();
-        for (number, column) in columns.iter().enumerate() {
-            let null = column.values().len();
-            let keys = column.keys().values().iter().map(|key| *key as usize);
-            let nulls = column.keys().nulls().filter(|nulls| nulls.null_count() > 0);
-            match (number, nulls) {
-                (0, None) => self.rows.extend(keys),
-                (0, Some(nulls)) => self
-                    .rows
-                    .extend(keys.zip(nulls).map(|(key, valid)| if valid { key } else { null })),
-                (_, None) => {
-                    for (code, key) in self.rows.iter_mut().zip(keys) {
-                        *code = *code * (null + 1) + key;
-                    }
-                }
-                (_, Some(nulls)) => {
-                    for ((code, key), valid) in self.rows.iter_mut().zip(keys).zip(nulls) {
-                        *code = *code * (null + 1) + if valid { key } else { null };
-                    }
-                }
+        self.rows
+            .resize(columns.first().map_or(0, |column| column.len()), 0);
+        for column in columns {
+            let null = column.values().len() as u32;
+            let rows = self.rows.iter_mut().zip(column.keys().values());
+            match nulls_of(column) {
+                None => rows.for_each(|(code, key)| *code = *code * (null + 1) + key),
+                Some(nulls) => rows.zip(nulls).for_each(|((code, key), is_valid)| {
+                    *code = *code * (null + 1) + if is_valid { *key } else { null };
+                }),
             }
         }
         &self.rows

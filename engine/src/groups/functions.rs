@@ -23,6 +23,8 @@ type States = Vec<ArrayRef>;
 pub(super) struct ByCode {
     sums: Sums,
     functions: Vec<Function>,
+    /// The codes of rows as accumulators take them.
+    slots: Vec<usize>,
 }
 
 enum Function {
@@ -55,13 +57,18 @@ impl ByCode {
     ///
     /// # Errors
     /// Those of arguments and filters.
-    pub(super) fn update(&mut self, rows: &RecordBatch, codes: &[usize], total: usize) -> Result<()> {
+    pub(super) fn update(&mut self, rows: &RecordBatch, codes: &[u32], total: usize) -> Result<()> {
         self.sums.update(rows, codes, total)?;
-        let mut functions = self.functions.iter_mut();
-        functions.try_for_each(|function| match function {
-            Function::OfSums(_) => Ok(()),
-            Function::Accumulated(function) => function.update(rows, codes, total),
-        })
+        self.slots.clear();
+        for function in &mut self.functions {
+            if let Function::Accumulated(function) = function {
+                if self.slots.is_empty() {
+                    self.slots.extend(codes.iter().map(|code| *code as usize));
+                }
+                function.update(rows, &self.slots, total)?;
+            }
+        }
+        Ok(())
     }
 
     /// Rows of each slot.
@@ -130,7 +137,10 @@ impl Totals {
     /// # Errors
     /// None in practice.
     pub(super) fn take(&mut self) -> Result<States> {
-        let states = self.0.iter_mut().map(|function| function.accumulator.state(EmitTo::All));
+        let states = self
+            .0
+            .iter_mut()
+            .map(|function| function.accumulator.state(EmitTo::All));
         Ok(states.collect::<Result<Vec<_>>>()?.concat())
     }
 

@@ -22,8 +22,8 @@ use datafusion::functions_aggregate::count::Count;
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::PhysicalExpr;
-use datafusion::physical_plan::aggregates::AggregateExec;
 
 /// See the module.
 #[derive(Default)]
@@ -50,20 +50,6 @@ pub(super) enum State {
     Summed(usize),
     /// The sum in this type, or null if there are no values.
     Sum(usize, DataType),
-}
-
-/// True if all functions of an aggregate are made of counts and sums.
-///
-/// # Errors
-/// Functions that are not of the schema of the aggregate.
-pub(super) fn are_all(aggregate: &AggregateExec) -> Result<bool> {
-    let (mut sums, schema) = (Sums::default(), aggregate.input_schema());
-    for function in aggregate.aggr_expr() {
-        if sums.states_of(function, &schema)?.is_none() {
-            return Ok(false);
-        }
-    }
-    Ok(aggregate.filter_expr().iter().all(Option::is_none))
 }
 
 impl Sums {
@@ -132,10 +118,8 @@ impl Sums {
     }
 
     fn argument(&mut self, expression: &Arc<dyn PhysicalExpr>) -> usize {
-        let known = self
-            .arguments
-            .iter()
-            .position(|known| known.expression.eq(expression));
+        let is_known = |known: &Argument| !is_volatile(expression) && known.expression.eq(expression);
+        let known = self.arguments.iter().position(is_known);
         known.unwrap_or_else(|| {
             self.arguments.push(Argument {
                 expression: expression.clone(),
@@ -150,13 +134,17 @@ impl Sums {
     ///
     /// # Errors
     /// Those of the arguments.
-    pub(super) fn update(&mut self, batch: &RecordBatch, codes: &[usize], total: usize) -> Result<()> {
+    pub(super) fn update(&mut self, batch: &RecordBatch, codes: &[u32], total: usize) -> Result<()> {
         self.rows.resize(total, 0);
-        for code in codes {
-            self.rows[*code] += 1;
+        let mut are_counted = false;
+        for argument in &mut self.arguments {
+            let rows = (!are_counted).then_some(self.rows.as_mut_slice());
+            are_counted |= argument.update(batch, codes, total, rows)?;
         }
-        let mut arguments = self.arguments.iter_mut();
-        arguments.try_for_each(|argument| argument.update(batch, codes, total))
+        if !are_counted {
+            codes.iter().for_each(|code| self.rows[*code as usize] += 1);
+        }
+        Ok(())
     }
 
     /// Rows of each slot.
@@ -217,32 +205,42 @@ impl Sums {
 }
 
 impl Argument {
-    fn update(&mut self, batch: &RecordBatch, codes: &[usize], total: usize) -> Result<()> {
+    /// Adds rows to their slots. Counts them in `rows` if that takes no longer, and says whether it did.
+    fn update(
+        &mut self,
+        batch: &RecordBatch,
+        codes: &[u32],
+        total: usize,
+        rows: Option<&mut [i64]>,
+    ) -> Result<bool> {
         let values = self.expression.evaluate(batch)?.into_array(codes.len())?;
         let nulls = values.logical_nulls().filter(|nulls| nulls.null_count() > 0);
         self.nulls.resize(total, 0);
         if let Some(nulls) = &nulls {
             for (code, is_valid) in codes.iter().zip(nulls) {
-                self.nulls[*code] += i64::from(!is_valid);
+                self.nulls[*code as usize] += i64::from(!is_valid);
             }
         }
-        match &mut self.sum {
-            Some(sum) => sum.add(&values, nulls.as_ref(), codes, total),
-            None => Ok(()),
+        match (&mut self.sum, nulls) {
+            (None, _) => Ok(false),
+            (Some(sum), Some(nulls)) => sum.add_valid(&values, &nulls, codes, total).map(|()| false),
+            (Some(sum), None) => {
+                let counts = rows.is_some();
+                sum.add(&values, codes, total, rows).map(|()| counts)
+            }
         }
     }
 }
 
 /// The sums of the values of each slot.
 trait Total: Send {
-    /// Adds values to the slots that they are of, in the order of rows.
-    fn add(
-        &mut self,
-        values: &ArrayRef,
-        nulls: Option<&NullBuffer>,
-        codes: &[usize],
-        total: usize,
-    ) -> Result<()>;
+    /// Adds values to the slots that they are of, in the order of rows, and counts these in `rows`.
+    fn add(&mut self, values: &ArrayRef, codes: &[u32], total: usize, rows: Option<&mut [i64]>)
+    -> Result<()>;
+
+    /// Adds those that are not null.
+    fn add_valid(&mut self, values: &ArrayRef, nulls: &NullBuffer, codes: &[u32], total: usize)
+    -> Result<()>;
 
     fn array(&self, has_values: NullBuffer, data_type: &DataType) -> ArrayRef;
 
@@ -264,29 +262,49 @@ fn total_of(data_type: &DataType) -> Option<Box<dyn Total>> {
 
 struct Totals<T: ArrowPrimitiveType>(Vec<T::Native>);
 
+impl<T: ArrowPrimitiveType> Totals<T> {
+    fn numbers<'a>(&mut self, values: &'a ArrayRef, total: usize) -> Result<&'a [T::Native]> {
+        self.0.resize(total, T::Native::ZERO);
+        let numbers = values.as_primitive_opt::<T>();
+        let numbers = numbers.ok_or_else(|| internal_datafusion_err!("a sum of {}", values.data_type()))?;
+        Ok(numbers.values())
+    }
+
+    fn add_one(&mut self, code: u32, number: T::Native) {
+        let sum = &mut self.0[code as usize];
+        *sum = sum.add_wrapping(number);
+    }
+}
+
 impl<T: ArrowPrimitiveType> Total for Totals<T> {
     fn add(
         &mut self,
         values: &ArrayRef,
-        nulls: Option<&NullBuffer>,
-        codes: &[usize],
+        codes: &[u32],
+        total: usize,
+        rows: Option<&mut [i64]>,
+    ) -> Result<()> {
+        let numbered = codes.iter().zip(self.numbers(values, total)?);
+        match rows {
+            None => numbered.for_each(|(code, number)| self.add_one(*code, *number)),
+            Some(rows) => numbered.for_each(|(code, number)| {
+                rows[*code as usize] += 1;
+                self.add_one(*code, *number);
+            }),
+        }
+        Ok(())
+    }
+
+    fn add_valid(
+        &mut self,
+        values: &ArrayRef,
+        nulls: &NullBuffer,
+        codes: &[u32],
         total: usize,
     ) -> Result<()> {
-        self.0.resize(total, T::Native::ZERO);
-        let numbers = values.as_primitive_opt::<T>();
-        let numbers = numbers.ok_or_else(|| internal_datafusion_err!("a sum of {}", values.data_type()))?;
-        let mut add = |code: &usize, number: &T::Native| {
-            let sum = &mut self.0[*code];
-            *sum = sum.add_wrapping(*number);
-        };
-        let rows = codes.iter().zip(numbers.values());
-        match nulls {
-            None => rows.for_each(|(code, number)| add(code, number)),
-            Some(nulls) => rows
-                .zip(nulls)
-                .filter(|(_, is_valid)| *is_valid)
-                .for_each(|((code, number), _)| add(code, number)),
-        }
+        let numbered = codes.iter().zip(self.numbers(values, total)?).zip(nulls);
+        let valid = numbered.filter(|(_, is_valid)| *is_valid);
+        valid.for_each(|((code, number), _)| self.add_one(*code, *number));
         Ok(())
     }
 

@@ -175,7 +175,9 @@ fn in_run<N: ArrowNativeTypeOp>(numbers: &[N], run: &Range<usize>, known: usize)
         return Some(BooleanBuffer::new_unset(numbers.len()));
     };
     Some(match bound(run.end) {
-        Some(end) => bits_of(numbers, |number| u8::from(number.is_ge(start) & number.is_lt(end))),
+        Some(end) => bits_of(numbers, |number| {
+            u8::from(number.is_ge(start) & number.is_lt(end))
+        }),
         None => bits_of(numbers, |number| u8::from(number.is_ge(start))),
     })
 }

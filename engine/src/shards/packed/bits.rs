@@ -26,7 +26,9 @@ fn word<N: Copy>(numbers: &[N; WORD], passes: &mut impl FnMut(N) -> u8) -> u64 {
         *answer = passes(*number);
     }
     let (eights, _) = answers.as_chunks::<8>();
-    let bytes = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
+    let bytes = eights
+        .iter()
+        .map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
     bytes.rev().fold(0, |word, byte| word << 8 | byte)
 }
 
