@@ -141,6 +141,7 @@ impl Decoder {
         let options = &format.options;
         let writing = Writing {
             decimals_in_base64: options.decimals_in_base64,
+            zero_is_no_date: options.zero_is_no_date,
             bytes: options.bytes,
             unit: options.unit,
             hint: None,
@@ -230,7 +231,12 @@ impl Decoder {
             ));
         }
         self.bytes = bytes;
-        Ok(Outcome::Rows(self.append(text, index)))
+        let is_doubtful = self.rows.need_others();
+        let added = self.append(text, index);
+        Ok(match is_doubtful {
+            true => Outcome::Doubtful(added),
+            false => Outcome::Rows(added),
+        })
     }
 
     /// Asks again for the schema that the last message needed, if it could not be had.

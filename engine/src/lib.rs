@@ -25,6 +25,7 @@ pub mod planner;
 pub mod schema;
 pub mod session;
 pub mod shards;
+mod sql_types;
 pub mod streams;
 pub mod topics;
 mod value_counts;

@@ -23,6 +23,7 @@ use datafusion::prelude::SessionConfig;
 use crate::functions;
 use crate::models;
 use crate::planner::MillpondPlanner;
+use crate::sql_types::SqlTypes;
 use crate::value_counts;
 
 /// The only catalog of a cluster.
@@ -196,6 +197,7 @@ pub fn session_state(
         .with_catalog_list(catalogs)
         .with_runtime_env(runtime)
         .with_query_planner(Arc::new(MillpondPlanner))
+        .with_type_planner(Arc::new(SqlTypes))
         .build())
 }
 

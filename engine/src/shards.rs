@@ -42,8 +42,8 @@ mod writer;
 pub use fit::{Fitting, plain_schema};
 pub use level::StorageLevel;
 pub use live::{
-    Applied, Expiry, LiveShard, LiveTable, Origin, SavedSegment, SegmentView, Stalled, VersionColumn, View,
-    is_time, is_version, stored_schema, times,
+    Applied, Expiry, LiveShard, LiveTable, Origin, Refused, SavedSegment, SegmentView, Stalled,
+    VersionColumn, View, is_time, is_version, stored_schema, times,
 };
 pub use parts::key_of;
 pub use read::ShardRead;

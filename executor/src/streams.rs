@@ -14,6 +14,7 @@
 
 mod access;
 mod columns;
+mod complaints;
 mod describe;
 mod follower;
 mod growth;

@@ -1,7 +1,7 @@
 //! A value of a row in the type of its column, and how it is made from what a message says.
 
 use base64::Engine;
-use base64::alphabet::STANDARD;
+use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use jiff::tz::TimeZone;
@@ -14,10 +14,13 @@ use super::slot::{Piece, Slot, Texts};
 use super::spell;
 use super::time;
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+const PADDED_OR_NOT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, PADDED_OR_NOT);
+const BASE64_IN_URLS: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, PADDED_OR_NOT);
+
+/// MySQL's date of no day: <https://dev.mysql.com/doc/refman/8.4/en/date-and-time-types.html>.
+const ZERO_DATE: &str = "0000-00-00";
 
 /// A value in the type of its column.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +80,7 @@ pub(super) enum Misfit {
 /// How bytes are written as a text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Coding {
-    /// RFC 4648, with padding.
+    /// RFC 4648, of either alphabet, with padding or without.
     #[default]
     Base64,
     /// Two digits for each byte.
@@ -91,6 +94,8 @@ pub enum Coding {
 pub(super) struct Writing {
     /// Texts in decimal columns are base64 of an unscaled number, if they can be.
     pub(super) decimals_in_base64: bool,
+    /// A date of zeros is null.
+    pub(super) zero_is_no_date: bool,
     pub(super) bytes: Coding,
     /// Unit of whole numbers in columns of times, if it is not that of the column.
     pub(super) unit: Option<TimeUnit>,
@@ -195,15 +200,14 @@ impl Shape {
         }
         match self {
             Self::Text => Ok(Cell::Text(piece)),
+            Self::Date | Self::Timestamp(..) if writing.zero_is_no_date && text.starts_with(ZERO_DATE) => {
+                Ok(Cell::Null)
+            }
             Self::Bool => boolean(text).map(Cell::Bool),
             Self::Float { .. } if is_text && let Some(value) = not_finite(text) => Ok(Cell::Float(value)),
             Self::Int { .. } | Self::Unsigned { .. } | Self::Float { .. } => self.number(text),
             Self::Decimal { precision, scale } if is_text && writing.decimals_in_base64 => {
-                let coded = text
-                    .len()
-                    .is_multiple_of(4)
-                    .then(|| BASE64.decode(text).ok())
-                    .flatten();
+                let coded = text.len().is_multiple_of(4).then(|| base64(text)).flatten();
                 match coded {
                     Some(coded) => digits(decimal::from_bytes(&coded)?, *precision),
                     None => digits(decimal::parse(text, *scale)?.value, *precision),
@@ -214,7 +218,7 @@ impl Shape {
             Self::Bytes => {
                 let start = bytes.len();
                 let decoded = match writing.bytes {
-                    Coding::Base64 => BASE64.decode_vec(text, bytes).ok(),
+                    Coding::Base64 => decode_base64(text, bytes),
                     Coding::Hex => hex(text, bytes),
                     Coding::Latin1 => latin1(text, bytes),
                 };
@@ -286,8 +290,22 @@ impl Shape {
 
 /// The number of a decimal in base64, without its scale.
 fn unscaled(text: &str) -> Result<i128, Misfit> {
-    let bytes = BASE64.decode(text).map_err(|_| Misfit::Type)?;
-    decimal::from_bytes(&bytes)
+    decimal::from_bytes(&base64(text).ok_or(Misfit::Type)?)
+}
+
+/// Bytes in base64, of either alphabet.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::new();
+    decode_base64(text, &mut decoded).map(|()| decoded)
+}
+
+fn decode_base64(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
+    let start = bytes.len();
+    let decoded = BASE64.decode_vec(text, bytes).or_else(|_| {
+        bytes.truncate(start);
+        BASE64_IN_URLS.decode_vec(text, bytes)
+    });
+    decoded.ok()
 }
 
 fn boolean(text: &str) -> Result<bool, Misfit> {

@@ -53,6 +53,8 @@ pub struct Changes {
 pub enum Outcome {
     /// It gave so many rows.
     Rows(usize),
+    /// The same, but they change rows that must be there: whether they are shows when the changes are applied.
+    Doubtful(usize),
     /// It says nothing about rows of this table.
     Skipped(Skip),
 }

@@ -26,6 +26,8 @@ pub(super) struct Options {
     pub(super) key_only: bool,
     /// Texts in decimal columns are base64 of bytes, as Debezium's `precise` has them.
     pub(super) decimals_in_base64: bool,
+    /// A date of zeros, which MySQL has, is null.
+    pub(super) zero_is_no_date: bool,
     pub(super) bytes: Coding,
     /// Names of members; none stands for the usual ones.
     pub(super) op_field: Option<String>,
@@ -65,6 +67,7 @@ impl Options {
             unavailable: "__debezium_unavailable_value".to_owned(),
             key_only: false,
             decimals_in_base64: name == Name::Debezium,
+            zero_is_no_date: matches!(name, Name::Maxwell | Name::Canal),
             bytes: match name {
                 Name::Canal => Coding::Latin1,
                 Name::Dms => Coding::Hex,

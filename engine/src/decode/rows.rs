@@ -311,6 +311,18 @@ impl Rows {
         pushed
     }
 
+    /// True if a change among them is of no use without the row that it changes.
+    pub(super) fn need_others(&self) -> bool {
+        self.kinds.iter().any(|kind| match kind {
+            Kind::Rekey => true,
+            Kind::Merge(given) => {
+                let mut targets = self.targets.iter().zip(given);
+                targets.any(|(target, given)| target.is_required && !given)
+            }
+            Kind::Put | Kind::Delete | Kind::Truncate => false,
+        })
+    }
+
     /// All rows go.
     pub(super) fn truncate(&mut self) {
         self.cells

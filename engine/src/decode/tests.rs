@@ -115,7 +115,7 @@ fn show(column: &dyn Array, row: usize) -> String {
 pub(super) fn one(options: &[(&str, &str)], table: &Table, key: Option<&str>, value: Option<&str>) -> String {
     let mut decoder = decoder(options, table);
     match push(&mut decoder, key, value) {
-        Ok(Outcome::Rows(rows)) => {
+        Ok(Outcome::Rows(rows) | Outcome::Doubtful(rows)) => {
             let changes = take(&mut decoder);
             assert_eq!(rows, changes.len());
             changes.join("; ")

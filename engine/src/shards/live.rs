@@ -22,6 +22,6 @@ mod view;
 
 pub use moment::{is_time, is_version, times};
 pub use saved::{SavedSegment, SegmentView, stored_schema};
-pub use shard::{Applied, LiveShard, Stalled};
+pub use shard::{Applied, LiveShard, Refused, Stalled};
 pub use table::{Expiry, LiveTable, VersionColumn};
 pub use view::{Origin, View};

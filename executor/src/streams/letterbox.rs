@@ -17,10 +17,12 @@ use millpond_proto::stream::DeadLetter;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 
 use super::access::Access;
+use super::complaints::Complaints;
 use super::tokens::Authorized;
 
 /// Longest time that a letter may be on its way before it is said to be in trouble.
@@ -61,7 +63,7 @@ impl Letterbox {
             table: table.to_string(),
             source_topic: source_topic.to_string(),
             topic: topic.to_string(),
-            producer: access.client(config, Postman)?,
+            producer: access.client(config, Postman::default())?,
         })
     }
 
@@ -167,9 +169,16 @@ impl Posted {
 }
 
 /// Hears what became of letters.
-struct Postman;
+#[derive(Default)]
+struct Postman {
+    complaints: Complaints,
+}
 
-impl ClientContext for Postman {}
+impl ClientContext for Postman {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.complaints.hear(&error, reason);
+    }
+}
 
 impl ProducerContext for Postman {
     type DeliveryOpaque = Box<Posted>;

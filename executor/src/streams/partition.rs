@@ -13,7 +13,7 @@ use datafusion::arrow::error::ArrowError;
 use millpond_engine::decode::{Changes, Decoder, Message, Outcome};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{encode_schema, fit};
-use millpond_engine::shards::{LiveShard, ShardStore, Stalled};
+use millpond_engine::shards::{LiveShard, Refused, ShardStore, Stalled};
 use millpond_engine::streams::checkpoints::{Restored, ToSave};
 use millpond_engine::streams::{OnError, Startup, WhenFull};
 use millpond_proto::checkpoint::Counts;
@@ -29,9 +29,6 @@ use super::shared::{Shared, fenced_by};
 use super::source::Source;
 use super::stored::Handover;
 
-/// Reason of dead letters that came to light when they were applied.
-const UNKNOWN_OLD_KEY: &str = "key_change_across_partitions";
-const UNKNOWN_OLD_KEY_DETAIL: &str = "the old key of its change is not in this topic partition";
 /// Messages behind the end at which there is something to catch up with.
 const BACKLOG_MESSAGES: u64 = 50_000;
 
@@ -323,13 +320,11 @@ impl Partition {
         self.pushed
             .push(Pushed::of(message, &self.source.options.metadata));
         match outcome {
-            Ok(Outcome::Rows(rows)) => {
+            Ok(Outcome::Rows(_)) => self.counts.applied += 1,
+            Ok(Outcome::Doubtful(_)) => {
                 self.counts.applied += 1;
-                // Only a message of several changes can turn out to be of no use when it is applied.
-                if rows > 1 && !self.source.key().is_empty() {
-                    let letter = self.letter(message, UNKNOWN_OLD_KEY, UNKNOWN_OLD_KEY_DETAIL);
-                    self.doubtful.insert(place, letter);
-                }
+                // Why it is a letter shows if it becomes one.
+                self.doubtful.insert(place, self.letter(message, "", ""));
             }
             Ok(Outcome::Skipped(_)) => self.counts.filtered += 1,
             Err(rejected) if rejected.reason.passes() => {
@@ -452,10 +447,10 @@ impl Partition {
         match self.shard.apply(&changes) {
             Ok(applied) => {
                 self.counts.stale += applied.stale as u64;
-                for message in applied.unknown_old_key {
+                for refused in applied.refused {
                     self.counts.applied -= 1;
-                    if let Some(letter) = self.doubtful.remove(&message) {
-                        self.take_back(letter);
+                    if let Some(letter) = self.doubtful.remove(&refused.message) {
+                        self.take_back(because(&refused, letter));
                     }
                 }
                 self.doubtful.clear();
@@ -477,11 +472,11 @@ impl Partition {
             OnError::Skip => self.counts.skipped += 1,
             OnError::DeadLetter => self.bury(letter),
             OnError::Fail => {
-                let (offset, detail) = (letter.offset, letter.detail.clone());
-                self.bury(letter);
                 self.course = Course::Failed(format!(
-                    "bad_message at offset {offset}: {UNKNOWN_OLD_KEY}: {detail}"
+                    "bad_message at offset {}: {}: {}",
+                    letter.offset, letter.reason, letter.detail
                 ));
+                self.bury(letter);
             }
         }
     }
@@ -529,17 +524,11 @@ impl Partition {
                 error
             }
         })?;
-        for letter in applied
-            .unknown_old_key
-            .iter()
-            .filter_map(|place| letters.remove(place))
-        {
-            settled.remove(&letter.offset);
-            dead.push(DeadLetter {
-                reason: UNKNOWN_OLD_KEY.to_string(),
-                detail: UNKNOWN_OLD_KEY_DETAIL.to_string(),
-                ..letter
-            });
+        for refused in &applied.refused {
+            if let Some(letter) = letters.remove(&refused.message) {
+                settled.remove(&letter.offset);
+                dead.push(because(refused, letter));
+            }
         }
         let settled_now = settled.len() as u64;
         let were_letters = self.shared.settle(&settled, dead);
@@ -752,4 +741,13 @@ impl Partition {
 fn time_of(message: &BorrowedMessage<'_>) -> u64 {
     let time = message.timestamp().to_millis().unwrap_or(0);
     time.max(0).cast_unsigned()
+}
+
+/// A letter whose reason came to light when its changes were applied.
+fn because(refused: &Refused, letter: DeadLetter) -> DeadLetter {
+    DeadLetter {
+        reason: refused.reason.to_string(),
+        detail: refused.detail.clone(),
+        ..letter
+    }
 }

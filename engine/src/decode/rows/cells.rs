@@ -37,6 +37,9 @@ impl Rows {
                 return Err(target.missing());
             }
             let cell = self.cell(column, slot, text)?;
+            if matches!(cell, Cell::Null) && self.targets[column].is_required {
+                return Err(self.targets[column].missing());
+            }
             self.cells.push(cell);
         }
         Ok(kept.map_or(Kind::Put, Kind::Merge))

@@ -79,7 +79,7 @@ pub(super) fn framed(id: u32, parts: &[Vec<u8>]) -> Vec<u8> {
 
 pub(super) fn outcome(decoder: &mut Decoder, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
     match decoder.push(Message { key, value }) {
-        Ok(Outcome::Rows(_)) => take(decoder).join("; "),
+        Ok(Outcome::Rows(_) | Outcome::Doubtful(_)) => take(decoder).join("; "),
         Ok(Outcome::Skipped(skip)) => format!("skipped {}", skip.name()),
         Err(rejected) => rejected.reason.to_string(),
     }

@@ -202,3 +202,43 @@ fn dms() {
         "skipped control"
     );
 }
+
+#[test]
+fn dates_of_zeros_are_null_where_mysql_writes_them() {
+    let columns = [
+        ("id", DataType::Int32),
+        ("day", DataType::Date32),
+        ("at", DataType::Timestamp(TimeUnit::Microsecond, None)),
+    ];
+    let row = r#"{"id":1,"day":"0000-00-00","at":"0000-00-00 00:00:00"}"#;
+    let maxwell = format!(r#"{{"type":"insert","data":{row}}}"#);
+    let canal = format!(r#"{{"type":"INSERT","isDdl":false,"data":[{row}]}}"#);
+    let check =
+        |format: &str, table: &Table, value: &str| one(&[("format", format)], table, None, Some(value));
+    assert_eq!(check("maxwell-json", &table(&columns, 1), &maxwell), "Put 1|-|-");
+    assert_eq!(check("canal-json", &table(&columns, 1), &canal), "Put 1|-|-");
+    // Others have no such date, and a column that is NOT NULL has no room for it.
+    assert_eq!(check("upsert", &table(&columns, 1), row), "wrong_type");
+    let required = [("id", DataType::Int32), ("day!", DataType::Date32)];
+    assert_eq!(
+        check("maxwell-json", &table(&required, 1), &maxwell),
+        "missing_column"
+    );
+}
+
+#[test]
+fn bytes_may_be_in_either_alphabet_of_base64() {
+    let columns = [("id", DataType::Int32), ("bytes", DataType::Binary)];
+    let check = |bytes: &str| {
+        let value = format!(r#"{{"op":"c","after":{{"id":1,"bytes":"{bytes}"}}}}"#);
+        one(
+            &[("format", "debezium-json")],
+            &table(&columns, 1),
+            None,
+            Some(&value),
+        )
+    };
+    assert_eq!(check("+/8="), check("-_8="));
+    assert_eq!(check("AP-_"), check("AP+/"));
+    assert_eq!(check("A*=="), "wrong_type");
+}

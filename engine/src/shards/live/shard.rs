@@ -36,12 +36,23 @@ const SEGMENT_ROWS: usize = 65_536;
 /// What became of a batch of changes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Messages whose change of a key names one that is not here: nothing of them was applied.
-    pub unknown_old_key: Vec<u32>,
+    /// Messages that need a row that is not here. Of those that change a key, nothing was applied.
+    pub refused: Vec<Refused>,
     /// Deletes of keys that were not there.
     pub deletes_of_nothing: usize,
     /// Messages with a change that was older than what is there.
     pub stale: usize,
+}
+
+/// A message that could not be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number, as the changes have it.
+    pub message: u32,
+    /// The reason of its dead letter.
+    pub reason: &'static str,
+    /// What it needs.
+    pub detail: String,
 }
 
 /// Why a batch of changes was not applied.
@@ -51,6 +62,26 @@ pub enum Stalled {
     NoMemory(Error),
     /// The shard cannot be used any more.
     Broken(Error),
+}
+
+impl Refused {
+    fn without_old_key(message: u32) -> Self {
+        Self {
+            message,
+            reason: "key_change_across_partitions",
+            detail: "the old key of its change is not in this topic partition".to_string(),
+        }
+    }
+
+    fn without_row(message: u32, column: &str) -> Self {
+        Self {
+            message,
+            reason: "unknown_row",
+            detail: format!(
+                "there is no row with its key, and it brings nothing for '{column}', which is NOT NULL"
+            ),
+        }
+    }
 }
 
 impl From<DataFusionError> for Stalled {
@@ -299,7 +330,11 @@ impl LiveShard {
         let mut renamed = None;
         for (row, (kind, message)) in changes.kinds.iter().zip(&changes.messages).enumerate() {
             let before = renamed.take();
-            if applied.unknown_old_key.last() == Some(message) {
+            if applied
+                .refused
+                .last()
+                .is_some_and(|last| last.message == *message)
+            {
                 dead.kill(row);
                 continue;
             }
@@ -319,6 +354,14 @@ impl LiveShard {
                     let old = keys.index.put(key, here);
                     self.kill(old, &mut dead);
                 }
+                Kind::Merge(given)
+                    if before.is_none()
+                        && keys.index.get(key).is_none()
+                        && let Some(column) = self.left_out(given) =>
+                {
+                    applied.refused.push(Refused::without_row(*message, column));
+                    dead.kill(row);
+                }
                 Kind::Merge(_) => {
                     let old = keys.index.put(key, here);
                     merges.push(Merge {
@@ -336,7 +379,7 @@ impl LiveShard {
                 Kind::Rekey => {
                     let old = keys.index.remove(key);
                     if old.is_none() {
-                        applied.unknown_old_key.push(*message);
+                        applied.refused.push(Refused::without_old_key(*message));
                     }
                     renamed = old;
                     self.kill(old, &mut dead);
@@ -373,6 +416,13 @@ impl LiveShard {
         let buried = graves.bury(&changes.rows, &verdict.burials, verdict.emptied);
         self.graves = Some(graves);
         buried.map(|()| verdict)
+    }
+
+    /// A column that is NOT NULL and that a sparse change does not bring.
+    fn left_out(&self, given: &[bool]) -> Option<&str> {
+        let columns = self.table.schema.fields().iter().zip(given);
+        let mut missing = columns.filter(|(column, given)| !column.is_nullable() && !**given);
+        missing.next().map(|(column, _)| column.name().as_str())
     }
 
     /// The row at a place is there no more. `new` is the segment that is being made.

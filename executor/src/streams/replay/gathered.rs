@@ -100,7 +100,7 @@ impl Gathered {
         self.chunk_bytes += letter.value.as_ref().map_or(0, Vec::len);
         let offset = letter.offset;
         match outcome {
-            Ok(Outcome::Rows(_)) => {
+            Ok(Outcome::Rows(_) | Outcome::Doubtful(_)) => {
                 self.settled.insert(offset);
                 self.push(pushed, Some(letter))
             }

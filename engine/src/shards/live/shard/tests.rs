@@ -143,6 +143,10 @@ fn follow(model: &mut Model, steps: &[Step]) -> Vec<u32> {
     unknown
 }
 
+fn refused(applied: &Applied) -> Vec<u32> {
+    applied.refused.iter().map(|refused| refused.message).collect()
+}
+
 fn rows(shard: Arc<Shard>, least: Option<i64>) -> Vec<(i64, Row)> {
     let predicate = least.map(|least| {
         let schema = schema();
@@ -186,7 +190,7 @@ proptest! {
         let mut pinned = Vec::new();
         for (position, batch) in history.iter().enumerate() {
             let applied = live.apply(&changes(batch)).unwrap();
-            prop_assert_eq!(applied.unknown_old_key, follow(&mut model, batch));
+            prop_assert_eq!(refused(&applied), follow(&mut model, batch));
             live.publish(position as u64);
             let view = views.read().clone();
             prop_assert_eq!((view.position(), view.rows()), (position as u64, model.len()));
@@ -275,4 +279,38 @@ fn memory_is_given_back_with_the_last_reader() {
     );
     drop(live);
     assert_eq!(store.bytes(), 0);
+}
+
+/// The same table, where each row has a text.
+fn with_texts(table: LiveTable) -> LiveTable {
+    let fields = schema();
+    let mut fields: Vec<_> = fields.fields().iter().cloned().collect();
+    fields[2] = Arc::new(Field::new("t", DataType::Utf8, false));
+    LiveTable {
+        schema: Arc::new(Schema::new(fields)),
+        ..table
+    }
+}
+
+#[test]
+fn a_sparse_change_of_no_row_is_refused_if_it_lacks_what_each_row_has() {
+    let store = store(usize::MAX);
+    let mut live = LiveShard::new(store.clone(), with_texts(table(&[0])), 0).unwrap();
+    let text = |text: &str| (None, Some(text.to_string()));
+    let applied = live.apply(&changes(&[
+        Step::Number(1, 7),
+        Step::Put(2, text("b")),
+        Step::Number(2, 8),
+        Step::Delete(2),
+        Step::Number(2, 9),
+        Step::Put(3, text("c")),
+        Step::RenameNumber(3, 4, 5),
+    ]));
+    let applied = applied.unwrap();
+    assert_eq!(refused(&applied), [0, 4]);
+    assert_eq!(applied.refused[0].reason, "unknown_row");
+    assert!(applied.refused[0].detail.contains("'t'"), "{applied:?}");
+    live.publish(1);
+    let shard = store.pin(&live.views().read().clone(), "w");
+    assert_eq!(rows(shard, None), [(4, (Some(5), Some("c".to_string())))]);
 }

@@ -103,6 +103,16 @@ impl LiveShard {
                     buried_by: None,
                 });
                 match kind {
+                    Kind::Merge(given)
+                        if moved_version.is_none() && key.row.is_none() && self.left_out(given).is_some() =>
+                    {
+                        let is_stale = match key.grave {
+                            Some(grave) => !self.gives_version(given) || versions[row] <= grave,
+                            None => false,
+                        };
+                        refused_message = (!is_stale).then_some(message);
+                        is_stale
+                    }
                     Kind::Merge(given) if !self.gives_version(given) => {
                         match (moved_version, key.row, key.grave) {
                             (Some(version), ..) => !key.put(version, row),

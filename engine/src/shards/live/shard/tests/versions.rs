@@ -128,14 +128,14 @@ fn a_rename_is_old_or_new_as_a_whole() {
     let mut live = versioned(&store, 64);
     let rename = |version| Step::Rename(1, 2, (Some(version), Some("renamed".to_string())));
     let applied = live.apply(&changes(&[put(1, 5, "a"), rename(4)])).unwrap();
-    assert_eq!((applied.stale, applied.unknown_old_key.len()), (1, 0));
+    assert_eq!((applied.stale, applied.refused.len()), (1, 0));
     assert_eq!(seen(&live, &store), [(1, (Some(5), Some("a".to_string())))]);
     live.apply(&changes(&[rename(6), put(1, 6, "late")])).unwrap();
     assert_eq!(seen(&live, &store), [(2, (Some(6), Some("renamed".to_string())))]);
     let applied = live
         .apply(&changes(&[Step::Rename(9, 3, (Some(7), None))]))
         .unwrap();
-    assert_eq!(applied.unknown_old_key, [0]);
+    assert_eq!(refused(&applied), [0]);
 }
 
 #[test]
@@ -198,4 +198,20 @@ fn a_truncate_forgets_graves() {
         .unwrap();
     let ids: Vec<i64> = seen(&live, &store).iter().map(|row| row.0).collect();
     assert_eq!(ids, [1, 2]);
+}
+
+#[test]
+fn a_refused_change_leaves_the_grave_of_its_row() {
+    let store = store(usize::MAX);
+    let mut live = LiveShard::new(store.clone(), with_texts(versioned_table()), 0).unwrap();
+    live.apply(&changes(&[put(1, 5, "a"), Step::DeleteVersion(1, 6)]))
+        .unwrap();
+    let applied = live
+        .apply(&changes(&[Step::Number(1, 6), Step::Number(1, 7)]))
+        .unwrap();
+    assert_eq!((applied.stale, refused(&applied)), (1, vec![1]));
+    // As if the refused one had never been there.
+    assert_eq!(live.apply(&changes(&[put(1, 6, "late")])).unwrap().stale, 1);
+    live.apply(&changes(&[put(1, 7, "new")])).unwrap();
+    assert_eq!(seen(&live, &store), [(1, (Some(7), Some("new".to_string())))]);
 }
