@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use super::options::{StreamOptions, invalid};
 use crate::config::nearest;
 use crate::error::Error;
+use crate::schema::nullable;
 use crate::shards::{Expiry, LiveTable, VersionColumn, is_time, is_version};
 
 /// The time at which something happened, as rows say, and how much later than others they may come.
@@ -87,9 +88,14 @@ pub fn live_table(
             ));
         }
     };
+    let fields = schema.fields().iter().enumerate();
     Ok(LiveTable {
         name: name.to_string(),
-        schema: schema.clone(),
+        schema: nullable(schema),
+        required: fields
+            .filter(|(_, field)| !field.is_nullable())
+            .map(|(place, _)| place)
+            .collect(),
         key: key.to_vec(),
         version,
         expiry,
@@ -138,7 +144,7 @@ mod tests {
         let schema = Schema::new(vec![
             Field::new("id", DataType::Int64, true),
             Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, None), true),
-            Field::new("text", DataType::Utf8, true),
+            Field::new("text", DataType::Utf8, false),
         ]);
         let settings: HashMap<String, String> = options
             .iter()
@@ -152,6 +158,8 @@ mod tests {
         let table = made(&[0], &[("version_column", "AT"), ("version.tombstones", "2h")]).unwrap();
         let tombstones = Duration::from_secs(7200);
         assert_eq!(table.version, Some(VersionColumn { place: 1, tombstones }));
+        assert_eq!(table.required, [2]);
+        assert!(table.schema.fields().iter().all(|field| field.is_nullable()));
         let table = made(&[], &[("event_time", "at"), ("retention.time", "1h")]).unwrap();
         let after = Duration::from_secs(3600);
         assert_eq!(table.expiry, Some(Expiry { place: 1, after }));

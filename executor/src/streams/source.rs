@@ -57,7 +57,7 @@ pub(super) struct Source {
     pub(super) name: String,
     pub(super) topic: String,
     pub(super) brokers: String,
-    /// Columns of the table, all nullable: rows that are deleted have nulls anywhere.
+    /// Columns of the table, as [`LiveTable`] has them.
     pub(super) schema: SchemaRef,
     /// What its live shards must know.
     pub(super) live: Arc<LiveTable>,
@@ -112,7 +112,7 @@ impl Source {
                 schema: columns,
                 key: key.clone(),
             },
-            live: Arc::new(live_table(&asked.name, &all, &key, &options)?),
+            live: Arc::new(live_table(&asked.name, &schema, &key, &options)?),
             event_time: EventTime::of(&options, &all)?,
             schema: all,
             options,

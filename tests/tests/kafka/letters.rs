@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use cluster_tests::Bench;
+use futures::future::try_join_all;
 
 const COLUMNS: &str = "id BIGINT, PRIMARY KEY (id)";
 /// Where each letter is from and what is wrong, by its headers.
@@ -58,5 +59,53 @@ async fn a_topic_for_letters_must_be_there_and_another() -> Result<()> {
         let error = refused.err().context("the table was made")?;
         ensure!(format!("{error:#}").contains(said), "{error:#}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sparse_change_of_no_row_is_a_letter_where_a_column_must_have_a_value() -> Result<()> {
+    let mut bench = Bench::start(1).await?;
+    let topic = bench.broker.topic("sparse", 1).await?;
+    for message in [
+        r#"{"op":"update","id":1,"data":{"n":5}}"#,
+        r#"{"op":"insert","id":2,"data":{"name":"two"}}"#,
+        r#"{"op":"update","id":2,"data":{"n":6}}"#,
+        r#"{"op":"update","id":3,"data":{"name":"three"}}"#,
+    ] {
+        bench.broker.say(&topic, 0, message)?;
+    }
+    let columns = "id BIGINT, name TEXT NOT NULL, n BIGINT, PRIMARY KEY (id)";
+    let options = "'format' 'op-json', 'checkpoint.interval' '100ms'";
+    bench.create("t", columns, &topic, options).await?;
+    bench.wait("t", &topic).await?;
+    let rows = "SELECT id, name, n FROM t ORDER BY id";
+    let letters = "SELECT kafka_offset, reason FROM system.dead_letters";
+    let counts = "SELECT read, applied, dead FROM system.stream_partitions WHERE table_name = 't'";
+    for _ in 0..2 {
+        let found = [rows, letters, counts].map(|sql| bench.rows(sql));
+        let found = try_join_all(found).await?.concat();
+        ensure!(
+            found == ["2 two 6", "3 three NULL", "0 unknown_row", "4 3 1"],
+            "{found:?}"
+        );
+        let stored = "SELECT count(*) = 1 FROM system.stream_partitions WHERE table_name = 't' AND checkpoint_offset = 4";
+        bench.until(stored, "no checkpoint").await?;
+        bench.kill_all()?;
+        bench.start_again().await?;
+        bench.wait("t", &topic).await?;
+    }
+    // The row has come since, and is newer than the letter.
+    bench
+        .broker
+        .say(&topic, 0, r#"{"op":"insert","id":1,"data":{"name":"one"}}"#)?;
+    bench.wait("t", &topic).await?;
+    bench.patiently("REPLAY DEAD LETTERS FROM t").await?;
+    let found = try_join_all([rows, counts].map(|sql| bench.rows(sql)))
+        .await?
+        .concat();
+    ensure!(
+        found == ["1 one NULL", "2 two 6", "3 three NULL", "5 5 0"],
+        "{found:?}"
+    );
     Ok(())
 }

@@ -62,6 +62,7 @@ impl Graves {
         let graves = LiveTable {
             name: table.name.clone(),
             schema: schema_of(table)?,
+            required: Vec::new(),
             key: (0..keys).collect(),
             version: None,
             expiry: Some(Expiry {

@@ -208,6 +208,7 @@ impl LiveShard {
         self.version = table.version.map(|version| version.place);
         self.table.version = table.version;
         self.table.schema = table.schema.clone();
+        self.table.required.clone_from(&table.required);
         Ok(())
     }
 
@@ -420,9 +421,9 @@ impl LiveShard {
 
     /// A column that is NOT NULL and that a sparse change does not bring.
     fn left_out(&self, given: &[bool]) -> Option<&str> {
-        let columns = self.table.schema.fields().iter().zip(given);
-        let mut missing = columns.filter(|(column, given)| !column.is_nullable() && !**given);
-        missing.next().map(|(column, _)| column.name().as_str())
+        let mut required = self.table.required.iter();
+        let missing = required.find(|column| given.get(**column) == Some(&false))?;
+        Some(self.table.schema.field(*missing).name())
     }
 
     /// The row at a place is there no more. `new` is the segment that is being made.

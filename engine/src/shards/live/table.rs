@@ -9,8 +9,10 @@ use datafusion::arrow::datatypes::SchemaRef;
 pub struct LiveTable {
     /// Names it in errors.
     pub name: String,
-    /// Its columns.
+    /// Its columns, all nullable: rows that are deleted have nulls anywhere.
     pub schema: SchemaRef,
+    /// Columns that are NOT NULL, by their place.
+    pub required: Vec<usize>,
     /// Columns of the primary key, by their place; none for a table where every message is a row.
     pub key: Vec<usize>,
     /// Where changes of a key say which of them is newer, if they do. Only with a key.

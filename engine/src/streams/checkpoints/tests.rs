@@ -35,6 +35,7 @@ fn table() -> LiveTable {
     LiveTable {
         name: "t".to_string(),
         schema: schema(),
+        required: Vec::new(),
         key: vec![0],
         version: None,
         expiry: None,
