@@ -59,6 +59,8 @@ impl From<DataFusionError> for Failed {
 pub struct Restored {
     /// Next offset to read; `None`: nothing was stored that can be read.
     pub position: Option<u64>,
+    /// When it was stored, milliseconds since the Unix epoch.
+    pub written_at_ms: u64,
     /// Messages up to there.
     pub counts: Counts,
     /// Timestamp of the last of them.

@@ -84,6 +84,9 @@ impl Begun {
         })?;
         self.shared.set_views(shard.views());
         self.shared.restore(restored.letters);
+        if let Some(position) = restored.position {
+            self.shared.set_checkpoint(position, restored.written_at_ms);
+        }
         let partition = Partition {
             course: Course::New,
             halt: Halt::Never,

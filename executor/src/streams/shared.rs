@@ -123,10 +123,10 @@ impl Shared {
         Some(self.fenced.load(Ordering::Acquire)).filter(|epoch| *epoch > 0)
     }
 
-    pub(super) fn set_checkpoint(&self, position: u64) {
+    pub(super) fn set_checkpoint(&self, position: u64, written_at_ms: u64) {
         *self.checkpoint.lock() = Checkpoint {
             position: Some(position),
-            written_at_ms: now_ms(),
+            written_at_ms,
             error: String::new(),
             missed: false,
         };

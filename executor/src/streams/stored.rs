@@ -14,6 +14,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
+use millpond_engine::clock::now_ms;
 use millpond_engine::error::Error;
 use millpond_engine::models::Kept;
 use millpond_engine::shards::ShardStore;
@@ -178,7 +179,7 @@ impl Stored {
             what.sums = self.kept.at(&what.view).await;
             match saver.save(what).await {
                 Ok(()) => {
-                    shared.set_checkpoint(position);
+                    shared.set_checkpoint(position, now_ms());
                     for (answer, replayed) in replayed {
                         // One who does not wait any more need not hear it.
                         drop(answer.send(Ok(replayed)));

@@ -93,6 +93,9 @@ async fn a_sparse_change_of_no_row_is_a_letter_where_a_column_must_have_a_value(
     let found = try_join_all([rows, letters, counts].map(|sql| bench.rows(sql)));
     let found = found.await?.concat();
     ensure!(found == expected, "after a restart: {found:?}");
+    bench
+        .until(stored, "the checkpoint that was read is not shown")
+        .await?;
     // The row has come since, and is newer than the letter.
     bench
         .broker

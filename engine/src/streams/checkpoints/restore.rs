@@ -163,6 +163,7 @@ impl CheckpointFolder {
         };
         Ok(Some(Restored {
             position: Some(checkpoint.position),
+            written_at_ms: checkpoint.written_at_ms,
             counts: checkpoint.counts.unwrap_or_default(),
             last_message_ms: checkpoint.last_message_ms,
             newest_event_ms: checkpoint.newest_event_ms,
