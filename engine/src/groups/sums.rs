@@ -37,7 +37,7 @@ struct Argument {
     expression: Arc<dyn PhysicalExpr>,
     /// Rows of each slot without a value.
     nulls: Vec<i64>,
-    sum: Option<Box<dyn Total>>,
+    sum: Option<Box<dyn SlotSums>>,
 }
 
 /// A column of the partial state of a function. Arguments are meant by number.
@@ -77,13 +77,13 @@ impl Sums {
             return Ok(None);
         }
         let states = function.state_fields()?;
-        let Some(total) = states.last().map(|sum| sum.data_type().clone()) else {
+        let Some(sum_type) = states.last().map(|sum| sum.data_type().clone()) else {
             return Ok(None);
         };
-        let Some(argument) = self.sum_of(argument, &total, schema)? else {
+        let Some(argument) = self.sum_of(argument, &sum_type, schema)? else {
             return Ok(None);
         };
-        let sum = State::Sum(argument, total);
+        let sum = State::Sum(argument, sum_type);
         Ok(Some(match inner.is::<Avg>() {
             true => vec![State::Summed(argument), sum],
             false => vec![sum],
@@ -102,14 +102,14 @@ impl Sums {
     fn sum_of(
         &mut self,
         argument: &Arc<dyn PhysicalExpr>,
-        total: &DataType,
+        sum_type: &DataType,
         schema: &Schema,
     ) -> Result<Option<usize>> {
         // Precisions may be different, which values do not show.
-        if discriminant(&argument.data_type(schema)?) != discriminant(total) {
+        if discriminant(&argument.data_type(schema)?) != discriminant(sum_type) {
             return Ok(None);
         }
-        let Some(sum) = total_of(total) else {
+        let Some(sum) = sums_of_type(sum_type) else {
             return Ok(None);
         };
         let argument = self.argument(argument);
@@ -165,10 +165,10 @@ impl Sums {
                 let has_values = Some(self.has_values(*argument));
                 Ok(Arc::new(UInt64Array::new(values.into(), has_values)))
             }
-            State::Sum(argument, total) => {
+            State::Sum(argument, sum_type) => {
                 let sum = self.arguments[*argument].sum.as_ref();
                 let sum = sum.ok_or_else(|| internal_datafusion_err!("no sum of argument {argument}"))?;
-                Ok(sum.array(self.has_values(*argument), total))
+                Ok(sum.array(self.has_values(*argument), sum_type))
             }
         }
     }
@@ -233,7 +233,7 @@ impl Argument {
 }
 
 /// The sums of the values of each slot.
-trait Total: Send {
+trait SlotSums: Send {
     /// Adds values to the slots that they are of, in the order of rows, and counts these in `rows`.
     fn add(&mut self, values: &ArrayRef, codes: &[u32], total: usize, rows: Option<&mut [i64]>)
     -> Result<()>;
@@ -250,19 +250,19 @@ trait Total: Send {
 }
 
 /// Sums of nothing, of values of this kind.
-fn total_of(data_type: &DataType) -> Option<Box<dyn Total>> {
+fn sums_of_type(data_type: &DataType) -> Option<Box<dyn SlotSums>> {
     Some(match data_type {
-        DataType::Int64 => Box::new(Totals::<Int64Type>(Vec::new())),
-        DataType::UInt64 => Box::new(Totals::<UInt64Type>(Vec::new())),
-        DataType::Float64 => Box::new(Totals::<Float64Type>(Vec::new())),
-        DataType::Decimal128(..) => Box::new(Totals::<Decimal128Type>(Vec::new())),
+        DataType::Int64 => Box::new(SumsOf::<Int64Type>(Vec::new())),
+        DataType::UInt64 => Box::new(SumsOf::<UInt64Type>(Vec::new())),
+        DataType::Float64 => Box::new(SumsOf::<Float64Type>(Vec::new())),
+        DataType::Decimal128(..) => Box::new(SumsOf::<Decimal128Type>(Vec::new())),
         _ => return None,
     })
 }
 
-struct Totals<T: ArrowPrimitiveType>(Vec<T::Native>);
+struct SumsOf<T: ArrowPrimitiveType>(Vec<T::Native>);
 
-impl<T: ArrowPrimitiveType> Totals<T> {
+impl<T: ArrowPrimitiveType> SumsOf<T> {
     fn numbers<'a>(&mut self, values: &'a ArrayRef, total: usize) -> Result<&'a [T::Native]> {
         self.0.resize(total, T::Native::ZERO);
         let numbers = values.as_primitive_opt::<T>();
@@ -276,7 +276,7 @@ impl<T: ArrowPrimitiveType> Totals<T> {
     }
 }
 
-impl<T: ArrowPrimitiveType> Total for Totals<T> {
+impl<T: ArrowPrimitiveType> SlotSums for SumsOf<T> {
     fn add(
         &mut self,
         values: &ArrayRef,

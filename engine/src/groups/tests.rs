@@ -80,7 +80,7 @@ fn scan(shards: &[Vec<Row>]) -> Arc<dyn ExecutionPlan> {
     DataSourceExec::from_data_source(scan.build())
 }
 
-/// Functions of counts and sums and others, of `x` and its half, by some columns.
+/// Functions of counts and sums and others, of `x` and of `whole`, by some columns.
 fn aggregate(input: Arc<dyn ExecutionPlan>, by: &[&str], mode: AggregateMode) -> Arc<dyn ExecutionPlan> {
     let columns = schema();
     let x = || col("x", &columns).unwrap();

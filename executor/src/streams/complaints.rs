@@ -17,6 +17,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Complaints(Mutex<Vec<(Option<RDKafkaErrorCode>, Instant)>>);
 
 impl Complaints {
+    /// Logs a complaint, as an error if none of its kind was logged of late.
     pub(super) fn hear(&self, error: &KafkaError, reason: &str) {
         match self.is_due(error.rdkafka_error_code(), Instant::now()) {
             true => tracing::error!(%error, reason, "a client of brokers complains"),

@@ -254,14 +254,14 @@ impl Partition {
     /// Has its rows in the columns of a source from now on, at the same position.
     fn set_table(&mut self, source: &Source) -> Result<(), Error> {
         if let Some(waiting) = &mut self.waiting {
-            waiting.rows = fit(&waiting.rows, &source.schema).map_err(Error::from_datafusion)?;
+            waiting.rows = fit(&waiting.rows, &source.live.schema).map_err(Error::from_datafusion)?;
         }
         if let Err(stalled) = self.shard.set_table(source.live.as_ref().clone()) {
             let (Stalled::NoMemory(error) | Stalled::Broken(error)) = stalled;
             self.course = Course::Failed(format!("columns: {}", error.message));
             return Err(error);
         }
-        if source.schema != self.source.schema {
+        if source.live.schema != self.source.live.schema {
             let position = self.shard.views().read().position();
             self.shard.publish(position);
             self.stored = None;
@@ -567,7 +567,7 @@ impl Partition {
         let mut columns = changes.rows.columns().to_vec();
         let metadata = self.source.options.metadata.iter();
         columns.extend(metadata.map(|column| Pushed::column(*column, self.number(), &of_rows)));
-        changes.rows = RecordBatch::try_new(self.source.schema.clone(), columns)?;
+        changes.rows = RecordBatch::try_new(self.source.live.schema.clone(), columns)?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::datatypes::SchemaRef;
 use millpond_engine::decode::{Decoder, Format, Table};
 use millpond_engine::error::{Code, Error};
-use millpond_engine::schema::{decode_schema, nullable};
+use millpond_engine::schema::decode_schema;
 use millpond_engine::shards::LiveTable;
 use millpond_engine::streams::{EventTime, StreamOptions, data_columns, fixed_columns, live_table};
 use millpond_proto::stream::FollowTable;
@@ -57,9 +57,7 @@ pub(super) struct Source {
     pub(super) name: String,
     pub(super) topic: String,
     pub(super) brokers: String,
-    /// Columns of the table, as [`LiveTable`] has them.
-    pub(super) schema: SchemaRef,
-    /// What its live shards must know.
+    /// What its live shards must know, with the columns of the table.
     pub(super) live: Arc<LiveTable>,
     pub(super) event_time: Option<EventTime>,
     pub(super) options: StreamOptions,
@@ -86,7 +84,7 @@ impl Source {
         let schema = decode_schema(&asked.arrow_schema).map_err(Error::from_datafusion)?;
         let format = Format::parse(&asked.settings).map_err(unfit)?;
         let key: Vec<usize> = asked.key.iter().map(|column| *column as usize).collect();
-        let all = nullable(&schema);
+        let live = Arc::new(live_table(&asked.name, &schema, &key, &options)?);
         let registry = format
             .registry()
             .map(|url| Arc::new(Registry::new(url, access.account())));
@@ -112,9 +110,8 @@ impl Source {
                 schema: columns,
                 key: key.clone(),
             },
-            live: Arc::new(live_table(&asked.name, &schema, &key, &options)?),
-            event_time: EventTime::of(&options, &all)?,
-            schema: all,
+            event_time: EventTime::of(&options, &live.schema)?,
+            live,
             options,
             partition_count: asked.partition_count as usize,
             version: 0,

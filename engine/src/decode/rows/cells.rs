@@ -33,9 +33,6 @@ impl Rows {
                 self.cells.push(Cell::Null);
                 continue;
             }
-            if target.is_required && !slot.is_set() {
-                return Err(target.missing());
-            }
             let cell = self.cell(column, slot, text)?;
             if matches!(cell, Cell::Null) && self.targets[column].is_required {
                 return Err(self.targets[column].missing());
