@@ -23,7 +23,7 @@ use crate::statement::{Phase, ResultSet, Rows, Services, Statement};
 /// Batches on their way to a client.
 pub(super) type FlightStream = BoxStream<'static, Result<FlightData, Status>>;
 
-/// Describes where a statement stands. Tickets are there once it has finished.
+/// Describes where a statement stands. Tickets are there once it has finished, or has announced what it will answer.
 pub(super) fn flight_info(
     statement: &Statement,
     signer: &Signer,
@@ -34,23 +34,22 @@ pub(super) fn flight_info(
         .with_descriptor(descriptor)
         .with_ordered(true)
         .with_app_metadata(progress.status.encode_to_vec());
-    match &progress.phase {
-        Phase::Failed(error) => return Err(to_status(error)),
-        Phase::Queued | Phase::Running => {}
-        Phase::Finished(result) => {
-            info = info
-                .try_with_schema(&result.schema)
-                .map_err(|error| Status::internal(error.to_string()))?;
-            for partition in 0..result.partitions() {
-                let handle = signer.sign(&statement.id, partition as u32, &statement.session.principal);
-                let ticket = TicketStatementQuery {
-                    statement_handle: handle.into(),
-                };
-                info = info.with_endpoint(
-                    FlightEndpoint::new().with_ticket(Ticket::new(ticket.as_any().encode_to_vec())),
-                );
-            }
-        }
+    let (columns, partitions) = match (&progress.phase, &progress.announced) {
+        (Phase::Failed(error), _) => return Err(to_status(error)),
+        (Phase::Finished(result), _) => (&result.schema, result.partitions()),
+        (Phase::Queued | Phase::Running, Some(columns)) => (columns, 1),
+        (Phase::Queued | Phase::Running, None) => return Ok(info),
+    };
+    info = info
+        .try_with_schema(columns)
+        .map_err(|error| Status::internal(error.to_string()))?;
+    for partition in 0..partitions {
+        let handle = signer.sign(&statement.id, partition as u32, &statement.session.principal);
+        let ticket = TicketStatementQuery {
+            statement_handle: handle.into(),
+        };
+        info = info
+            .with_endpoint(FlightEndpoint::new().with_ticket(Ticket::new(ticket.as_any().encode_to_vec())));
     }
     Ok(info)
 }

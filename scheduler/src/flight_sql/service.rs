@@ -35,7 +35,7 @@ use super::status::to_status;
 use super::ticket::Signer;
 use super::{actions, ingest, introspection, prepared};
 use crate::session::Session;
-use crate::statement::{Frontend, Phase, Request as StatementRequest, Statement};
+use crate::statement::{Frontend, Phase, Progress, Request as StatementRequest, Statement};
 
 /// The Flight SQL service. Cheap to clone.
 #[derive(Clone)]
@@ -128,29 +128,21 @@ impl FlightSql {
             .map_err(|error| to_status(&error))
     }
 
-    /// Waits for the end of a statement; a client that goes away meanwhile cancels it.
-    async fn finished(&self, statement: &Arc<Statement>) -> Result<(), Status> {
-        let guard = statement.cancel.clone().drop_guard();
-        let ended = statement.ended().await;
-        guard.disarm();
-        match ended.phase {
-            Phase::Failed(error) => Err(to_status(&error)),
-            _ => Ok(()),
-        }
-    }
-
     async fn info_of(
         &self,
         statement: Arc<Statement>,
         descriptor: FlightDescriptor,
     ) -> Result<Response<FlightInfo>, Status> {
-        self.finished(&statement).await?;
+        or_cancel(&statement, statement.announced()).await;
         flight_info(&statement, &self.signer, descriptor).map(Response::new)
     }
 
     async fn affected_rows(&self, statement: Arc<Statement>) -> Result<i64, Status> {
-        self.finished(&statement).await?;
-        let rows = statement.progress().status.affected_rows.unwrap_or(0);
+        let ended = or_cancel(&statement, statement.ended()).await;
+        if let Phase::Failed(error) = ended.phase {
+            return Err(to_status(&error));
+        }
+        let rows = ended.status.affected_rows.unwrap_or(0);
         i64::try_from(rows).map_err(|_| Status::internal("more rows than fit the answer"))
     }
 
@@ -176,6 +168,14 @@ impl FlightSql {
         let session = self.session(caller)?;
         Ok(self.frontend.catalog_of(&session).await)
     }
+}
+
+/// Waits for a statement; a client that goes away meanwhile cancels it.
+async fn or_cancel(statement: &Statement, wait: impl Future<Output = Progress>) -> Progress {
+    let guard = statement.cancel.clone().drop_guard();
+    let progress = wait.await;
+    guard.disarm();
+    progress
 }
 
 fn answer(batch: Result<RecordBatch, Error>) -> Result<Response<GetStream>, Status> {
@@ -328,7 +328,7 @@ impl FlightSqlService for FlightSql {
             .map_err(|error| to_status(&error))?;
         let statement = self.find(&claims)?;
         let services = &self.frontend.services;
-        match statement.progress().phase {
+        match or_cancel(&statement, statement.ended()).await.phase {
             Phase::Finished(result) => {
                 let stream = partition_stream(services, &statement, &result, claims.partition).await;
                 stream.map(Response::new).map_err(|error| to_status(&error))

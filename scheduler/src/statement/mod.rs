@@ -43,7 +43,7 @@ pub(crate) use frontend::{Frontend, Request, Services};
 pub(crate) use ingest::{Existing, Ingest, Missing};
 pub(crate) use parts::drop_leftovers;
 pub(crate) use plan_cache::{Described, PlanCache};
-pub(crate) use registry::{Phase, Registry, Statement};
+pub(crate) use registry::{Phase, Progress, Registry, Statement};
 pub(crate) use result::{ResultSet, Rows};
 pub(crate) use run::plan_only;
 pub(crate) use topic::Outboxes;

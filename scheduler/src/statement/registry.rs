@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ballista_core::JobId;
 use dashmap::DashMap;
+use datafusion::arrow::datatypes::SchemaRef;
 use millpond_engine::error::{Code, Error};
 use millpond_proto::statement::{LiveRead, StatementStatus};
 use parking_lot::Mutex;
@@ -63,6 +64,8 @@ impl Phase {
 #[derive(Clone)]
 pub(crate) struct Progress {
     pub(crate) phase: Phase,
+    /// What it will answer, in one partition, of a statement that says so before it has ended.
+    pub(crate) announced: Option<SchemaRef>,
     pub(crate) status: StatementStatus,
 }
 
@@ -108,6 +111,7 @@ impl Statement {
             cancel: CancellationToken::new(),
             progress: watch::Sender::new(Progress {
                 phase: Phase::Queued,
+                announced: None,
                 status,
             }),
         })
@@ -133,11 +137,23 @@ impl Statement {
         self.enter(Phase::Running);
     }
 
+    /// Says which columns it will answer, in one partition: a client may then fetch its ticket while the rows are
+    /// made. Whatever comes between, the statement ends with this or with an error.
+    pub(super) fn announce(&self, columns: SchemaRef) {
+        self.progress
+            .send_modify(|progress| progress.announced = Some(columns));
+    }
+
     /// Ends the statement. The first end counts.
     pub(crate) fn finish(&self, outcome: Result<ResultSet, Error>) {
-        if self.progress.borrow().phase.is_over() {
+        let Progress { phase, announced, .. } = self.progress();
+        if phase.is_over() {
             return;
         }
+        let outcome = match announced {
+            Some(columns) => outcome.and_then(|result| result.into_announced(&columns)),
+            None => outcome,
+        };
         self.finished_at_ms.store(now_ms(), Ordering::Relaxed);
         let reads: Vec<LiveRead> = self.reads.lock().values().cloned().collect();
         if outcome.is_ok() && !reads.is_empty() {
@@ -186,8 +202,18 @@ impl Statement {
 
     /// Waits for the end.
     pub(crate) async fn ended(&self) -> Progress {
+        self.waited_for(|progress| progress.phase.is_over()).await
+    }
+
+    /// Waits until it has ended, or has announced what it will answer.
+    pub(crate) async fn announced(&self) -> Progress {
+        let is_told = |progress: &Progress| progress.phase.is_over() || progress.announced.is_some();
+        self.waited_for(is_told).await
+    }
+
+    async fn waited_for(&self, is_told: impl FnMut(&Progress) -> bool) -> Progress {
         let mut changes = self.watch();
-        match changes.wait_for(|progress| progress.phase.is_over()).await {
+        match changes.wait_for(is_told).await {
             Ok(progress) => progress.clone(),
             Err(_) => self.progress(),
         }

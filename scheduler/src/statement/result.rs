@@ -135,6 +135,24 @@ impl ResultSet {
         }
     }
 
+    /// The same rows in one partition, of a statement that has announced these columns.
+    ///
+    /// # Errors
+    /// [`Code::STATE_CONFLICT`] if it answers others: it was planned again meanwhile, and a table had changed.
+    pub(super) fn into_announced(mut self, columns: &Schema) -> Result<Self, Error> {
+        if self.schema.as_ref() != columns {
+            return Err(Error::user(
+                Code::STATE_CONFLICT,
+                "the columns of a table were changed while the statement ran",
+            )
+            .with_hint("run the statement again"));
+        }
+        if let Source::Job(job) = &mut self.source {
+            job.tickets = 1;
+        }
+        Ok(self)
+    }
+
     /// How many output partitions a client can ask for.
     pub(crate) fn partitions(&self) -> usize {
         match &self.source {
