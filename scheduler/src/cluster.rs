@@ -445,9 +445,7 @@ pub(crate) async fn wait_for_executors(
     timeout: Duration,
 ) -> Result<(), Error> {
     let deadline = tokio::time::Instant::now() + timeout;
-    let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
-        tick.tick().await;
         let runs_tasks = |executor: &&ExecutorMetadata| executor.specification.vcores > 0;
         let executors = cluster.executors().await;
         let registered = executors.iter().filter(runs_tasks).count();
@@ -464,6 +462,8 @@ pub(crate) async fn wait_for_executors(
             )
             .with_hint("start executors with `millpond executor --scheduler HOST:PORT`"));
         }
+        // Only now: a timer rounds up to the next millisecond, which is as long as a small query takes.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

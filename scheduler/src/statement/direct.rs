@@ -36,7 +36,7 @@ use millpond_engine::shards::ShardSource;
 use millpond_proto::plan::DirectTicket;
 
 use super::frontend::{Request, Services};
-use super::plan_cache::{Circumstances, KnownPlan};
+use super::plan_cache::{Circumstances, KnownPlan, Stale};
 use super::registry::Statement;
 use super::result::{HEAD_BYTES, ResultSet, Rows};
 use super::run::Planned;
@@ -133,7 +133,8 @@ pub(super) async fn query(
     Ok(rows.map(|rows| ResultSet::stream(schema, pinned(rows, planned.catalog.clone()))))
 }
 
-/// Runs a query whose plan is known; `None` if that plan is of no use any more.
+/// Runs a query whose plan is known; `None` if that plan is of no use any more. Files whose rows are kept are looked at
+/// while the executor works: the client is told the columns when they are as they were, and then waits for the rows.
 pub(super) async fn known(
     services: &Services,
     statement: &Arc<Statement>,
@@ -141,7 +142,18 @@ pub(super) async fn known(
     plan: &KnownPlan,
 ) -> Result<Option<ResultSet>, Error> {
     let executor = nearest(executors_for(services).await?, plan.input.as_ref())?;
-    match send(services, statement, &executor, plan.ticket.clone()).await {
+    // A failure counts only if the rows that led to it are current.
+    let sent = async { Ok(send(services, statement, &executor, plan.ticket.clone()).await) };
+    let check = async {
+        plan.check_current(catalog).await?;
+        statement.announce(plan.columns.clone());
+        Ok::<_, Stale>(())
+    };
+    let Ok(((), rows)) = tokio::try_join!(check, sent) else {
+        return Ok(None);
+    };
+    metrics::counter!("plans_reused_total").increment(1);
+    match rows {
         Ok(rows) => Ok(Some(ResultSet::stream(
             plan.columns.clone(),
             pinned(rows, catalog.clone()),

@@ -8,8 +8,8 @@
 //! other, so the shards that it reads stay; and rows that are kept beside a source are compared with it as always.
 //!
 //! ```text
-//! text ─► known? ─► caches current? ─► send
-//!           └─ no ──────┴─ no ─► parse, plan, send ─► remember
+//! text ─► known? ─► send, and are caches current? ─► rows
+//!           └─ no ────────────────────┴─ no ─► parse, plan, send ─► remember
 //! ```
 //!
 //! Which columns a query answers is kept too, for clients that prepare; also of queries over constants and metadata.
@@ -49,6 +49,10 @@ pub(super) struct KnownPlan {
     opened: Vec<RelationKey>,
 }
 
+/// Rows that are kept beside a source which has others by now.
+#[derive(Debug)]
+pub(super) struct Stale;
+
 impl KnownPlan {
     /// The plan of a request, if the same request has the same plan the next time. `ticket` is that of `route`.
     ///
@@ -73,6 +77,19 @@ impl KnownPlan {
             input: route.input().cloned(),
             opened: planned.catalog.opened_names(),
         }))
+    }
+
+    /// Compares what is kept beside a source with it.
+    ///
+    /// # Errors
+    /// [`Stale`]. Whoever plans the query is told why.
+    pub(super) async fn check_current(&self, catalog: &StatementCatalog) -> Result<(), Stale> {
+        for key in &self.opened {
+            if !catalog.is_in_memory(key).await.unwrap_or(false) {
+                return Err(Stale);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -173,15 +190,7 @@ impl PlanCache {
             return None;
         }
         let now = Circumstances::now(services, catalog).await;
-        let plan = self.recall(&now, catalog, &request.sql, |known| &known.plans)?;
-        for key in &plan.opened {
-            // Whoever plans the query is told the error.
-            if !catalog.is_in_memory(key).await.unwrap_or(false) {
-                return None;
-            }
-        }
-        metrics::counter!("plans_reused_total").increment(1);
-        Some(plan)
+        self.recall(&now, catalog, &request.sql, |known| &known.plans)
     }
 
     /// Columns and parameters of a query; `describe` finds them out if they are not known.

@@ -98,7 +98,6 @@ async fn run_one(
     let catalog = catalog_of(services, statement, request).await;
     if let Some(plan) = services.plans.find(services, &catalog, request).await {
         statement.update(|status| status.verb = "SELECT".to_string());
-        statement.announce(plan.columns.clone());
         if let Some(result) = direct::known(services, statement, &catalog, &plan).await? {
             return Ok(result);
         }
