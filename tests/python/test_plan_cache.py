@@ -129,6 +129,24 @@ def test_what_is_of_the_moment_is_made_anew(connection, table, reused):
     assert reused() == 0
 
 
+def test_constants_are_those_of_their_session(connection, cluster):
+    assert [rows_of(connection, "SELECT 1 AS a, 'x' AS b") for _ in range(3)] == [[(1, "x")]] * 3
+    sql = "SELECT to_timestamp(0)::TIMESTAMPTZ::TEXT AS t"
+    here = [value(connection, sql) for _ in range(2)]
+    with flight_sql.connect(cluster["flight_sql"], autocommit=True) as other:
+        query(other, "SET datafusion.execution.time_zone = '+02:00'")
+        there = [value(other, sql) for _ in range(2)]
+    assert there[0] == there[1] != here[0] == here[1]
+    assert value(connection, "SELECT now()") < value(connection, "SELECT now()")
+    assert value(connection, "SELECT random()") != value(connection, "SELECT random()")
+    assert value(connection, "SELECT count(*) FROM system.jobs") < value(connection, "SELECT count(*) FROM system.jobs")
+    for _ in range(2):
+        with pytest.raises(flight_sql.Error, match="division by zero"):
+            value(connection, "SELECT 1 / 0")
+    many = "SELECT count(*) FROM generate_series(1, 100000)"
+    assert [value(connection, many) for _ in range(2)] == [100000] * 2
+
+
 def test_topics_are_read_as_they_are(connection, cluster, reused):
     topics = Topics(connection, cluster["kafka"])
     name = "plan_topic"

@@ -25,7 +25,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::prelude::SessionConfig;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use millpond_engine::direct;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::files::file_scan;
@@ -36,9 +36,9 @@ use millpond_engine::shards::ShardSource;
 use millpond_proto::plan::DirectTicket;
 
 use super::frontend::{Request, Services};
-use super::plan_cache::{Circumstances, KnownPlan, Stale};
+use super::plan_cache::{Circumstances, Known, KnownPlan, Stale};
 use super::registry::Statement;
-use super::result::{HEAD_BYTES, ResultSet, Rows};
+use super::result::{HEAD_BYTES, Head, ResultSet, Rows};
 use super::run::Planned;
 use super::{constants, job, run};
 use crate::catalog::{StatementCatalog, reads_live};
@@ -125,7 +125,7 @@ pub(super) async fn query(
         if let Some(plan) = KnownPlan::of(request, planned, &route, ticket)? {
             services
                 .plans
-                .remember(circumstances, &planned.catalog, &request.sql, plan);
+                .remember(circumstances, &planned.catalog, &request.sql, Known::Plan(plan));
         }
         Ok(Some(rows))
     })
@@ -202,18 +202,11 @@ async fn send(
     let address = data_address(&executor.host, executor.port);
     let mut rows = services.connections.run(&address, &ticket).await?;
     tracing::debug!(elapsed = ?start.elapsed(), executor = executor.id, "sent a direct plan");
-    let (mut head, mut bytes) = (Vec::new(), 0);
-    while bytes < HEAD_BYTES
-        && let Some(batch) = rows.next().await
-    {
-        let batch = batch?;
-        bytes += batch.get_array_memory_size();
-        head.push(Ok(batch));
-    }
-    tracing::debug!(elapsed = ?start.elapsed(), bytes, "has the first rows");
+    let head = Head::read(&mut rows, HEAD_BYTES).await?;
+    tracing::debug!(elapsed = ?start.elapsed(), bytes = head.bytes, "has the first rows");
     statement.update(|status| (status.stages_done, status.tasks_done) = (1, 1));
     let rest = rows.map(|batch| batch.map_err(DataFusionError::from));
-    Ok(stream::iter(head).chain(rest).boxed())
+    Ok(head.followed_by(rest.boxed()))
 }
 
 /// Plans a query for one process and decides which way it goes.

@@ -12,12 +12,14 @@
 //!           └─ no ────────────────────┴─ no ─► parse, plan, send ─► remember
 //! ```
 //!
-//! Which columns a query answers is kept too, for clients that prepare; also of queries over constants and metadata.
+//! A query over constants only, such as the `SELECT 1` of connection pools, is kept with its rows. Which columns a query
+//! answers is kept too, for clients that prepare; also of queries over constants and metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ballista_core::serde::scheduler::ExecutorMetadata;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
 use millpond_engine::error::Error;
@@ -26,15 +28,30 @@ use parking_lot::Mutex;
 
 use super::direct::{Input, Route};
 use super::frontend::{Request, Services};
+use super::result::Head;
 use super::run::Planned;
 use crate::catalog::{
     Reads, RelationKey, StatementCatalog, function_of_the_moment, reads_memory_only, what_is_read,
 };
 
-/// Plans that are kept.
-const PLANS_MAX: usize = 500;
-/// Bytes of each of them, and of its query.
-const PLAN_BYTES_MAX: usize = 64 << 10;
+/// Answers that are kept.
+const ANSWERS_MAX: usize = 500;
+/// Bytes of the plan or the rows of each of them, and of its query.
+const BYTES_MAX: usize = 64 << 10;
+
+/// How a query is answered that was asked before.
+#[derive(Debug)]
+pub(super) enum Known {
+    Plan(KnownPlan),
+    Constants(ConstantRows),
+}
+
+/// The rows of a query that reads no table.
+#[derive(Debug)]
+pub(super) struct ConstantRows {
+    pub(super) columns: SchemaRef,
+    pub(super) batches: Vec<RecordBatch>,
+}
 
 /// A plan for one executor.
 #[derive(Debug)]
@@ -53,6 +70,25 @@ pub(super) struct KnownPlan {
 #[derive(Debug)]
 pub(super) struct Stale;
 
+impl ConstantRows {
+    /// The first rows of a request, if they are all, and the same the next time.
+    ///
+    /// # Errors
+    /// A plan that cannot be walked through.
+    pub(super) fn of(
+        request: &Request,
+        plan: &LogicalPlan,
+        columns: SchemaRef,
+        head: &Head,
+    ) -> Result<Option<Self>, Error> {
+        let is_known = head.is_all && head.bytes <= BYTES_MAX && can_be_known(request) && has_one_plan(plan)?;
+        Ok(is_known.then(|| Self {
+            columns,
+            batches: head.batches.clone(),
+        }))
+    }
+}
+
 impl KnownPlan {
     /// The plan of a request, if the same request has the same plan the next time. `ticket` is that of `route`.
     ///
@@ -64,11 +100,7 @@ impl KnownPlan {
         route: &Route,
         ticket: DirectTicket,
     ) -> Result<Option<Self>, Error> {
-        if !can_be_known(request)
-            || ticket.plan.len() > PLAN_BYTES_MAX
-            || !reads_memory_only(&planned.plan)?
-            || function_of_the_moment(&planned.plan)?.is_some()
-        {
+        if !can_be_known(request) || ticket.plan.len() > BYTES_MAX || !has_one_plan(&planned.plan)? {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -93,6 +125,11 @@ impl KnownPlan {
     }
 }
 
+/// True for queries that read tables in memory or none, and are computed the same each time.
+fn has_one_plan(plan: &LogicalPlan) -> Result<bool, Error> {
+    Ok(reads_memory_only(plan)? && function_of_the_moment(plan)?.is_none())
+}
+
 /// True for queries of clients that their text and their session say all of.
 fn can_be_known(request: &Request) -> bool {
     is_query(&request.sql) && request.parameters.is_none() && request.at.is_none() && !request.is_part
@@ -104,7 +141,7 @@ fn is_query(sql: &str) -> bool {
     let begins = ["select", "with"]
         .iter()
         .any(|word| first.eq_ignore_ascii_case(word));
-    begins && sql.len() <= PLAN_BYTES_MAX
+    begins && sql.len() <= BYTES_MAX
 }
 
 /// What a plan depends on beside its query.
@@ -149,19 +186,19 @@ pub(crate) struct Described {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct Kept {
     circumstances: Circumstances,
-    plans: HashMap<Asked, Arc<KnownPlan>>,
+    answers: HashMap<Asked, Arc<Known>>,
     described: HashMap<Asked, Described>,
 }
 
-impl Known {
+impl Kept {
     /// Forgets what was known in other circumstances, or is too much; false if newer things are known.
     fn make_room(&mut self, circumstances: Circumstances) -> bool {
         if self.circumstances.version > circumstances.version {
             return false;
         }
-        let is_full = self.plans.len().max(self.described.len()) >= PLANS_MAX;
+        let is_full = self.answers.len().max(self.described.len()) >= ANSWERS_MAX;
         if self.circumstances != circumstances || is_full {
             *self = Self {
                 circumstances,
@@ -172,25 +209,25 @@ impl Known {
     }
 }
 
-/// Plans that hold in the last circumstances.
+/// Plans and rows that hold in the last circumstances.
 #[derive(Debug, Default)]
 pub(crate) struct PlanCache {
-    known: Mutex<Known>,
+    kept: Mutex<Kept>,
 }
 
 impl PlanCache {
-    /// The plan of a request, if it was asked before and nothing has changed since.
+    /// The answer of a request, if it was asked before and nothing has changed since.
     pub(super) async fn find(
         &self,
         services: &Services,
         catalog: &StatementCatalog,
         request: &Request,
-    ) -> Option<Arc<KnownPlan>> {
+    ) -> Option<Arc<Known>> {
         if !can_be_known(request) {
             return None;
         }
         let now = Circumstances::now(services, catalog).await;
-        self.recall(&now, catalog, &request.sql, |known| &known.plans)
+        self.recall(&now, catalog, &request.sql, |kept| &kept.answers)
     }
 
     /// Columns and parameters of a query; `describe` finds them out if they are not known.
@@ -208,16 +245,16 @@ impl PlanCache {
         F: Future<Output = Result<(LogicalPlan, Described), Error>>,
     {
         let now = Circumstances::now(services, catalog).await;
-        if let Some(described) = self.recall(&now, catalog, sql, |known| &known.described) {
+        if let Some(described) = self.recall(&now, catalog, sql, |kept| &kept.described) {
             return Ok(described);
         }
         let (plan, described) = describe.await?;
         let is_lasting = is_query(sql)
             && (reads_memory_only(&plan)?
                 || what_is_read(&plan).map_err(Error::from_datafusion)? == Reads::MetadataOnly);
-        let mut known = self.known.lock();
-        if is_lasting && known.make_room(now) {
-            known.described.insert(asked(catalog, sql), described.clone());
+        let mut kept = self.kept.lock();
+        if is_lasting && kept.make_room(now) {
+            kept.described.insert(asked(catalog, sql), described.clone());
         }
         Ok(described)
     }
@@ -227,30 +264,30 @@ impl PlanCache {
         now: &Circumstances,
         catalog: &StatementCatalog,
         sql: &str,
-        of: impl Fn(&Known) -> &HashMap<Asked, T>,
+        of: impl Fn(&Kept) -> &HashMap<Asked, T>,
     ) -> Option<T> {
         let asked = asked(catalog, sql);
-        let known = self.known.lock();
-        let holds = known.circumstances == *now;
-        of(&known).get(&asked).filter(|_| holds).cloned()
+        let kept = self.kept.lock();
+        let holds = kept.circumstances == *now;
+        of(&kept).get(&asked).filter(|_| holds).cloned()
     }
 
-    /// Keeps a plan that was made in these circumstances.
+    /// Keeps an answer that was made in these circumstances.
     pub(super) fn remember(
         &self,
         circumstances: Circumstances,
         catalog: &StatementCatalog,
         sql: &str,
-        plan: KnownPlan,
+        answer: Known,
     ) {
-        let mut known = self.known.lock();
-        if known.make_room(circumstances) {
-            known.plans.insert(asked(catalog, sql), Arc::new(plan));
+        let mut kept = self.kept.lock();
+        if kept.make_room(circumstances) {
+            kept.answers.insert(asked(catalog, sql), Arc::new(answer));
         }
     }
 
-    /// Forgets all plans: one of them did not run.
+    /// Forgets everything: a plan did not run.
     pub(super) fn forget(&self) {
-        *self.known.lock() = Known::default();
+        *self.kept.lock() = Kept::default();
     }
 }

@@ -342,3 +342,38 @@ impl Registry {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::session::Sessions;
+
+    fn columns(name: &str) -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new(name, DataType::Int64, true)]))
+    }
+
+    fn announced(name: &str) -> Arc<Statement> {
+        let session = Sessions::default().open("me", "s1").unwrap();
+        let statement = Statement::new(session, "SELECT a FROM t".into(), String::new(), false);
+        statement.announce(columns(name));
+        statement
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_announced_its_columns_ends_with_them_or_fails() {
+        let same = announced("a");
+        assert!(!same.announced().await.phase.is_over());
+        same.finish(Ok(ResultSet::batches(columns("a"), Vec::new())));
+        assert!(matches!(same.ended().await.phase, Phase::Finished(_)));
+        let other = announced("a");
+        other.finish(Ok(ResultSet::batches(columns("b"), Vec::new())));
+        let Phase::Failed(error) = other.ended().await.phase else {
+            panic!("it has other columns");
+        };
+        assert_eq!(error.code, Code::STATE_CONFLICT);
+    }
+}

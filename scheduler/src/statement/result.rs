@@ -14,7 +14,7 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use millpond_engine::error::{Code, Error};
 use parking_lot::Mutex;
 
@@ -35,6 +35,46 @@ const FETCHES: usize = 8;
 
 /// Rows on their way to a reader.
 pub(crate) type Rows = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
+
+/// The first rows of a stream.
+pub(super) struct Head {
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) bytes: usize,
+    /// There are no more.
+    pub(super) is_all: bool,
+}
+
+impl Head {
+    /// Reads rows until they are at least `bytes_min`, or to their end.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub(super) async fn read<E>(
+        rows: &mut (impl Stream<Item = Result<RecordBatch, E>> + Unpin),
+        bytes_min: usize,
+    ) -> Result<Self, E> {
+        let mut head = Self {
+            batches: Vec::new(),
+            bytes: 0,
+            is_all: false,
+        };
+        while head.bytes < bytes_min && !head.is_all {
+            match rows.next().await.transpose()? {
+                Some(batch) => {
+                    head.bytes += batch.get_array_memory_size();
+                    head.batches.push(batch);
+                }
+                None => head.is_all = true,
+            }
+        }
+        Ok(head)
+    }
+
+    /// These rows, and those that follow.
+    pub(super) fn followed_by(self, rest: Rows) -> Rows {
+        stream::iter(self.batches.into_iter().map(Ok)).chain(rest).boxed()
+    }
+}
 
 /// What a finished statement answers.
 pub(crate) struct ResultSet {
@@ -320,6 +360,9 @@ fn at_hand(partitions: &[Vec<RecordBatch>]) -> Rows {
 
 #[cfg(test)]
 mod tests {
+    use ballista_core::JobId;
+    use datafusion::logical_expr::{LogicalPlanBuilder, lit};
+
     use super::*;
 
     #[test]
@@ -333,6 +376,25 @@ mod tests {
                 assert_eq!(covered, every, "{tickets} tickets, {partitions} partitions");
             }
         }
+    }
+
+    #[test]
+    fn an_announced_result_is_one_partition_with_its_columns() {
+        let plan = LogicalPlanBuilder::values(vec![vec![lit(1)]])
+            .unwrap()
+            .build()
+            .unwrap();
+        let of_job = || {
+            let finished = FinishedJob {
+                id: JobId::new("j"),
+                partitions: vec![PartitionLocation::default(); 3],
+            };
+            ResultSet::of_job(&plan, Request::default(), finished)
+        };
+        assert_eq!(of_job().partitions(), 3);
+        let announced = of_job().into_announced(plan.schema().as_arrow()).unwrap();
+        assert_eq!(announced.partitions(), 1);
+        assert!(of_job().into_announced(&Schema::empty()).is_err());
     }
 
     #[test]

@@ -20,8 +20,9 @@ use millpond_engine::error::{Code, Error};
 
 use super::frontend::{Request, Services};
 use super::job::Watched;
+use super::plan_cache::{Circumstances, ConstantRows, Known};
 use super::registry::Statement;
-use super::result::ResultSet;
+use super::result::{HEAD_BYTES, Head, ResultSet};
 use super::syntax::OwnStatement;
 use super::{
     alter, cache, direct, explain, job, limits, memory, model, pipeline, stream, syntax, upkeep, write,
@@ -96,9 +97,13 @@ async fn run_one(
     }
     let session = &statement.session;
     let catalog = catalog_of(services, statement, request).await;
-    if let Some(plan) = services.plans.find(services, &catalog, request).await {
+    if let Some(known) = services.plans.find(services, &catalog, request).await {
         statement.update(|status| status.verb = "SELECT".to_string());
-        if let Some(result) = direct::known(services, statement, &catalog, &plan).await? {
+        let result = match known.as_ref() {
+            Known::Constants(rows) => Some(ResultSet::batches(rows.columns.clone(), rows.batches.clone())),
+            Known::Plan(plan) => direct::known(services, statement, &catalog, plan).await?,
+        };
+        if let Some(result) = result {
             return Ok(result);
         }
     }
@@ -500,7 +505,7 @@ async fn dispatch(
         LogicalPlan::Analyze(_) => explain::analyze(services, statement, planned).await,
         _ if what_is_read(&planned.plan).map_err(Error::from_datafusion)? == Reads::MetadataOnly => {
             statement.start_running();
-            on_scheduler(planned).await
+            on_scheduler(services, planned, request).await
         }
         _ => on_cluster(services, statement, planned, request).await,
     }
@@ -551,14 +556,25 @@ fn full_name(variable: &str) -> String {
 }
 
 /// Runs a plan over constants and metadata here, while it is read.
-async fn on_scheduler(planned: Planned) -> Result<ResultSet, Error> {
+async fn on_scheduler(services: &Services, planned: Planned, request: &Request) -> Result<ResultSet, Error> {
+    let circumstances = Circumstances::now(services, &planned.catalog).await;
     let context = SessionContext::new_with_state(planned.state);
     let frame = context
-        .execute_logical_plan(planned.plan)
+        .execute_logical_plan(planned.plan.clone())
         .await
         .map_err(Error::from_datafusion)?;
-    let stream = frame.execute_stream().await.map_err(Error::from_datafusion)?;
-    Ok(ResultSet::stream(stream.schema(), stream.boxed()))
+    let mut rows = frame.execute_stream().await.map_err(Error::from_datafusion)?;
+    let columns = rows.schema();
+    let head = Head::read(&mut rows, HEAD_BYTES)
+        .await
+        .map_err(Error::from_datafusion)?;
+    if let Some(constants) = ConstantRows::of(request, &planned.plan, columns.clone(), &head)? {
+        let known = Known::Constants(constants);
+        services
+            .plans
+            .remember(circumstances, &planned.catalog, &request.sql, known);
+    }
+    Ok(ResultSet::stream(columns, head.followed_by(rows.boxed())))
 }
 
 async fn on_cluster(
