@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use cluster_tests::{Client, Cluster};
 
 /// Rows of the tables here.
@@ -228,6 +228,59 @@ async fn a_scheduler_that_starts_again_finds_every_shard_and_copies_none() -> Re
     check(&client).await?;
     let names = |rows: Vec<Vec<String>>| rows.into_iter().map(|row| row[0].clone()).collect::<Vec<_>>();
     assert_eq!(names(client.rows(shards).await?), names(before));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduler_that_is_killed_finds_pipelines_and_models_again() -> Result<()> {
+    let mut cluster = Cluster::start(1).await?;
+    let client = cluster.connect().await?;
+    let model = |name: &str| {
+        format!(
+            "CREATE MODEL {name} OPTIONS (type 'linear_regression', label 'y') AS SELECT x, y FROM points"
+        )
+    };
+    let pipeline = |name: &str| {
+        format!(
+            "RUN PIPELINE 'name: {name}\nsource: {{table: points}}\nsteps:\n  - standardize: [x]\noutput:\n  - \
+             table: {name}_rows'"
+        )
+    };
+    for sql in [
+        "CREATE TABLE points AS SELECT CAST(value AS DOUBLE) AS x, 2.0 * value AS y FROM generate_series(1, 100)",
+        &model("line"),
+        "REFRESH MODEL line FULL",
+        "ALTER MODEL line SET VERSION 1",
+        &model("gone"),
+        "DROP MODEL gone",
+        &pipeline("scaled"),
+        &pipeline("scaled"),
+        &pipeline("gone"),
+        "DROP PIPELINE gone",
+        "APPLY PIPELINE scaled TO points AS scaled_points",
+    ] {
+        client.rows(sql).await.with_context(|| sql.to_string())?;
+    }
+    let asked = [
+        "SELECT name, version FROM system.models ORDER BY 1",
+        "SELECT model, version FROM system.model_versions ORDER BY 1, 2",
+        "SELECT name, version FROM system.pipelines ORDER BY 1, 2",
+        "SELECT x, predict(line) AS p FROM points WHERE x IN (3, 50) ORDER BY x",
+        "SELECT count(*), round(sum(x), 9), max(x) FROM scaled_points",
+    ];
+    let mut before = Vec::new();
+    for sql in asked {
+        before.push(client.rows(sql).await.with_context(|| sql.to_string())?);
+    }
+    assert_eq!(before[1].len(), 2);
+    assert_eq!(before[2].len(), 2);
+    cluster.scheduler.kill()?;
+    cluster.restart_scheduler_in_place()?;
+    let client = cluster.connect().await?;
+    cluster.wait_for_executors(1).await?;
+    for (sql, before) in asked.into_iter().zip(before) {
+        assert_eq!(client.rows(sql).await?, before, "{sql}");
+    }
     Ok(())
 }
 
