@@ -29,7 +29,7 @@ use millpond_proto::plan::{KeptSums, PlanNode, PlanNodeKind, ShardPlace, ShardSc
 use crate::files::{FileConcatExec, FileSinkExec, text_source};
 use crate::models::{Kept, KeptSumsExec};
 use crate::schema::decode_schema;
-use crate::shards::{Reader, ShardSinkExec, ShardSource};
+use crate::shards::{Place, Reader, ShardSinkExec, ShardSource};
 use crate::topics::{TopicSinkExec, TopicWriter};
 
 /// Start of a node of ours. No protobuf message starts with a zero byte (tag 0 is not allowed), so Ballista's never do.
@@ -173,10 +173,12 @@ impl Codec {
         let shards = source
             .places(files)
             .into_iter()
-            .map(|(shard, mut holders)| ShardPlace {
+            .map(|(shard, mut place)| ShardPlace {
                 shard: shard.to_string(),
-                replicas: holders.split_off(holders.len().min(1)),
-                holder: holders.pop().unwrap_or_default(),
+                replicas: place.holders.split_off(place.holders.len().min(1)),
+                holder: place.holders.pop().unwrap_or_default(),
+                deleted: place.deleted,
+                first_row: place.first_row,
             })
             .collect();
         let predicate = match source.filter() {
@@ -201,13 +203,17 @@ impl Codec {
         let another_version = |error| internal_datafusion_err!("a scan of another version: {error}");
         let scan = FileScanExecConf::decode(message.scan.as_slice()).map_err(another_version)?;
         let schema = parse_table_schema_from_proto(&scan)?.file_schema().clone();
-        let holders = message
+        let places = message
             .shards
             .iter()
-            .map(|place| {
-                let replicas = place.replicas.iter().cloned();
-                let holders = std::iter::once(place.holder.clone()).chain(replicas);
-                Ok((place.shard.parse()?, holders.collect()))
+            .map(|sent| {
+                let replicas = sent.replicas.iter().cloned();
+                let place = Place {
+                    holders: std::iter::once(sent.holder.clone()).chain(replicas).collect(),
+                    deleted: sent.deleted.clone(),
+                    first_row: sent.first_row,
+                };
+                Ok((sent.shard.parse()?, place))
             })
             .collect::<Result<_>>()?;
         let context = PhysicalPlanDecodeContext::new(context, self);
@@ -218,7 +224,7 @@ impl Codec {
                 PhysicalExprNode::decode(message.predicate.as_slice()).map_err(another_version)?;
             Some(converter.proto_to_physical_expr(&predicate, &schema, &context)?)
         };
-        let source = ShardSource::new(schema, Arc::new(holders), self.reader()).with_predicate(predicate);
+        let source = ShardSource::new(schema, Arc::new(places), self.reader()).with_predicate(predicate);
         let mut scan = parse_protobuf_file_scan_config(&scan, &context, converter, Arc::new(source))?;
         // A task has some of the classes that a scan was declared to have, and must not mix them.
         if let Some(Partitioning::Hash(key, _)) = scan.output_partitioning.take() {

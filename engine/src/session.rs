@@ -23,6 +23,7 @@ use datafusion::prelude::SessionConfig;
 use crate::functions;
 use crate::models;
 use crate::planner::MillpondPlanner;
+use crate::shards::row_set;
 use crate::sql_types::SqlTypes;
 use crate::value_counts;
 
@@ -211,6 +212,7 @@ pub(crate) fn with_functions(config: SessionConfig) -> Result<SessionState> {
         state.register_udaf(function)?;
     }
     state.register_udaf(value_counts::function())?;
+    state.register_udaf(row_set())?;
     Ok(state)
 }
 

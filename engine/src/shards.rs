@@ -18,11 +18,13 @@
 //! names is one of them.
 
 mod cache;
+mod deleted;
 mod file;
 mod fit;
 pub mod ingest;
 mod level;
 mod live;
+mod numbered;
 mod packed;
 mod parts;
 mod passing;
@@ -39,12 +41,14 @@ mod store;
 pub mod wire;
 mod writer;
 
+pub use deleted::Deleted;
 pub use fit::{Fitting, plain_schema};
 pub use level::StorageLevel;
 pub use live::{
     Applied, Expiry, LiveShard, LiveTable, Origin, Refused, SavedSegment, SegmentView, Stalled,
     VersionColumn, View, is_time, is_version, stored_schema, times,
 };
+pub use numbered::{ROW_NUMBER, first_row, numbered, read_row_set, row_set};
 pub use parts::key_of;
 pub use read::ShardRead;
 pub use reads::ShardsRead;
@@ -54,7 +58,7 @@ pub use sink_exec::{ShardRow, ShardSinkExec};
 pub use sink_node::ShardSinkNode;
 pub use snapshot::Snapshots;
 pub(crate) use snapshot::{check_local, decode_ipc, encode_ipc, sync};
-pub use source::{Holders, Reader, ShardSource};
+pub use source::{Place, Places, Reader, ShardSource};
 pub(crate) use source::{columns_alone, rows_of, shard_of};
 pub use store::{ShardStore, Stored};
 pub use writer::Writer;

@@ -12,7 +12,7 @@ use futures::{Stream, TryStreamExt, stream};
 use millpond_engine::codec;
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
-use millpond_engine::shards::{Reader, ShardId, ShardRead, Snapshots};
+use millpond_engine::shards::{Deleted, Reader, ShardId, ShardRead, Snapshots};
 use millpond_proto::plan::{CopyShards, SaveShards, ShardCopy};
 
 /// Makes copies of shards.
@@ -60,6 +60,7 @@ impl ShardCopies {
             columns: (0..schema.fields().len()).collect(),
             predicate: None,
             limit: None,
+            deleted: Deleted::default(),
         };
         let ticket = everything
             .ticket(id, codec::physical_codec(None).as_ref())

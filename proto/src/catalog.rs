@@ -46,7 +46,7 @@ pub struct Change {
     /// What changes. Empty means: written by a newer version, refuse.
     #[prost(
         oneof = "ChangeKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
     )]
     pub kind: Option<ChangeKind>,
 }
@@ -114,6 +114,9 @@ pub enum ChangeKind {
     /// A model goes, with all versions.
     #[prost(message, tag = "20")]
     DropModel(DropModel),
+    /// Rows of a table in memory are deleted.
+    #[prost(message, tag = "21")]
+    DeleteRows(DeleteRows),
 }
 
 /// What a pipeline has learned in one run. Names of pipelines are apart from those of tables.
@@ -572,7 +575,7 @@ pub struct TableShard {
     /// `HOST:PORT` of the data port of the executor that holds it.
     #[prost(string, tag = "2")]
     pub holder: String,
-    /// Rows in it.
+    /// Rows in it, with those that are no longer the table's.
     #[prost(uint64, tag = "3")]
     pub rows: u64,
     /// Bytes of its buffers.
@@ -590,6 +593,19 @@ pub struct TableShard {
     /// Hash class of its rows, from 0, if the table is partitioned by columns.
     #[prost(uint32, optional, tag = "8")]
     pub bucket: Option<u32>,
+    /// Rows of it that were deleted, by their place from 0: a roaring bitmap in its portable format; empty if there are none.
+    #[prost(bytes = "vec", tag = "9")]
+    pub deleted: Vec<u8>,
+    /// Their number.
+    #[prost(uint64, tag = "10")]
+    pub deleted_rows: u64,
+}
+
+impl TableShard {
+    /// Rows of it that are the table's.
+    pub fn live_rows(&self) -> u64 {
+        self.rows.saturating_sub(self.deleted_rows)
+    }
 }
 
 /// New places of shards of one table.
@@ -644,6 +660,44 @@ pub struct CommitShards {
     /// The rows are the same as before, so the lineage of the table holds for them too.
     #[prost(bool, tag = "6")]
     pub same_rows: bool,
+    /// Of shards that go: how many of their rows were deleted when they were read, if there were any; refused if there are
+    /// others by now.
+    #[prost(map = "string, uint64", tag = "7")]
+    pub deleted_when_read: std::collections::HashMap<String, u64>,
+}
+
+/// Rows of a table in memory are deleted where they are.
+#[derive(Clone, PartialEq, Message)]
+pub struct DeleteRows {
+    /// Schema of the table.
+    #[prost(string, tag = "1")]
+    pub schema: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The table; refused if another one has the name now.
+    #[prost(string, tag = "3")]
+    pub table_id: String,
+    /// The shards that they are in; refused if one is gone.
+    #[prost(message, repeated, tag = "4")]
+    pub shards: Vec<DeletedRows>,
+}
+
+/// Deleted rows of a shard.
+#[derive(Clone, PartialEq, Message)]
+pub struct DeletedRows {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub shard: String,
+    /// All of them, as in [`TableShard`].
+    #[prost(bytes = "vec", tag = "2")]
+    pub deleted: Vec<u8>,
+    /// Their number.
+    #[prost(uint64, tag = "3")]
+    pub deleted_rows: u64,
+    /// How many there were when the shard was read; refused if there are others by now.
+    #[prost(uint64, tag = "4")]
+    pub deleted_when_read: u64,
 }
 
 /// Other columns of a table in memory, with its rows in shards that fit them.

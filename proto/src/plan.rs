@@ -182,6 +182,12 @@ pub struct ShardPlace {
     /// The same of further executors that hold it.
     #[prost(string, repeated, tag = "3")]
     pub replicas: Vec<String>,
+    /// Rows of it that are passed over, as the catalog has them.
+    #[prost(bytes = "vec", tag = "4")]
+    pub deleted: Vec<u8>,
+    /// Number of its first row, if rows are numbered.
+    #[prost(uint64, tag = "5")]
+    pub first_row: u64,
 }
 
 /// Asks an executor for the rows of a shard.
@@ -205,6 +211,9 @@ pub struct ShardTicket {
     /// Row after the last one wanted.
     #[prost(uint64, optional, tag = "6")]
     pub end: Option<u64>,
+    /// Rows that are passed over, as the catalog has them.
+    #[prost(bytes = "vec", tag = "7")]
+    pub deleted: Vec<u8>,
 }
 
 /// What an executor holds.

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::vec;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{FilterBuilder, FilterPredicate};
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::pruning::PrunableStatistics;
@@ -31,6 +31,8 @@ use datafusion_proto::protobuf::PhysicalExprNode;
 use millpond_proto::Message;
 use millpond_proto::plan::ShardTicket;
 
+use super::deleted::Deleted;
+use super::numbered::numbered;
 use super::packed::{Column, dictionary_of};
 use super::passing::{Passing, Test};
 use super::shard::{Shard, ShardId, batch_of};
@@ -60,6 +62,8 @@ pub struct ShardRead {
     pub predicate: Option<Arc<dyn PhysicalExpr>>,
     /// Most rows wanted.
     pub limit: Option<usize>,
+    /// Rows that are passed over.
+    pub deleted: Deleted,
 }
 
 impl ShardRead {
@@ -133,6 +137,7 @@ impl ShardRead {
             limit: self.limit.map(|limit| limit as u64),
             start: self.range.start as u64,
             end: u64::try_from(self.range.end).ok(),
+            deleted: self.deleted.to_bytes(),
         })
     }
 
@@ -159,6 +164,7 @@ impl ShardRead {
             columns: ticket.columns.iter().map(|column| *column as usize).collect(),
             predicate,
             limit: ticket.limit.map(to_usize),
+            deleted: Deleted::from_bytes(&ticket.deleted)?,
         })
     }
 }
@@ -186,6 +192,7 @@ struct Rows {
     columns: Vec<usize>,
     /// For each of them: whether it comes as a dictionary.
     dictionaries: Vec<bool>,
+    deleted: Deleted,
     predicate: Predicate,
     test: Test,
     parts: vec::IntoIter<Part>,
@@ -206,9 +213,14 @@ impl Rows {
         pruned: Count,
     ) -> Result<Self> {
         let rows: usize = parts.iter().map(|(_, rows)| rows.len()).sum();
-        let schema = Arc::new(shard.schema().project(&read.columns)?);
+        let is_of_table = |column: &usize| *column < shard.schema().fields().len();
+        let schema = match read.columns.iter().all(is_of_table) {
+            true => shard.schema().project(&read.columns)?,
+            false => numbered(shard.schema()).project(&read.columns)?,
+        };
         Ok(Self {
-            schema: with_dictionaries(&schema, &dictionaries),
+            schema: with_dictionaries(&Arc::new(schema), &dictionaries),
+            deleted: read.deleted.clone(),
             dictionaries,
             predicate: Predicate::new(read.predicate.clone()),
             // To ask about values takes less than half as long as to ask about rows.
@@ -263,7 +275,7 @@ impl Rows {
             .map(|column| column.slice(rows))
             .collect();
         let (wanted, tested) = columns.split_at(self.columns.len());
-        let alive = self.shard.alive(batch, rows);
+        let alive = self.alive(batch, rows);
         if alive.is_none() && self.test.is_nothing() {
             let taken = wanted.iter().map(|column| take(column, None, None));
             return Ok(Some((taken.collect::<Result<_>>()?, rows.len())));
@@ -291,6 +303,15 @@ impl Rows {
                 take(column, values, passed)
             });
         Ok(Some((taken.collect::<Result<_>>()?, count)))
+    }
+
+    /// Which of some rows of a batch are there; `None`: all of them.
+    fn alive(&self, batch: usize, rows: &Range<usize>) -> Option<BooleanArray> {
+        if self.deleted.is_empty() {
+            return self.shard.alive(batch, rows);
+        }
+        let first = self.shard.first_row(batch);
+        self.deleted.alive(first + rows.start..first + rows.end)
     }
 
     /// All columns that are needed of a batch.
@@ -553,7 +574,7 @@ mod tests {
     use crate::shards::ShardStore;
     use datafusion::arrow::array::{AsArray, Int64Array};
     use datafusion::arrow::compute::concat_batches;
-    use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
+    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, UInt64Type};
     use datafusion::execution::memory_pool::UnboundedMemoryPool;
     use datafusion::logical_expr::Operator;
     use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, binary, col, lit};
@@ -601,6 +622,7 @@ mod tests {
             columns: vec![1],
             predicate: Some(at_least(shard.schema(), 199_998)),
             limit: None,
+            deleted: Deleted::default(),
         };
         assert_eq!(read(&shard, &wanted), (vec![8, 9], 3));
     }
@@ -613,6 +635,7 @@ mod tests {
             columns: vec![0],
             predicate: Some(at_least(shard.schema(), 70_000)),
             limit: Some(3),
+            deleted: Deleted::default(),
         };
         assert_eq!(read(&shard, &wanted).0, [70_000, 70_001, 70_002]);
     }
@@ -626,6 +649,7 @@ mod tests {
                 columns: vec![0],
                 predicate: None,
                 limit: None,
+                deleted: Deleted::default(),
             };
             read(&shard, &wanted).0
         };
@@ -645,6 +669,7 @@ mod tests {
             columns: vec![1, 0],
             predicate: None,
             limit: None,
+            deleted: Deleted::default(),
         };
         let few = ShardRead {
             predicate: Some(at_least(shard.schema(), 60_000)),
@@ -682,6 +707,46 @@ mod tests {
     }
 
     #[test]
+    fn deleted_rows_are_passed_over_and_the_others_keep_their_numbers() {
+        let shard = shard(150_000);
+        let gone = |row: &i64| *row == 5 || (70_000..140_000).contains(row) || *row == 149_999;
+        let deleted = (0..150_000).filter(gone).map(|row| row as u32);
+        let deleted = Deleted::new(deleted.collect());
+        for (range, least) in [
+            (0..usize::MAX, 0),
+            (3..100_000, 0),
+            (0..149_000, 60_000),
+            (66_000..usize::MAX, 139_990),
+        ] {
+            let wanted = ShardRead {
+                range: range.clone(),
+                columns: vec![2, 0],
+                predicate: (least > 0).then(|| at_least(shard.schema(), least)),
+                limit: Some(90_000),
+                deleted: deleted.clone(),
+            };
+            let rows = range.start as i64..range.end.min(150_000) as i64;
+            let rows = rows.filter(|row| !gone(row) && *row >= least).take(90_000);
+            let expected: Vec<i64> = rows.collect();
+            let schema = Arc::new(numbered(shard.schema()).project(&wanted.columns).unwrap());
+            let here = wanted.rows(shard.clone(), &Count::new()).map(Result::unwrap);
+            let sent = wanted
+                .packed_rows(shard.clone(), &Count::new())
+                .map(Result::unwrap);
+            let there: Vec<RecordBatch> = sent
+                .flat_map(|sent| unpacked(&sent, &schema, &[]).unwrap())
+                .collect::<Result<_>>()
+                .unwrap();
+            for rows in [here.collect(), there] {
+                let rows = concat_batches(&schema, &rows).unwrap();
+                let numbers = rows.column(0).as_primitive::<UInt64Type>().values().iter();
+                assert!(numbers.map(|number| *number as i64).eq(expected.iter().copied()));
+                assert_eq!(rows.column(1).as_primitive::<Int64Type>().values(), &expected);
+            }
+        }
+    }
+
+    #[test]
     fn a_read_is_the_same_after_being_sent() {
         let shard = shard(100_000);
         let wanted = ShardRead {
@@ -689,6 +754,7 @@ mod tests {
             columns: vec![1, 0],
             predicate: Some(at_least(shard.schema(), 99_990)),
             limit: Some(5),
+            deleted: Deleted::new([99_991].into_iter().collect()),
         };
         let codec = codec::physical_codec(None);
         let ticket = wanted.ticket(shard.id(), codec.as_ref()).unwrap();
@@ -708,6 +774,7 @@ mod tests {
             columns: vec![0],
             predicate: Some(filled.clone()),
             limit: None,
+            deleted: Deleted::default(),
         };
         let pruned = Count::new();
         let mut rows = read.rows(shard.clone(), &pruned);

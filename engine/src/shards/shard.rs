@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::ipc::CompressionType;
 use datafusion::common::{Statistics, internal_datafusion_err};
@@ -175,8 +175,16 @@ impl Shard {
         &self.about
     }
 
-    /// Some columns of a batch, in the order of `wanted`.
+    /// Some columns of a batch, in the order of `wanted`. The one behind those of the table is the numbers of its rows.
     pub(super) fn columns(&self, batch: usize, wanted: &[usize]) -> Result<Vec<Column>> {
+        let numbers = self.schema().fields().len();
+        if let Some(place) = wanted.iter().position(|column| *column == numbers) {
+            let mut others = wanted.to_vec();
+            others.remove(place);
+            let mut columns = self.columns(batch, &others)?;
+            columns.insert(place, self.row_numbers(batch));
+            return Ok(columns);
+        }
         match &self.contents {
             Contents::Memory { batches, .. } => Ok(wanted
                 .iter()
@@ -194,6 +202,17 @@ impl Shard {
                     .ok_or_else(|| internal_datafusion_err!("a column that is not here"))
             }
         }
+    }
+
+    fn row_numbers(&self, batch: usize) -> Column {
+        let first = self.first_row(batch) as u64;
+        let rows = self.about.batches[batch] as u64;
+        Column::plain(Arc::new(UInt64Array::from_iter_values(first..first + rows)))
+    }
+
+    /// The place of the first row of a batch.
+    pub(super) fn first_row(&self, batch: usize) -> usize {
+        self.about.batches[..batch].iter().sum()
     }
 
     /// How many different combinations of values these columns may have in a batch, as the first and the last one say, with

@@ -31,7 +31,9 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use millpond_proto::plan::ShardTicket;
 
+use super::deleted::Deleted;
 use super::live::View;
+use super::numbered::{from_first, is_numbered};
 use super::read::{ShardRead, with_dictionaries};
 use super::reads;
 use super::shard::{Shard, ShardId};
@@ -41,8 +43,19 @@ use crate::codec;
 use crate::connections::Connections;
 use crate::files::file_scan;
 
-/// Shards by name, and the `HOST:PORT` of the data ports of the executors that hold each, at least one, best first.
-pub type Holders = Arc<HashMap<ShardId, Vec<String>>>;
+/// Shards by name, and where and how each is read.
+pub type Places = Arc<HashMap<ShardId, Place>>;
+
+/// Where a shard is, and what is to be known to read it.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// `HOST:PORT` of the data ports of the executors that hold it, at least one, best first.
+    pub holders: Vec<String>,
+    /// Rows that are passed over, as the catalog has them.
+    pub deleted: Vec<u8>,
+    /// Number of its first row, if rows are numbered.
+    pub first_row: u64,
+}
 
 /// What an executor reads shards with.
 #[derive(Debug, Clone)]
@@ -78,7 +91,7 @@ pub struct ShardSource {
     dictionaries: Vec<usize>,
     projection: SplitProjection,
     predicate: Option<Arc<dyn PhysicalExpr>>,
-    holders: Holders,
+    places: Places,
     reader: Option<Reader>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -86,14 +99,14 @@ pub struct ShardSource {
 impl fmt::Debug for ShardSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShardSource")
-            .field("shards", &self.holders.len())
+            .field("shards", &self.places.len())
             .finish_non_exhaustive()
     }
 }
 
 impl ShardSource {
     /// A source over a table of these columns. Only an executor has a `reader`.
-    pub fn new(schema: SchemaRef, holders: Holders, reader: Option<Reader>) -> Self {
+    pub fn new(schema: SchemaRef, places: Places, reader: Option<Reader>) -> Self {
         let table_schema = TableSchema::from(schema.clone());
         Self {
             projection: SplitProjection::unprojected(&table_schema),
@@ -101,7 +114,7 @@ impl ShardSource {
             stored_schema: schema,
             dictionaries: Vec::new(),
             predicate: None,
-            holders,
+            places,
             reader,
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -179,7 +192,7 @@ impl ShardSource {
     /// `HOST:PORT` of the data port of the executor where a file's shard is best read.
     pub fn holder_of(&self, file: &PartitionedFile) -> Option<&str> {
         let shard = shard_of(file).ok()?;
-        self.holders.get(&shard)?.first().map(String::as_str)
+        self.places.get(&shard)?.holders.first().map(String::as_str)
     }
 
     /// Columns that are read, by their place in the table: those of the result and those of the predicate.
@@ -195,12 +208,12 @@ impl ShardSource {
     pub fn places<'a>(
         &'a self,
         files: impl IntoIterator<Item = &'a PartitionedFile>,
-    ) -> Vec<(ShardId, Vec<String>)> {
+    ) -> Vec<(ShardId, Place)> {
         files
             .into_iter()
             .filter_map(|file| {
                 let shard = shard_of(file).ok()?;
-                Some((shard, self.holders.get(&shard)?.clone()))
+                Some((shard, self.places.get(&shard)?.clone()))
             })
             .collect()
     }
@@ -328,13 +341,14 @@ impl FileSource for ShardSource {
 /// Opens shards for one output partition.
 struct ShardOpener {
     reader: Reader,
-    holders: Holders,
+    places: Places,
     /// Columns of the table.
     schema: SchemaRef,
     /// Those that come as dictionaries, by their place in it.
     dictionaries: Vec<usize>,
     read: ShardRead,
-    /// Columns that are read, as [`ShardSource::columns_read`] has them.
+    /// Columns that are read, as [`ShardSource::columns_read`] has them; none if rows are numbered, for numbers are not worth
+    /// keeping.
     wanted: Vec<usize>,
     local: Count,
     remote: Count,
@@ -345,9 +359,13 @@ struct ShardOpener {
 impl ShardOpener {
     fn new(source: &ShardSource, reader: Reader, limit: Option<usize>, partition: usize) -> Self {
         let counter = |name| MetricBuilder::new(&source.metrics).counter(name, partition);
+        let wanted = match is_numbered(&source.stored_schema) {
+            true => Vec::new(),
+            false => source.columns_read().into_iter().collect(),
+        };
         Self {
             reader,
-            holders: source.holders.clone(),
+            places: source.places.clone(),
             schema: source.stored_schema.clone(),
             dictionaries: source.dictionaries.clone(),
             read: ShardRead {
@@ -355,8 +373,9 @@ impl ShardOpener {
                 columns: source.projection.file_indices.clone(),
                 predicate: source.predicate.clone(),
                 limit,
+                deleted: Deleted::default(),
             },
-            wanted: source.columns_read().into_iter().collect(),
+            wanted,
             local: counter(reads::LOCAL),
             remote: counter(reads::REMOTE),
             cached: counter(reads::CACHED),
@@ -382,9 +401,9 @@ impl ShardOpener {
         let elsewhere = Elsewhere {
             id,
             holders: self
-                .holders
+                .places
                 .get(&id)
-                .cloned()
+                .map(|place| place.holders.clone())
                 .ok_or_else(|| internal_datafusion_err!("shard {id} without a place"))?,
             reader: self.reader.clone(),
             table: self.schema.clone(),
@@ -454,6 +473,7 @@ impl Elsewhere {
             columns: missing,
             predicate: None,
             limit: None,
+            deleted: Deleted::default(),
         };
         let ticket = whole.ticket(self.id, codec::physical_codec(None).as_ref())?;
         let connections = &self.reader.connections;
@@ -477,8 +497,11 @@ impl Elsewhere {
 impl FileOpener for ShardOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let id = shard_of(&file)?;
+        let place = self.places.get(&id);
+        let first_row = place.map_or(0, |place| place.first_row);
         let read = ShardRead {
             range: rows_of(&file),
+            deleted: Deleted::from_bytes(place.map_or(&[], |place| &place.deleted))?,
             ..self.read.clone()
         };
         let rows = match self.reader.store.read(id) {
@@ -487,6 +510,12 @@ impl FileOpener for ShardOpener {
                 self.rows_here(&read, shard)
             }
             None => self.rows_elsewhere(id, &read)?,
+        };
+        let rows = match first_row {
+            0 => rows,
+            first => rows
+                .map(move |rows| rows.and_then(|rows| from_first(rows, first)))
+                .boxed(),
         };
         Ok(Box::pin(async move { Ok(rows) }))
     }

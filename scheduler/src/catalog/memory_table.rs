@@ -16,7 +16,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, Statistics};
+use datafusion::common::{ColumnStatistics, DFSchema, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
@@ -28,7 +28,7 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
-use millpond_engine::shards::{Holders, ShardId, ShardSource, key_of, statistics};
+use millpond_engine::shards::{Place, Places, ShardId, ShardSource, first_row, key_of, numbered, statistics};
 use millpond_proto::catalog::{MemoryTable as Stored, TableShard};
 
 /// Rows of a shard that a task of its own is worth.
@@ -39,8 +39,10 @@ pub(crate) struct MemoryTable {
     name: String,
     schema: SchemaRef,
     shards: Vec<TableShard>,
-    /// Of each shard.
+    /// Of each shard, without its deleted rows.
     statistics: Vec<Arc<Statistics>>,
+    /// Of each shard as it is stored: no row has a value beyond these bounds.
+    bounds: Vec<Arc<Statistics>>,
     /// Of each shard: who of its holders is there, or all of them if nobody is.
     holders: Vec<Vec<String>>,
     /// Shards without a holder that is there.
@@ -77,14 +79,21 @@ impl MemoryTable {
             .iter()
             .filter(|shard| !holders(shard).any(|holder| is_there(&holder)));
         let schema = decode_schema(&stored.arrow_schema).map_err(Error::from_datafusion)?;
+        let bounds: Vec<Arc<Statistics>> = stored
+            .shards
+            .iter()
+            .map(|shard| Arc::new(statistics_of(shard, &schema)))
+            .collect();
         Ok(Self {
             classes: classes_of(stored, &schema),
             name: name.to_string(),
             statistics: stored
                 .shards
                 .iter()
-                .map(|shard| Arc::new(statistics_of(shard, &schema)))
+                .zip(&bounds)
+                .map(|(shard, bounds)| without_deleted(shard, bounds))
                 .collect(),
+            bounds,
             schema,
             holders: stored
                 .shards
@@ -97,6 +106,16 @@ impl MemoryTable {
         })
     }
 
+    /// The same with the number of each row behind its columns.
+    pub(crate) fn numbered(mut self) -> Self {
+        for statistics in self.statistics.iter_mut().chain(&mut self.bounds) {
+            let columns = &mut Arc::make_mut(statistics).column_statistics;
+            columns.push(ColumnStatistics::new_unknown());
+        }
+        self.schema = numbered(&self.schema);
+        self
+    }
+
     /// # Errors
     /// [`Code::SHARD_MOVED`] if a part of the table was with an executor that is gone, but comes back, else
     /// [`Code::TABLE_LOST`].
@@ -104,7 +123,7 @@ impl MemoryTable {
         let Some(first) = self.lost.first() else {
             return Ok(());
         };
-        let rows: u64 = self.lost.iter().map(|shard| shard.rows).sum();
+        let rows: u64 = self.lost.iter().map(TableShard::live_rows).sum();
         let comes_back = self.can_rebuild || self.lost.iter().all(|shard| !shard.snapshot.is_empty());
         let (code, hint) = if comes_back {
             (
@@ -138,7 +157,7 @@ impl MemoryTable {
                 .with_file_schema(self.schema.clone())
                 .try_build(filter)
                 .ok()?;
-            let statistics = PrunableStatistics::new(self.statistics.clone(), self.schema.clone());
+            let statistics = PrunableStatistics::new(self.bounds.clone(), self.schema.clone());
             predicate.prune(&statistics).ok()
         };
         // A filter that statistics say nothing about is no reason to fail: everything is read.
@@ -165,10 +184,15 @@ impl MemoryTable {
             .collect()
     }
 
-    fn places(&self, shards: &[usize], readers: Vec<Vec<String>>) -> Result<Holders> {
+    fn places(&self, shards: &[usize], readers: Vec<Vec<String>>) -> Result<Places> {
         let named = shards.iter().zip(readers).map(|(index, readers)| {
-            let shard: ShardId = self.shards[*index].shard.parse()?;
-            Ok((shard, readers))
+            let shard = &self.shards[*index];
+            let place = Place {
+                holders: readers,
+                deleted: shard.deleted.clone(),
+                first_row: first_row(*index),
+            };
+            Ok((shard.shard.parse()?, place))
         });
         Ok(Arc::new(named.collect::<Result<_>>()?))
     }
@@ -280,6 +304,16 @@ fn statistics_of(shard: &TableShard, schema: &SchemaRef) -> Statistics {
             total_byte_size: Precision::Inexact(to_usize(shard.bytes)),
             ..Statistics::new_unknown(schema)
         })
+}
+
+/// What is known of a shard without its deleted rows: their number, and bounds that may be too wide.
+fn without_deleted(shard: &TableShard, stored: &Arc<Statistics>) -> Arc<Statistics> {
+    if shard.deleted_rows == 0 {
+        return stored.clone();
+    }
+    let mut left = stored.as_ref().clone().to_inexact();
+    left.num_rows = Precision::Exact(to_usize(shard.live_rows()));
+    Arc::new(left)
 }
 
 fn to_usize(number: u64) -> usize {
@@ -412,20 +446,45 @@ mod tests {
         assert_eq!(statistics.num_rows, Precision::Exact(0));
     }
 
+    /// A shard of 10 rows whose values begin with this one.
+    fn bounded(shard: &mut TableShard, least: i64) {
+        let column = ColumnStatistics {
+            min_value: Precision::Exact(least.into()),
+            max_value: Precision::Exact((least + 9).into()),
+            ..ColumnStatistics::new_unknown()
+        };
+        shard.statistics = statistics::encode(&Statistics {
+            num_rows: Precision::Exact(10),
+            total_byte_size: Precision::Absent,
+            column_statistics: vec![column],
+        });
+    }
+
+    #[tokio::test]
+    async fn deleted_rows_are_not_counted_and_bounds_are_not_answers_any_more() {
+        let mut stored = stored(&[("a:1", 10), ("a:1", 10)]);
+        for (shard, least) in stored.shards.iter_mut().zip([0, 100]) {
+            bounded(shard, least);
+        }
+        stored.shards[0].deleted_rows = 3;
+        let table = MemoryTable::open("t", &stored, &present(&["a:1"]), false).unwrap();
+        let state = SessionContext::new().state();
+        assert_eq!(table.wanted(&state, &[col("n").gt(lit(50i64))]), [1]);
+        let scan = table.scan(&state, None, &[], None).await.unwrap();
+        let statistics = StatisticsContext::new()
+            .compute(scan.as_ref(), &StatisticsArgs::new())
+            .unwrap();
+        assert_eq!(statistics.num_rows, Precision::Exact(17));
+        let bounds = &statistics.column_statistics[0];
+        assert_eq!(bounds.min_value, Precision::Inexact(0i64.into()));
+        assert_eq!(bounds.max_value, Precision::Inexact(109i64.into()));
+    }
+
     #[tokio::test]
     async fn shards_without_a_match_are_not_scanned() {
         let mut stored = stored(&[("a:1", 10), ("a:1", 10), ("a:1", 10)]);
         for (shard, least) in stored.shards.iter_mut().zip([0i64, 100, 200]) {
-            let column = ColumnStatistics {
-                min_value: Precision::Exact(least.into()),
-                max_value: Precision::Exact((least + 9).into()),
-                ..ColumnStatistics::new_unknown()
-            };
-            shard.statistics = statistics::encode(&Statistics {
-                num_rows: Precision::Exact(10),
-                total_byte_size: Precision::Absent,
-                column_statistics: vec![column],
-            });
+            bounded(shard, least);
         }
         let table = MemoryTable::open("t", &stored, &present(&["a:1"]), false).unwrap();
         let state = SessionContext::new().state();

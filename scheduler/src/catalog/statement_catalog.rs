@@ -342,8 +342,8 @@ impl StatementCatalog {
             Some(RelationKind::Files(table)) => open_files(&self.session_state()?, name, table).await,
             Some(RelationKind::View(view)) => self.open_view(view).await,
             Some(RelationKind::Memory(table)) => {
-                self.open_rows(&(relation.schema.clone(), relation.name.clone()), table)
-                    .await
+                let key = (relation.schema.clone(), relation.name.clone());
+                Ok(Arc::new(self.open_rows(&key, table).await?))
             }
             Some(RelationKind::Kafka(table)) => {
                 let name = format!("{}.{}", relation.schema, relation.name);
@@ -354,16 +354,12 @@ impl StatementCatalog {
     }
 
     /// Opens a table in memory, or a part of one.
-    pub(crate) async fn open_rows(
-        &self,
-        key: &RelationKey,
-        table: &Stored,
-    ) -> Result<Arc<dyn TableProvider>> {
+    pub(crate) async fn open_rows(&self, key: &RelationKey, table: &Stored) -> Result<MemoryTable> {
         let present = self.present_executors().await;
         let rebuild = Task::Rebuild(key.clone());
         let can_rebuild = table.lineage.is_some() && !self.system.upkeep.has_failed(&rebuild);
         let name = format!("{}.{}", key.0, key.1);
-        Ok(Arc::new(MemoryTable::open(&name, table, &present, can_rebuild)?))
+        Ok(MemoryTable::open(&name, table, &present, can_rebuild)?)
     }
 
     /// Has the rows of a table that follows a topic kept for the statement.

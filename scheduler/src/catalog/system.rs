@@ -160,6 +160,7 @@ const SHARDS: Columns = &[
     ("holder", Kind::Text),
     ("replica", Kind::Number),
     ("rows", Kind::Number),
+    ("deleted_rows", Kind::Number),
     ("bytes", Kind::Number),
     ("memory_bytes", Kind::Number),
     ("disk_bytes", Kind::Number),
@@ -349,7 +350,8 @@ impl SystemTables {
                         executors.get(holder).cloned().into(),
                         holder.clone().into(),
                         (replica as u64).into(),
-                        shard.rows.into(),
+                        shard.live_rows().into(),
+                        shard.deleted_rows.into(),
                         shard.bytes.into(),
                         number(|stored| {
                             if stored.disk_bytes > 0 {
@@ -507,7 +509,7 @@ impl SystemTables {
                     Cell::Time(Some(relation.created_at_ms)),
                     definition.into(),
                     Cell::Number(rows.map(|rows| rows.version)),
-                    Cell::Number(sum(|shard| shard.rows)),
+                    Cell::Number(sum(TableShard::live_rows)),
                     Cell::Number(sum(|shard| shard.bytes)),
                     Cell::Text(state.map(str::to_string)),
                     Cell::Time(filled_at),

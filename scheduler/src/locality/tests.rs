@@ -24,7 +24,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use millpond_engine::shards::{ShardId, ShardSource};
+use millpond_engine::shards::{Place, ShardId, ShardSource};
 
 use super::*;
 
@@ -34,19 +34,23 @@ pub(super) fn schema() -> SchemaRef {
 
 /// A scan of shards, given by holder and bytes, one list for each group.
 pub(super) fn shard_scan(groups: &[&[(&str, u64)]]) -> Arc<dyn ExecutionPlan> {
-    let mut holders = HashMap::new();
+    let mut places = HashMap::new();
     let groups = groups
         .iter()
         .map(|shards| {
             let files = shards.iter().map(|(holder, bytes)| {
                 let shard = ShardId::random();
-                holders.insert(shard, vec![holder.to_string()]);
+                let place = Place {
+                    holders: vec![holder.to_string()],
+                    ..Default::default()
+                };
+                places.insert(shard, place);
                 ShardSource::file_of(shard, 0..*bytes, *bytes)
             });
             FileGroup::new(files.collect())
         })
         .collect();
-    let source = ShardSource::new(schema(), Arc::new(holders), None);
+    let source = ShardSource::new(schema(), Arc::new(places), None);
     let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
         .with_file_groups(groups)
         .build();

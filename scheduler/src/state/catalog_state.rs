@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use millpond_engine::session::DEFAULT_SCHEMA;
 use millpond_proto::catalog::{
-    AlterColumns, Change, ChangeKind, CommitShards, Entry, FORMAT, MemoryTable, Model, Pipeline, PlaceShards,
-    Relation, RelationKind, RenameRelation, SchemaRef, SetCache, Snapshot,
+    AlterColumns, Change, ChangeKind, CommitShards, DeleteRows, Entry, FORMAT, MemoryTable, Model, Pipeline,
+    PlaceShards, Relation, RelationKind, RenameRelation, SchemaRef, SetCache, Snapshot, TableShard,
 };
 
 use super::Error;
@@ -57,6 +57,7 @@ impl CatalogState {
             Some(ChangeKind::CreateRelation(relation)) => self.create_relation(relation),
             Some(ChangeKind::DropRelation(relation)) => self.drop_relation(&relation.schema, &relation.name),
             Some(ChangeKind::CommitShards(commit)) => self.commit_shards(commit),
+            Some(ChangeKind::DeleteRows(deletion)) => self.delete_rows(deletion),
             Some(ChangeKind::SetCache(set)) => self.set_cache(set),
             Some(ChangeKind::PlaceShards(placed)) => self.place_shards(placed),
             Some(ChangeKind::AlterColumns(altered)) => self.alter_columns(altered),
@@ -159,7 +160,13 @@ impl CatalogState {
         }
         let mut table = table.clone();
         let before = table.shards.len();
-        table.shards.retain(|shard| !commit.remove.contains(&shard.shard));
+        let is_as_read = |shard: &TableShard| {
+            let deleted = commit.deleted_when_read.get(&shard.shard);
+            deleted.copied().unwrap_or_default() == shard.deleted_rows
+        };
+        table
+            .shards
+            .retain(|shard| !(commit.remove.contains(&shard.shard) && is_as_read(shard)));
         if before - table.shards.len() != commit.remove.len() {
             return Err(conflict());
         }
@@ -168,6 +175,35 @@ impl CatalogState {
             table.version += 1;
             table.lineage = None;
         }
+        let changed = Relation {
+            kind: Some(RelationKind::Memory(table)),
+            ..relation.clone()
+        };
+        self.relations.insert(key, Arc::new(changed));
+        Ok(())
+    }
+
+    fn delete_rows(&mut self, deletion: &DeleteRows) -> Result<(), Error> {
+        let key = (deletion.schema.clone(), deletion.name.clone());
+        let conflict = || Error::WriteConflict {
+            schema: deletion.schema.clone(),
+            name: deletion.name.clone(),
+        };
+        let (relation, table) = self.memory_table(&key)?;
+        if table.table_id != deletion.table_id || table.outbox.is_some() {
+            return Err(conflict());
+        }
+        let mut table = table.clone();
+        for deleted in &deletion.shards {
+            let is_as_read = |shard: &&mut TableShard| {
+                shard.shard == deleted.shard && shard.deleted_rows == deleted.deleted_when_read
+            };
+            let shard = table.shards.iter_mut().find(is_as_read).ok_or_else(conflict)?;
+            shard.deleted.clone_from(&deleted.deleted);
+            shard.deleted_rows = deleted.deleted_rows;
+        }
+        table.version += 1;
+        table.lineage = None;
         let changed = Relation {
             kind: Some(RelationKind::Memory(table)),
             ..relation.clone()
@@ -380,7 +416,7 @@ mod tests {
         create_schema, create_view, drop_empty_schema, drop_schema, drop_view, put_view, view,
     };
     use super::*;
-    use millpond_proto::catalog::{Outbox, ShardPlaces, TableShard};
+    use millpond_proto::catalog::{DeletedRows, Outbox, ShardPlaces};
 
     /// Applies changes to the empty catalog; gives the last refusal and the names that there are in the end.
     fn check(changes: &[Change], expect_refusal: &str, expect_names: &[&str]) {
@@ -537,6 +573,46 @@ mod tests {
         state.apply(&commit("first", &["c"], &[])).unwrap();
         state.apply(&commit("first", &["d"], &["a"])).unwrap();
         assert_eq!(shards_of(&state), (3, ["b", "c", "d"].map(String::from).to_vec()));
+    }
+
+    fn deletion(shard: &str, deleted_rows: u64, deleted_when_read: u64) -> Change {
+        let shards = vec![DeletedRows {
+            shard: shard.to_string(),
+            deleted: vec![1],
+            deleted_rows,
+            deleted_when_read,
+        }];
+        Change {
+            kind: Some(ChangeKind::DeleteRows(DeleteRows {
+                schema: "public".to_string(),
+                name: "t".to_string(),
+                table_id: "first".to_string(),
+                shards,
+            })),
+        }
+    }
+
+    #[test]
+    fn rows_are_deleted_and_shards_go_only_as_they_were_read() {
+        let mut state = with_table(&["a", "b"]);
+        state.apply(&deletion("a", 2, 0)).unwrap();
+        state.apply(&deletion("a", 3, 2)).unwrap();
+        let after = state.clone();
+        for late in [
+            deletion("a", 4, 2),
+            deletion("gone", 1, 0),
+            commit("first", &["c"], &["a"]),
+        ] {
+            let refused = state.apply(&late).unwrap_err();
+            assert!(matches!(refused, Error::WriteConflict { .. }), "{refused}");
+            assert_eq!(state, after);
+        }
+        let mut last = commit("first", &["c"], &["a", "b"]);
+        if let Some(ChangeKind::CommitShards(commit)) = &mut last.kind {
+            commit.deleted_when_read = [("a".to_string(), 3)].into();
+        }
+        state.apply(&last).unwrap();
+        assert_eq!(shards_of(&state), (4, vec!["c".to_string()]));
     }
 
     #[test]

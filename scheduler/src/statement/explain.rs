@@ -29,7 +29,7 @@ pub(super) async fn explain(services: &Services, planned: Planned) -> Result<Res
     let LogicalPlan::Explain(explain) = plan else {
         return Err(Error::bug("not an EXPLAIN"));
     };
-    let plan = write::explained(services, &catalog, &state, Arc::unwrap_or_clone(explain.plan))?;
+    let plan = write::explained(services, &catalog, &state, Arc::unwrap_or_clone(explain.plan)).await?;
     let optimized = state.optimize(&plan).map_err(Error::from_datafusion)?;
     let mut rows = vec![("logical_plan".to_string(), optimized.display_indent().to_string())];
     if matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) {
@@ -113,10 +113,14 @@ pub(super) async fn analyze(
     let job = if let LogicalPlan::Dml(dml) = &plan
         && let Some(target) = memory::target(&catalog, dml)
     {
-        match memory::change(services, statement, &state, dml, &target)
-            .await?
-            .job
-        {
+        // Rows that are looked for without a job leave no stages behind.
+        let mut state = state.clone();
+        let options = state.config_mut().options_mut();
+        options
+            .set("millpond.execution_mode", "staged")
+            .map_err(Error::from_datafusion)?;
+        let written = memory::change(services, statement, &catalog, &state, dml, &target).await?;
+        match written.job {
             Some(job) => job,
             None => return table(Vec::new()),
         }

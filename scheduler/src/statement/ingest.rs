@@ -135,8 +135,7 @@ pub(super) async fn run(
             name,
             table_id: table.table_id,
             add: shards,
-            remove: Vec::new(),
-            same_rows: false,
+            ..Default::default()
         }),
     };
     services

@@ -1,19 +1,20 @@
 //! Statements that write tables in memory: `CREATE TABLE`, `INSERT`, `DELETE`, `UPDATE`, `TRUNCATE`.
 //!
 //! The rows to write are the result of a query, which leaves them as shards with the executors; the rows of the job
-//! name these shards, and one change of the catalog makes them visible, all of them or none. `DELETE` and `UPDATE`
-//! write the table anew: every row is read from the version the statement has pinned, and the commit takes that
-//! version's shards away, which is refused if one of them is gone already. Then the statement runs again.
+//! name these shards, and one change of the catalog makes them visible, all of them or none. `DELETE` and `UPDATE` leave
+//! shards where they are, and note which rows are gone ([`edit`]). What a statement takes away must be as it has read it
+//! when it commits; else the statement runs again.
 //!
 //! ```text
 //! query ─► ShardSinkExec ─► (shard, rows, bytes) ─► CommitShards ─► visible
 //!                └── failed, cancelled, run twice: no commit names the shard, and it is dropped
 //! ```
 
-mod rewrite;
+mod edit;
 mod store;
 mod upkeep;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ballista_core::JobId;
@@ -26,14 +27,13 @@ use datafusion::logical_expr::{
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{decode_schema, encode_schema};
 use millpond_engine::session::{CATALOG, DEFAULT_SCHEMA};
-use millpond_proto::catalog::{Change, ChangeKind, CommitShards, MemoryTable, RelationKind};
+use millpond_proto::catalog::{Change, ChangeKind, CommitShards, MemoryTable, RelationKind, TableShard};
 
 pub(super) use self::store::{Storing, settle, store, table_shard};
 pub(super) use self::upkeep::{compact, rebuild};
 use super::frontend::Services;
-use super::job::{self, Watched};
 use super::registry::Statement;
-use crate::catalog::{Owner, SessionFactory, StatementCatalog, TableOptions, checked, ddl};
+use crate::catalog::{Owner, RelationKey, StatementCatalog, TableOptions, checked, ddl};
 
 /// A write that was committed.
 #[derive(Debug)]
@@ -63,6 +63,37 @@ pub(super) struct Target {
     schema: String,
     name: String,
     table: MemoryTable,
+}
+
+impl Target {
+    fn key(&self) -> RelationKey {
+        (self.schema.clone(), self.name.clone())
+    }
+
+    /// The change that adds shards and takes others away, which must be as they were read.
+    fn commit(&self, add: Vec<TableShard>, remove: &[TableShard]) -> Change {
+        let commit = CommitShards {
+            schema: self.schema.clone(),
+            name: self.name.clone(),
+            table_id: self.table.table_id.clone(),
+            add,
+            remove: remove.iter().map(|shard| shard.shard.clone()).collect(),
+            same_rows: false,
+            deleted_when_read: deleted_rows(remove),
+        };
+        Change {
+            kind: Some(ChangeKind::CommitShards(commit)),
+        }
+    }
+}
+
+/// Of shards that have some, their number of deleted rows.
+fn deleted_rows<'a>(shards: impl IntoIterator<Item = &'a TableShard>) -> HashMap<String, u64> {
+    shards
+        .into_iter()
+        .filter(|shard| shard.deleted_rows > 0)
+        .map(|shard| (shard.shard.clone(), shard.deleted_rows))
+        .collect()
 }
 
 /// Runs `CREATE TABLE`, with or without rows.
@@ -135,24 +166,35 @@ pub(super) fn stored_schema(schema: &Schema, nullable: bool) -> Schema {
 pub(super) async fn change(
     services: &Services,
     statement: &Arc<Statement>,
+    catalog: &Arc<StatementCatalog>,
+    state: &SessionState,
+    dml: &DmlStatement,
+    target: &Target,
+) -> Result<Written, Error> {
+    let written = match &dml.op {
+        WriteOp::Delete | WriteOp::Update => {
+            let edit = edit::Edit::new(services, statement, catalog, state, target);
+            Box::pin(edit.run(dml)).await
+        }
+        _ => write(services, statement, state, dml, target).await,
+    }?;
+    statement.update(|status| status.affected_rows = Some(written.rows));
+    Ok(written)
+}
+
+/// Adds rows, or takes all away.
+async fn write(
+    services: &Services,
+    statement: &Arc<Statement>,
     state: &SessionState,
     dml: &DmlStatement,
     target: &Target,
 ) -> Result<Written, Error> {
     let schema = decode_schema(&target.table.arrow_schema).map_err(Error::from_datafusion)?;
-    let before = || target.table.shards.iter().map(|shard| shard.rows).sum::<u64>();
-    let everything = || -> Vec<String> {
-        let names = target.table.shards.iter().map(|shard| shard.shard.clone());
-        names.collect()
-    };
     let plan = rows_to_write(dml)?;
-    let remove = match &dml.op {
-        WriteOp::Insert(InsertOp::Append) => Vec::new(),
-        _ => everything(),
-    };
-    let changed = match &dml.op {
-        WriteOp::Update => Some(rewrite::count_of_updated(&dml.input)?),
-        _ => None,
+    let remove: &[TableShard] = match &dml.op {
+        WriteOp::Insert(InsertOp::Append) => &[],
+        _ => &target.table.shards,
     };
     let options = TableOptions::of(&target.table.settings);
     let storing = Storing::table(&target.name, &schema, &options);
@@ -164,26 +206,12 @@ pub(super) async fn change(
         Some(stored) => (stored.shards, Some(stored.job), Some(stored.write)),
         None => (Vec::new(), None, None),
     };
-    let added: u64 = add.iter().map(|shard| shard.rows).sum();
-    let rows = match (&dml.op, changed) {
-        (WriteOp::Delete | WriteOp::Truncate, _) => before().saturating_sub(added),
-        (_, Some(count)) => counted(services, statement, state, count).await?,
-        _ => added,
+    let rows = match &dml.op {
+        WriteOp::Truncate => remove.iter().map(TableShard::live_rows).sum(),
+        _ => add.iter().map(|shard| shard.rows).sum(),
     };
-    let nothing_changes = rows == 0 && matches!(dml.op, WriteOp::Delete | WriteOp::Update);
-    if !nothing_changes {
-        let commit = ChangeKind::CommitShards(CommitShards {
-            schema: target.schema.clone(),
-            name: target.name.clone(),
-            table_id: target.table.table_id.clone(),
-            add,
-            remove,
-            same_rows: false,
-        });
-        let change = Change { kind: Some(commit) };
-        services.catalog.commit(vec![change]).await?;
-    }
-    statement.update(|status| status.affected_rows = Some(rows));
+    let commit = target.commit(add, remove);
+    services.catalog.commit(vec![commit]).await?;
     Ok(Written { rows, job })
 }
 
@@ -192,8 +220,6 @@ fn rows_to_write(dml: &DmlStatement) -> Result<Option<LogicalPlan>, Error> {
     match &dml.op {
         WriteOp::Insert(InsertOp::Append | InsertOp::Overwrite) => Ok(Some(dml.input.as_ref().clone())),
         WriteOp::Truncate => Ok(None),
-        WriteOp::Delete => rewrite::without_deleted(&dml.input).map(Some),
-        WriteOp::Update => rewrite::with_updates(&dml.input).map(Some),
         other => Err(Error::user(
             Code::NOT_SUPPORTED,
             format!("{other} is not supported on a table in memory"),
@@ -201,8 +227,15 @@ fn rows_to_write(dml: &DmlStatement) -> Result<Option<LogicalPlan>, Error> {
     }
 }
 
-/// The plan of such a statement as `EXPLAIN` shows it.
-pub(super) fn explained(dml: &DmlStatement, target: &Target) -> Result<LogicalPlan, Error> {
+/// The plan of such a statement as `EXPLAIN` shows it: the rows that are written, or those that are looked for.
+pub(super) async fn explained(
+    catalog: &Arc<StatementCatalog>,
+    dml: &DmlStatement,
+    target: &Target,
+) -> Result<LogicalPlan, Error> {
+    if matches!(dml.op, WriteOp::Delete | WriteOp::Update) {
+        return edit::search(catalog, dml, target).await;
+    }
     let Some(plan) = rows_to_write(dml)? else {
         return LogicalPlanBuilder::empty(false)
             .build()
@@ -211,22 +244,4 @@ pub(super) fn explained(dml: &DmlStatement, target: &Target) -> Result<LogicalPl
     let schema = decode_schema(&target.table.arrow_schema).map_err(Error::from_datafusion)?;
     let options = TableOptions::of(&target.table.settings);
     Storing::table(&target.name, &schema, &options).plan(Arc::new(plan), "", "")
-}
-
-/// The one number that a plan answers.
-async fn counted(
-    services: &Services,
-    statement: &Arc<Statement>,
-    state: &SessionState,
-    plan: LogicalPlan,
-) -> Result<u64, Error> {
-    let context = SessionFactory::of_job(state);
-    let run = || job::run(services, statement, context.clone(), &plan, Watched::No);
-    let finished = job::rerun_after_loss(services, run).await?;
-    let mut count = 0;
-    for partition in finished.partitions {
-        let batches = services.cluster.fetch_all(partition).await?;
-        count += batches.iter().map(rewrite::first_number).sum::<u64>();
-    }
-    Ok(count)
 }

@@ -492,7 +492,9 @@ async fn dispatch(
         }
         LogicalPlan::Dml(ref dml) => match memory::target(&planned.catalog, dml) {
             Some(target) => {
-                let written = memory::change(services, statement, &planned.state, dml, &target).await?;
+                let catalog = &planned.catalog;
+                let written =
+                    memory::change(services, statement, catalog, &planned.state, dml, &target).await?;
                 write::count_result(written.rows)
             }
             None => write::run(services, statement, planned).await,

@@ -71,9 +71,9 @@ pub(super) async fn execute(
 }
 
 /// The plan of a write as `EXPLAIN` shows it; a plan that writes nothing is returned as it is.
-pub(super) fn explained(
+pub(super) async fn explained(
     services: &Services,
-    catalog: &StatementCatalog,
+    catalog: &Arc<StatementCatalog>,
     state: &SessionState,
     plan: LogicalPlan,
 ) -> Result<LogicalPlan, Error> {
@@ -83,7 +83,7 @@ pub(super) fn explained(
     if let LogicalPlan::Dml(dml) = &plan
         && let Some(target) = memory::target(catalog, dml)
     {
-        return memory::explained(dml, &target);
+        return memory::explained(catalog, dml, &target).await;
     }
     if let LogicalPlan::Dml(dml) = &plan
         && let Some(table) = topic::target(catalog, dml)

@@ -9,7 +9,7 @@ use datafusion::physical_expr::expressions::{binary, col, lit};
 use datafusion::physical_plan::metrics::Count;
 
 use super::*;
-use crate::shards::{ShardRead, ShardStore};
+use crate::shards::{Deleted, ShardRead, ShardStore};
 
 const ROWS: usize = 150_000;
 const MIB: usize = 1 << 20;
@@ -49,6 +49,7 @@ fn everything(columns: Vec<usize>) -> ShardRead {
         columns,
         predicate: None,
         limit: None,
+        deleted: Deleted::default(),
     }
 }
 

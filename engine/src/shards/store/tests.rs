@@ -12,7 +12,7 @@ use datafusion::physical_plan::metrics::Count;
 use tempfile::TempDir;
 
 use super::*;
-use crate::shards::{ShardRead, StorageLevel, write_ipc};
+use crate::shards::{Deleted, ShardRead, StorageLevel, write_ipc};
 
 const MIB: usize = 1 << 20;
 /// Rows of [`numbers`] that take a little more than 8 bytes each.
@@ -292,6 +292,7 @@ fn scans_of_files_skip_batches_and_copy_what_they_answer() {
         columns: vec![0],
         predicate: None,
         limit: Some(5),
+        deleted: Deleted::default(),
     };
     let rows: Vec<RecordBatch> = read.rows(shard, &Count::new()).map(Result::unwrap).collect();
     let [rows] = rows.as_slice() else {

@@ -20,6 +20,7 @@ use millpond_proto::catalog::{
 use super::super::frontend::Services;
 use super::super::registry::Statement;
 use super::super::run;
+use super::deleted_rows;
 use super::store::{Storing, store};
 use crate::catalog::cached::{SourceState, check_lasting};
 use crate::catalog::{Durable, RelationKey, StatementCatalog, TableOptions, ddl};
@@ -182,7 +183,7 @@ pub(in super::super) async fn compact(
         .open_rows(key, &part)
         .await
         .map_err(Error::from_datafusion)?;
-    let scan = LogicalPlanBuilder::scan(key.1.as_str(), provider_as_source(provider), None)
+    let scan = LogicalPlanBuilder::scan(key.1.as_str(), provider_as_source(Arc::new(provider)), None)
         .and_then(LogicalPlanBuilder::build)
         .map_err(Error::from_datafusion)?;
     let state = catalog.session_state().map_err(Error::from_datafusion)?;
@@ -221,6 +222,7 @@ async fn commit(
         name: key.1.clone(),
         table_id: table.table_id.clone(),
         add,
+        deleted_when_read: deleted_rows(table.shards.iter().filter(|shard| remove.contains(&shard.shard))),
         remove,
         same_rows: true,
     });

@@ -159,7 +159,7 @@ async fn attempt(
     let catalog = run::statement_catalog(services, statement).await;
     let (table, outbox) = find(&catalog, key)?;
     let provider = catalog.open_rows(key, table).await;
-    let provider = provider_as_source(provider.map_err(Error::from_datafusion)?);
+    let provider = provider_as_source(Arc::new(provider.map_err(Error::from_datafusion)?));
     let scan = LogicalPlanBuilder::scan(key.1.as_str(), provider, None)
         .and_then(LogicalPlanBuilder::build)
         .map_err(Error::from_datafusion)?;

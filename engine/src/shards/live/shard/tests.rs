@@ -14,7 +14,7 @@ use datafusion::physical_plan::metrics::Count;
 use proptest::prelude::*;
 
 use super::*;
-use crate::shards::{Shard, ShardRead};
+use crate::shards::{Deleted, Shard, ShardRead};
 
 type Row = (Option<i64>, Option<String>);
 type Model = BTreeMap<i64, Row>;
@@ -158,6 +158,7 @@ fn rows(shard: Arc<Shard>, least: Option<i64>) -> Vec<(i64, Row)> {
         columns: vec![0, 1, 2],
         predicate,
         limit: None,
+        deleted: Deleted::default(),
     };
     let mut rows = Vec::new();
     for batch in read.rows(shard, &Count::new()) {
