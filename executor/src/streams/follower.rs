@@ -33,6 +33,8 @@ const LINGER_BACKLOG: Duration = Duration::from_millis(100);
 /// Messages and bytes at which a batch ends at once.
 const BATCH_MESSAGES: usize = 65_536;
 const BATCH_BYTES: usize = 32 << 20;
+/// Messages that are taken before anything else is looked at.
+const POLLED_AT_ONCE: usize = 64;
 /// How often to look for commands while there are no messages.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// How often to report, and to try again what has stalled.
@@ -129,7 +131,25 @@ impl Follower {
             if self.is_stale {
                 self.assign();
             }
-            match self.consumer.poll(self.wait()) {
+            self.poll();
+            if self.is_due() {
+                self.apply();
+            }
+            if self.reported_at.elapsed() >= REPORT_INTERVAL {
+                self.report();
+            }
+        }
+        self.apply();
+        self.checkpoint();
+        self.commit();
+    }
+
+    /// Waits for a message, and takes those that lie behind it as long as there is nothing else to do. To ask what time it is
+    /// for each of them, and whether there are commands, would take a tenth as long as to read it.
+    fn poll(&mut self) {
+        let mut wait = self.wait();
+        for _ in 0..POLLED_AT_ONCE {
+            match self.consumer.poll(wait) {
                 Some(Ok(message)) => {
                     self.trouble = None;
                     let partition = u32::try_from(message.partition()).ok();
@@ -141,19 +161,14 @@ impl Follower {
                         self.is_stale |= !partition.reads();
                     }
                 }
-                Some(Err(error)) => self.heed(&error),
-                None => {}
+                Some(Err(error)) => return self.heed(&error),
+                None => return,
             }
-            if self.is_due() {
-                self.apply();
+            if self.is_stale || self.batch.is_full() {
+                return;
             }
-            if self.reported_at.elapsed() >= REPORT_INTERVAL {
-                self.report();
-            }
+            wait = Duration::ZERO;
         }
-        self.apply();
-        self.checkpoint();
-        self.commit();
     }
 
     /// False when there will be no more.
