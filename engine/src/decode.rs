@@ -61,7 +61,7 @@ pub use form::Form;
 pub use format::Format;
 pub use infer::Inferred;
 pub use rejected::{Reason, Rejected};
-pub use schemas::{NoSchema, SchemaText, Schemas};
+pub use schemas::{NoSchema, SchemaId, SchemaText, Schemas};
 
 use cell::{Shape, Writing};
 use column::Column;
@@ -108,6 +108,7 @@ pub struct Decoder {
     /// Messages may have the frame of a schema in front of their JSON.
     is_json: bool,
     can_truncate: bool,
+    by_registry: bool,
     kinds: Vec<Kind>,
     messages: Vec<u32>,
     /// Messages since the last take.
@@ -173,6 +174,7 @@ impl Decoder {
             is_change_log: format.is_change_log(),
             is_json: !format.has_columns() && !matches!(format.name, Name::Csv | Name::Raw),
             can_truncate: true,
+            by_registry: format.registry().is_some(),
             kinds: Vec::new(),
             messages: Vec::new(),
             pushed: 0,
@@ -187,6 +189,11 @@ impl Decoder {
             can_truncate: false,
             ..self
         }
+    }
+
+    /// True if messages need the frame of a schema in front, which their writers may have put into a header.
+    pub fn by_registry(&self) -> bool {
+        self.by_registry
     }
 
     /// Decodes a message. After an error nothing of it is left.

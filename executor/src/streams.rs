@@ -17,6 +17,7 @@ mod columns;
 mod complaints;
 mod describe;
 mod follower;
+mod framed;
 mod growth;
 mod lateness;
 mod letterbox;

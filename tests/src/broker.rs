@@ -152,16 +152,21 @@ impl Broker {
     ///
     /// # Errors
     /// It cannot be taken.
-    pub fn say_with(&self, topic: &str, value: &str, headers: &[(&str, &str)]) -> Result<()> {
+    pub fn say_with(
+        &self,
+        topic: &str,
+        value: impl AsRef<[u8]>,
+        headers: &[(&str, impl AsRef<[u8]>)],
+    ) -> Result<()> {
         let mut owned = OwnedHeaders::new();
         for (key, value) in headers {
             owned = owned.insert(Header {
                 key,
-                value: Some(*value),
+                value: Some(value.as_ref()),
             });
         }
         let record = BaseRecord::<[u8], [u8]>::to(topic).partition(0);
-        self.produce(record.payload(value.as_bytes()).headers(owned))?;
+        self.produce(record.payload(value.as_ref()).headers(owned))?;
         self.flush()
     }
 

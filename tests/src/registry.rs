@@ -116,6 +116,7 @@ impl Registry {
     fn serve(&mut self, listener: TcpListener) {
         let routes = Router::new()
             .route("/schemas/ids/{id}", get(by_id))
+            .route("/schemas/guids/{guid}", get(by_guid))
             .route("/subjects/{subject}/versions", post(add))
             .route("/subjects/{subject}/versions/{version}", get(version))
             .with_state(self.shared.clone());
@@ -163,6 +164,12 @@ async fn by_id(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path(id): 
     let mut known = shared.known.lock();
     known.asked += 1;
     answer(known.schemas.get(id.wrapping_sub(1)).cloned(), 40403)
+}
+
+/// The GUID of a schema is its number.
+async fn by_guid(state: State<Arc<Shared>>, headers: HeaderMap, Path(guid): Path<String>) -> Answer {
+    let id = usize::from_str_radix(&guid.replace('-', ""), 16);
+    by_id(state, headers, Path(id.unwrap_or_default())).await
 }
 
 async fn add(

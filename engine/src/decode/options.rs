@@ -47,7 +47,7 @@ pub(super) struct Options {
     pub(super) descriptor: Option<String>,
     /// Full name of a message type of Protobuf.
     pub(super) message: Option<String>,
-    /// The number of a schema is in front of messages; none: if there is a registry.
+    /// What a schema is called is in front of messages; none: if there is a registry.
     pub(super) is_framed: Option<bool>,
 }
 

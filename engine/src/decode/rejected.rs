@@ -50,7 +50,7 @@ pub enum Reason {
     NotAvro,
     /// The bytes are not what their Protobuf message type says.
     NotProtobuf,
-    /// The number of a schema is not in front of the bytes.
+    /// Neither the number of a schema nor its GUID is in front of the bytes.
     NotFramed,
     /// There is no such schema, or it cannot be used.
     UnknownSchema,

@@ -1,17 +1,37 @@
-//! The schemas that messages were written with, by the numbers in front of them.
+//! The schemas that messages were written with, by the numbers or GUIDs in front of them.
 
 use std::fmt;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::rejected::{Reason, Rejected};
 
-/// Finds schemas by their numbers, as a schema registry gives them out.
+/// What a registry calls a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SchemaId {
+    /// In its context.
+    Number(u32),
+    /// Everywhere.
+    Guid(Uuid),
+}
+
+impl fmt::Display for SchemaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Guid(guid) => guid.hyphenated().fmt(f),
+        }
+    }
+}
+
+/// Finds schemas by what a schema registry calls them.
 pub trait Schemas: fmt::Debug + Send + Sync {
-    /// The schema with a number.
+    /// A schema.
     ///
     /// # Errors
     /// There is none, or nobody can say so now.
-    fn find(&self, id: u32) -> Result<Arc<SchemaText>, NoSchema>;
+    fn find(&self, id: SchemaId) -> Result<Arc<SchemaText>, NoSchema>;
 }
 
 /// A schema as it is written.
@@ -39,7 +59,7 @@ impl SchemaText {
 /// Why there is no schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoSchema {
-    /// The registry has none with that number.
+    /// The registry has none that it calls so.
     Unknown(String),
     /// It is not known now, and will be later.
     Away(String),
@@ -59,7 +79,7 @@ impl From<NoSchema> for Rejected {
 pub(super) struct Nobody;
 
 impl Schemas for Nobody {
-    fn find(&self, id: u32) -> Result<Arc<SchemaText>, NoSchema> {
+    fn find(&self, id: SchemaId) -> Result<Arc<SchemaText>, NoSchema> {
         Err(NoSchema::Away(format!("nobody was asked for schema {id}")))
     }
 }

@@ -1,21 +1,21 @@
-//! The schemas that messages were written with: by the number in front of each, or one for all.
+//! The schemas that messages were written with: by what is in front of each, or one for all.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::frame;
 use super::rejected::{Reason, Rejected};
-use super::schemas::{NoSchema, SchemaText, Schemas};
+use super::schemas::{NoSchema, SchemaId, SchemaText, Schemas};
 
 /// Schemas that were read from their text.
 #[derive(Debug)]
 pub(super) enum Written<S> {
-    /// By the number in front.
+    /// By what is in front.
     Registry {
         schemas: Arc<dyn Schemas>,
-        known: HashMap<u32, Arc<S>>,
+        known: HashMap<SchemaId, Arc<S>>,
         /// The one that was asked for last, if nobody could say.
-        missing: Option<u32>,
+        missing: Option<SchemaId>,
     },
     /// All have this one.
     Given { schema: Arc<S>, is_framed: bool },
@@ -37,7 +37,7 @@ impl<S> Written<S> {
         }
     }
 
-    /// True if the number of a schema is in front of messages.
+    /// True if what a schema is called is in front of messages.
     pub(super) fn is_framed(&self) -> bool {
         match self {
             Self::Registry { .. } => true,
@@ -45,10 +45,10 @@ impl<S> Written<S> {
         }
     }
 
-    /// The schema of some bytes, and what follows its number. `parse` reads one that is new.
+    /// The schema of some bytes, and what follows its frame. `parse` reads one that is new.
     ///
     /// # Errors
-    /// Bytes without a number, or one that means nothing that can be used.
+    /// Bytes without a frame, or one that means nothing that can be used.
     pub(super) fn open<'m>(
         &mut self,
         bytes: &'m [u8],

@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::framed::Framed;
 use super::source::{BROKER_TIMEOUT, Source};
 use super::tokens::{Authorized, log_in};
 use super::watch::Watch;
@@ -203,11 +204,8 @@ fn look(source: &Source, topic: &Opened) -> Result<(), Error> {
             continue;
         };
         seen += 1;
-        let message_of = || Message {
-            key: message.key(),
-            value: message.payload(),
-        };
-        match push_patiently(&mut decoder, message_of) {
+        let framed = Framed::of(&message, decoder.by_registry());
+        match push_patiently(&mut decoder, || framed.message()) {
             Ok(_) => return Ok(()),
             Err(rejected) if rejected.reason.passes() => return Err(no_schemas(source, &rejected)),
             Err(rejected) => {

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
-use millpond_engine::decode::{Format, NoSchema, SchemaText, Schemas};
+use millpond_engine::decode::{Format, NoSchema, SchemaId, SchemaText, Schemas};
 use millpond_engine::schema::grown;
 use parking_lot::Mutex;
 
@@ -27,7 +27,7 @@ pub(super) struct Growth {
     /// Names of those whose types are as they are.
     fixed: Vec<String>,
     /// Schemas of which the table has all columns.
-    fitting: Mutex<HashSet<u32>>,
+    fitting: Mutex<HashSet<SchemaId>>,
     /// What the table should have.
     wanted: Mutex<Option<SchemaRef>>,
 }
@@ -57,7 +57,7 @@ impl Growth {
 }
 
 impl Schemas for Growth {
-    fn find(&self, id: u32) -> Result<Arc<SchemaText>, NoSchema> {
+    fn find(&self, id: SchemaId) -> Result<Arc<SchemaText>, NoSchema> {
         let text = self.registry.find(id)?;
         if self.fitting.lock().contains(&id) {
             return Ok(text);

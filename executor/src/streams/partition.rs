@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
-use millpond_engine::decode::{Changes, Decoder, Message, Outcome};
+use millpond_engine::decode::{Changes, Decoder, Outcome};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::{encode_schema, fit};
 use millpond_engine::shards::{LiveShard, Refused, ShardStore, Stalled};
@@ -21,6 +21,7 @@ use millpond_proto::stream::{DeadLetter, LettersReplayed, PartitionStatus};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc::Sender;
 
+use super::framed::Framed;
 use super::lateness::Lateness;
 use super::letterbox::Mail;
 use super::pushed::{Pushed, headers_of};
@@ -316,10 +317,8 @@ impl Partition {
             return true;
         }
         let place = self.pushed.len() as u32;
-        let outcome = self.decoder.push(Message {
-            key: message.key(),
-            value: message.payload(),
-        });
+        let framed = Framed::of(message, self.decoder.by_registry());
+        let outcome = self.decoder.push(framed.message());
         self.pushed
             .push(Pushed::of(message, &self.source.options.metadata));
         match outcome {

@@ -4,7 +4,7 @@
 //! on without. What the registry does not know and what it could not say is asked again after a while.
 //!
 //! ```text
-//! find ─► known? ─► fetch (task) ─► GET /schemas/ids/ID        latest ─► GET /subjects/SUBJECT/versions/latest
+//! find ─► known? ─► fetch (task) ─► GET /schemas/ids/ID, /schemas/guids/GUID        latest ─► GET /subjects/SUBJECT/versions/latest
 //! ```
 
 mod fetch;
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millpond_engine::decode::{NoSchema, SchemaText, Schemas};
+use millpond_engine::decode::{NoSchema, SchemaId, SchemaText, Schemas};
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 
@@ -37,7 +37,7 @@ pub(super) struct Registry {
 #[derive(Debug)]
 struct Inner {
     fetch: Fetch,
-    known: Mutex<HashMap<u32, Answer>>,
+    known: Mutex<HashMap<SchemaId, Answer>>,
     changed: Condvar,
 }
 
@@ -74,13 +74,13 @@ impl Registry {
         }
     }
 
-    fn ask(&self, id: u32) {
+    fn ask(&self, id: SchemaId) {
         let inner = self.inner.clone();
         self.runtime.spawn(async move {
             let answer = match inner.fetch.schema(id).await {
                 Ok(schema) => Answer::Schema(Arc::new(schema)),
                 Err(none) => {
-                    tracing::debug!(id, ?none, "fetch a schema");
+                    tracing::debug!(%id, ?none, "fetch a schema");
                     let stands = if matches!(none, NoSchema::Away(_)) {
                         AWAY
                     } else {
@@ -96,7 +96,7 @@ impl Registry {
 }
 
 impl Schemas for Registry {
-    fn find(&self, id: u32) -> Result<Arc<SchemaText>, NoSchema> {
+    fn find(&self, id: SchemaId) -> Result<Arc<SchemaText>, NoSchema> {
         let mut known = self.inner.known.lock();
         loop {
             let now = Instant::now();

@@ -12,7 +12,7 @@ use datafusion::arrow::array::{
 };
 use proptest::prelude::*;
 
-use super::super::{NoSchema, SchemaText, Schemas};
+use super::super::{NoSchema, SchemaId, SchemaText, Schemas};
 use super::*;
 
 /// Schemas by number; others are unknown, or away.
@@ -38,12 +38,16 @@ impl Registry {
 }
 
 impl Schemas for Registry {
-    fn find(&self, id: u32) -> Result<Arc<SchemaText>, NoSchema> {
+    fn find(&self, id: SchemaId) -> Result<Arc<SchemaText>, NoSchema> {
         if *self.is_away.lock().unwrap() {
             return Err(NoSchema::Away("it sleeps".to_owned()));
         }
         let schemas = self.schemas.lock().unwrap();
-        let schema = schemas.get(&id).cloned();
+        let number = match id {
+            SchemaId::Number(number) => number,
+            SchemaId::Guid(guid) => guid.as_u128() as u32,
+        };
+        let schema = schemas.get(&number).cloned();
         schema.ok_or_else(|| NoSchema::Unknown(format!("schema {id}")))
     }
 }

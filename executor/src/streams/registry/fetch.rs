@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
-use millpond_engine::decode::{NoSchema, SchemaText};
+use millpond_engine::decode::{NoSchema, SchemaId, SchemaText};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use url::Url;
@@ -65,12 +65,16 @@ impl Fetch {
         &self.url
     }
 
-    /// The schema with a number.
+    /// A schema.
     ///
     /// # Errors
     /// There is none, or the registry does not say.
-    pub(super) async fn schema(&self, id: u32) -> Result<SchemaText, NoSchema> {
-        let answer = self.get(&["schemas", "ids", &id.to_string()]).await?;
+    pub(super) async fn schema(&self, id: SchemaId) -> Result<SchemaText, NoSchema> {
+        let kind = match id {
+            SchemaId::Number(_) => "ids",
+            SchemaId::Guid(_) => "guids",
+        };
+        let answer = self.get(&["schemas", kind, &id.to_string()]).await?;
         self.with_references(&answer).await
     }
 

@@ -11,8 +11,9 @@ use millpond_engine::decode::{Changes, Decoder, Kind, Message, Outcome, Rejected
 use millpond_engine::error::{Code, Error};
 use millpond_engine::streams::MetadataColumn;
 use millpond_proto::stream::DeadLetter;
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::BorrowedMessage;
 
+use super::super::framed::Framed;
 use super::super::pushed::Pushed;
 
 /// Messages and bytes that are decoded before it is seen which of them matter.
@@ -91,12 +92,9 @@ impl Gathered {
     /// # Errors
     /// A schema that cannot be had now.
     pub(super) fn add_letter(&mut self, letter: DeadLetter) -> Result<(), Error> {
-        let message = Message {
-            key: letter.key.as_deref(),
-            value: letter.value.as_deref(),
-        };
+        let framed = Framed::of_letter(&letter, self.decoder.by_registry());
         let pushed = Pushed::of_letter(&letter);
-        let outcome = self.decoder.push(message);
+        let outcome = self.decoder.push(framed.message());
         self.chunk_bytes += letter.value.as_ref().map_or(0, Vec::len);
         let offset = letter.offset;
         match outcome {
@@ -130,8 +128,8 @@ impl Gathered {
         message: &BorrowedMessage<'_>,
         columns: &[MetadataColumn],
     ) -> Result<(), Error> {
-        let (key, value) = (message.key(), message.payload());
-        self.add(Pushed::of(message, columns), Message { key, value })
+        let framed = Framed::of(message, self.decoder.by_registry());
+        self.add(Pushed::of(message, columns), framed.message())
     }
 
     fn add(&mut self, pushed: Pushed, message: Message<'_>) -> Result<(), Error> {
