@@ -88,6 +88,13 @@ impl<'a> Edit<'a> {
             Some(stored) => (stored.shards, Some(stored.job), Some(stored.write)),
             None => (Vec::new(), job, None),
         };
+        let new = if dml.op == WriteOp::Update { found.len() } else { 0 };
+        let expected = new + touched.worn.iter().map(TableShard::live_rows).sum::<u64>();
+        let written: u64 = add.iter().map(|shard| shard.rows).sum();
+        if written != expected {
+            let message = format!("{written} rows were written in the place of {expected}");
+            return Err(Error::bug(message));
+        }
         let mut changes = Vec::new();
         if !(add.is_empty() && touched.gone.is_empty()) {
             changes.push(self.target.commit(add, &touched.gone));
