@@ -51,6 +51,8 @@ pub(crate) struct MemoryTable {
     can_rebuild: bool,
     /// How the rows are distributed by hash, if they are.
     classes: Option<Partitioning>,
+    /// The last column is the number of a row.
+    is_numbered: bool,
 }
 
 impl fmt::Debug for MemoryTable {
@@ -103,6 +105,7 @@ impl MemoryTable {
             lost: lost.cloned().collect(),
             shards: stored.shards.clone(),
             can_rebuild,
+            is_numbered: false,
         })
     }
 
@@ -113,6 +116,7 @@ impl MemoryTable {
             columns.push(ColumnStatistics::new_unknown());
         }
         self.schema = numbered(&self.schema);
+        self.is_numbered = true;
         self
     }
 
@@ -190,7 +194,7 @@ impl MemoryTable {
             let place = Place {
                 holders: readers,
                 deleted: shard.deleted.clone(),
-                first_row: first_row(*index),
+                first_row: if self.is_numbered { first_row(*index) } else { 0 },
             };
             Ok((shard.shard.parse()?, place))
         });

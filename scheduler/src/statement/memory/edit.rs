@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use ballista_core::JobId;
 use datafusion::arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
@@ -210,7 +211,15 @@ pub(super) async fn search(
         _ => dml.input.as_ref(),
     };
     let rows = catalog.open_rows(&target.key(), &target.table).await;
-    let rows = rows.map_err(Error::from_datafusion)?.numbered();
+    let rows = rows.map_err(Error::from_datafusion)?;
+    if rows.schema().index_of(ROW_NUMBER).is_ok() {
+        return Err(Error::user(
+            Code::NOT_SUPPORTED,
+            format!("rows of a table with a column '{ROW_NUMBER}' cannot be changed or deleted"),
+        )
+        .with_hint("give the column another name with ALTER TABLE ... RENAME COLUMN"));
+    }
+    let rows = rows.numbered();
     let number = Expr::Column(Column::from_name(ROW_NUMBER));
     LogicalPlanBuilder::from(over(condition, provider_as_source(Arc::new(rows)))?)
         .aggregate(Vec::<Expr>::new(), vec![row_set().call(vec![number])])
