@@ -248,12 +248,21 @@ async fn a_logistic_regression_survives_the_loss_of_an_executor() -> Result<()> 
             "CREATE MODEL {name} OPTIONS (type 'logistic_regression', label 'bought') AS SELECT * FROM points"
         )
     };
+    let start = Instant::now();
     client.run(&train("calm")).await?;
-    let running = client.start(&train("hurt")).await?;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    cluster.executors[0].kill()?;
-    let trained = "SELECT count(*) FROM system.models WHERE name = 'hurt'";
-    assert_eq!(client.number(trained).await?, 0, "it was over before the loss");
+    // Some passes over the rows are done by then, and others are not, on a machine of any speed.
+    let amidst = start.elapsed() / 4;
+    let hurt = train("hurt");
+    let loss = async {
+        tokio::time::sleep(amidst).await;
+        let trained = "SELECT count(*) FROM system.models WHERE name = 'hurt'";
+        assert_eq!(client.number(trained).await?, 0, "it was over before the loss");
+        cluster.executors[0].kill()
+    };
+    // It starts to run when it is sent, and is heard of after a while.
+    let (running, lost) = tokio::join!(client.start(&hurt), loss);
+    lost?;
+    let running = running?;
     finish(running).await?;
     // The same rows have the same optimum, in whatever order they are summed.
     let apart = "SELECT count(*) FROM system.model_coefficients a JOIN system.model_coefficients b \
