@@ -39,10 +39,8 @@ pub(crate) struct MemoryTable {
     name: String,
     schema: SchemaRef,
     shards: Vec<TableShard>,
-    /// Of each shard, without its deleted rows.
+    /// Of each shard as it is stored, with its deleted rows.
     statistics: Vec<Arc<Statistics>>,
-    /// Of each shard as it is stored: no row has a value beyond these bounds.
-    bounds: Vec<Arc<Statistics>>,
     /// Of each shard: who of its holders is there, or all of them if nobody is.
     holders: Vec<Vec<String>>,
     /// Shards without a holder that is there.
@@ -81,21 +79,14 @@ impl MemoryTable {
             .iter()
             .filter(|shard| !holders(shard).any(|holder| is_there(&holder)));
         let schema = decode_schema(&stored.arrow_schema).map_err(Error::from_datafusion)?;
-        let bounds: Vec<Arc<Statistics>> = stored
-            .shards
-            .iter()
-            .map(|shard| Arc::new(statistics_of(shard, &schema)))
-            .collect();
         Ok(Self {
             classes: classes_of(stored, &schema),
             name: name.to_string(),
             statistics: stored
                 .shards
                 .iter()
-                .zip(&bounds)
-                .map(|(shard, bounds)| without_deleted(shard, bounds))
+                .map(|shard| Arc::new(statistics_of(shard, &schema)))
                 .collect(),
-            bounds,
             schema,
             holders: stored
                 .shards
@@ -111,7 +102,7 @@ impl MemoryTable {
 
     /// The same with the number of each row behind its columns.
     pub(crate) fn numbered(mut self) -> Self {
-        for statistics in self.statistics.iter_mut().chain(&mut self.bounds) {
+        for statistics in &mut self.statistics {
             let columns = &mut Arc::make_mut(statistics).column_statistics;
             columns.push(ColumnStatistics::new_unknown());
         }
@@ -161,7 +152,7 @@ impl MemoryTable {
                 .with_file_schema(self.schema.clone())
                 .try_build(filter)
                 .ok()?;
-            let statistics = PrunableStatistics::new(self.bounds.clone(), self.schema.clone());
+            let statistics = PrunableStatistics::new(self.statistics.clone(), self.schema.clone());
             predicate.prune(&statistics).ok()
         };
         // A filter that statistics say nothing about is no reason to fail: everything is read.
@@ -355,8 +346,9 @@ impl TableProvider for MemoryTable {
             None => self.groups(&wanted, &readers, partitions)?,
         };
         let source = ShardSource::new(self.schema.clone(), self.places(&wanted, readers)?, None);
-        let statistics = wanted.iter().map(|index| self.statistics[*index].as_ref());
-        let statistics = statistics::merge(&self.schema, statistics)?;
+        let without_deleted = |index: &usize| without_deleted(&self.shards[*index], &self.statistics[*index]);
+        let statistics: Vec<Arc<Statistics>> = wanted.iter().map(without_deleted).collect();
+        let statistics = statistics::merge(&self.schema, statistics.iter().map(Arc::as_ref))?;
         let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)

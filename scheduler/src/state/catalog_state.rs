@@ -149,16 +149,7 @@ impl CatalogState {
 
     fn commit_shards(&mut self, commit: &CommitShards) -> Result<(), Error> {
         let key = (commit.schema.clone(), commit.name.clone());
-        let conflict = || Error::WriteConflict {
-            schema: commit.schema.clone(),
-            name: commit.name.clone(),
-        };
-        let (relation, table) = self.memory_table(&key)?;
-        // Replaced, or altered: the shards have other columns than the table has now. Those of an outbox stay.
-        if table.table_id != commit.table_id || table.outbox.is_some() {
-            return Err(conflict());
-        }
-        let mut table = table.clone();
+        let mut table = self.table_to_write(&key, &commit.table_id)?;
         let before = table.shards.len();
         let is_as_read = |shard: &TableShard| {
             let deleted = commit.deleted_when_read.get(&shard.shard);
@@ -168,13 +159,28 @@ impl CatalogState {
             .shards
             .retain(|shard| !(commit.remove.contains(&shard.shard) && is_as_read(shard)));
         if before - table.shards.len() != commit.remove.len() {
-            return Err(conflict());
+            return Err(write_conflict(&key));
         }
         table.shards.extend(commit.add.iter().cloned());
         if !commit.same_rows {
             table.version += 1;
             table.lineage = None;
         }
+        self.put_table(key, table)
+    }
+
+    /// A table whose rows are to change, if it is still the one with this identifier.
+    fn table_to_write(&self, key: &(String, String), table_id: &str) -> Result<MemoryTable, Error> {
+        let (_, table) = self.memory_table(key)?;
+        // Replaced, or altered: the shards have other columns than the table has now. Those of an outbox stay.
+        if table.table_id != table_id || table.outbox.is_some() {
+            return Err(write_conflict(key));
+        }
+        Ok(table.clone())
+    }
+
+    fn put_table(&mut self, key: (String, String), table: MemoryTable) -> Result<(), Error> {
+        let (relation, _) = self.memory_table(&key)?;
         let changed = Relation {
             kind: Some(RelationKind::Memory(table)),
             ..relation.clone()
@@ -185,41 +191,26 @@ impl CatalogState {
 
     fn delete_rows(&mut self, deletion: &DeleteRows) -> Result<(), Error> {
         let key = (deletion.schema.clone(), deletion.name.clone());
-        let conflict = || Error::WriteConflict {
-            schema: deletion.schema.clone(),
-            name: deletion.name.clone(),
-        };
-        let (relation, table) = self.memory_table(&key)?;
-        if table.table_id != deletion.table_id || table.outbox.is_some() {
-            return Err(conflict());
-        }
-        let mut table = table.clone();
+        let mut table = self.table_to_write(&key, &deletion.table_id)?;
         for deleted in &deletion.shards {
             let is_as_read = |shard: &&mut TableShard| {
                 shard.shard == deleted.shard && shard.deleted_rows == deleted.deleted_when_read
             };
-            let shard = table.shards.iter_mut().find(is_as_read).ok_or_else(conflict)?;
+            let shard = table.shards.iter_mut().find(is_as_read);
+            let shard = shard.ok_or_else(|| write_conflict(&key))?;
             shard.deleted.clone_from(&deleted.deleted);
             shard.deleted_rows = deleted.deleted_rows;
         }
         table.version += 1;
         table.lineage = None;
-        let changed = Relation {
-            kind: Some(RelationKind::Memory(table)),
-            ..relation.clone()
-        };
-        self.relations.insert(key, Arc::new(changed));
-        Ok(())
+        self.put_table(key, table)
     }
 
     fn alter_columns(&mut self, altered: &AlterColumns) -> Result<(), Error> {
         let key = (altered.schema.clone(), altered.name.clone());
         let (relation, table) = self.memory_table(&key)?;
         if table.table_id != altered.table_id || table.version != altered.version || table.outbox.is_some() {
-            return Err(Error::WriteConflict {
-                schema: key.0,
-                name: key.1,
-            });
+            return Err(write_conflict(&key));
         }
         let table = MemoryTable {
             table_id: altered.new_table_id.clone(),
@@ -408,6 +399,13 @@ fn rows_of(relation: &mut Relation) -> Option<&mut MemoryTable> {
 
 fn key_of(relation: &Relation) -> (String, String) {
     (relation.schema.clone(), relation.name.clone())
+}
+
+fn write_conflict(key: &(String, String)) -> Error {
+    Error::WriteConflict {
+        schema: key.0.clone(),
+        name: key.1.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -138,10 +138,11 @@ impl Statement {
     }
 
     /// Says which columns it will answer, in one partition: a client may then fetch its ticket while the rows are
-    /// made. Whatever comes between, the statement ends with this or with an error.
+    /// made. Whatever comes between, the statement ends with what it has said first or with an error.
     pub(super) fn announce(&self, columns: SchemaRef) {
-        self.progress
-            .send_modify(|progress| progress.announced = Some(columns));
+        self.progress.send_modify(|progress| {
+            progress.announced.get_or_insert(columns);
+        });
     }
 
     /// Ends the statement. The first end counts.
@@ -370,6 +371,7 @@ mod tests {
         same.finish(Ok(ResultSet::batches(columns("a"), Vec::new())));
         assert!(matches!(same.ended().await.phase, Phase::Finished(_)));
         let other = announced("a");
+        other.announce(columns("b"));
         other.finish(Ok(ResultSet::batches(columns("b"), Vec::new())));
         let Phase::Failed(error) = other.ended().await.phase else {
             panic!("it has other columns");

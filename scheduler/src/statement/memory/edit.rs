@@ -84,7 +84,7 @@ impl<'a> Edit<'a> {
             return Ok(Written { rows: 0, job });
         }
         let touched = Touched::new(&self.target.table, &found)?;
-        let stored = self.store(dml, &touched).await?;
+        let stored = self.store(dml, &found, &touched.worn).await?;
         let (add, job, _write) = match stored {
             Some(stored) => (stored.shards, Some(stored.job), Some(stored.write)),
             None => (Vec::new(), job, None),
@@ -146,13 +146,18 @@ impl<'a> Edit<'a> {
     }
 
     /// Stores the new values of an `UPDATE`, and what is left of worn shards.
-    async fn store(&self, dml: &DmlStatement, touched: &Touched) -> Result<Option<StoredShards>, Error> {
+    async fn store(
+        &self,
+        dml: &DmlStatement,
+        found: &RoaringTreemap,
+        worn: &[TableShard],
+    ) -> Result<Option<StoredShards>, Error> {
         let mut rows = Vec::new();
         if dml.op == WriteOp::Update {
-            rows.push(self.new_values(dml, touched.found.clone()).await?);
+            rows.push(self.new_values(dml, found).await?);
         }
-        if !touched.worn.is_empty() {
-            let worn = self.source(touched.worn.clone()).await?;
+        if !worn.is_empty() {
+            let worn = self.source(worn.to_vec()).await?;
             rows.push(
                 LogicalPlanBuilder::scan(self.target.name.as_str(), worn, None)
                     .map_err(Error::from_datafusion)?,
@@ -174,14 +179,14 @@ impl<'a> Edit<'a> {
             .map(Some)
     }
 
-    /// The new values of all rows of some shards.
+    /// The new values of the rows that were found.
     async fn new_values(
         &self,
         dml: &DmlStatement,
-        shards: Vec<TableShard>,
+        found: &RoaringTreemap,
     ) -> Result<LogicalPlanBuilder, Error> {
         let (values, condition) = projection(&dml.input)?;
-        let source = self.source(shards).await?;
+        let source = self.source(only(&self.target.table, found)?).await?;
         LogicalPlanBuilder::from(over(unfiltered(condition), source)?)
             .project(values.to_vec())
             .map_err(Error::from_datafusion)
@@ -238,8 +243,6 @@ fn union_of(answers: &[RecordBatch]) -> Result<RoaringTreemap, Error> {
 /// What becomes of the shards in which rows were found.
 #[derive(Debug, Default)]
 struct Touched {
-    /// They, with no other rows than those that were found.
-    found: Vec<TableShard>,
     /// Those that stay.
     deleted: Vec<DeletedRows>,
     /// Those that go, as they were read.
@@ -252,11 +255,7 @@ impl Touched {
     fn new(table: &Stored, found: &RoaringTreemap) -> Result<Self, Error> {
         let mut touched = Self::default();
         for (place, rows) in found.bitmaps() {
-            let shard = table.shards.get(place as usize);
-            let shard = shard.ok_or_else(|| Error::bug("rows were found in a shard that is not there"))?;
-            touched
-                .found
-                .push(with_deleted(shard, &Deleted::all_but(rows, shard.rows)));
+            let shard = shard_at(table, place)?;
             let before = Deleted::from_bytes(&shard.deleted)?;
             let after = with_deleted(shard, &before.and(rows));
             if after.live_rows() > 0 && !is_worn(&after) {
@@ -275,6 +274,20 @@ impl Touched {
         }
         Ok(touched)
     }
+}
+
+/// The shards in which rows were found, with no others than these.
+fn only(table: &Stored, found: &RoaringTreemap) -> Result<Vec<TableShard>, Error> {
+    let only_these = |(place, rows)| {
+        let shard = shard_at(table, place)?;
+        Ok(with_deleted(shard, &Deleted::all_but(rows, shard.rows)))
+    };
+    found.bitmaps().map(only_these).collect()
+}
+
+fn shard_at(table: &Stored, place: u32) -> Result<&TableShard, Error> {
+    let shard = table.shards.get(place as usize);
+    shard.ok_or_else(|| Error::bug("rows were found in a shard that is not there"))
 }
 
 fn with_deleted(shard: &TableShard, deleted: &Deleted) -> TableShard {
@@ -352,7 +365,8 @@ mod tests {
         };
         let row = |place: u64, row: u64| (place << 32) + row;
         let found = [row(0, 50), row(0, 51), row(2, 1), row(2, 2), row(3, 7)];
-        let touched = Touched::new(&table, &found.into_iter().collect()).unwrap();
+        let found = found.into_iter().collect();
+        let touched = Touched::new(&table, &found).unwrap();
         let [stays] = touched.deleted.as_slice() else {
             panic!("one stays");
         };
@@ -368,8 +382,8 @@ mod tests {
         };
         assert_eq!(names(&touched.gone), [("goes".into(), 2), ("worn".into(), 6)]);
         assert_eq!(names(&touched.worn), [("worn".into(), 5)]);
-        let found = [("stays".into(), 2), ("goes".into(), 2), ("worn".into(), 1)];
-        assert_eq!(names(&touched.found), found);
+        let expected = [("stays".into(), 2), ("goes".into(), 2), ("worn".into(), 1)];
+        assert_eq!(names(&only(&table, &found).unwrap()), expected);
     }
 
     #[test]
