@@ -26,6 +26,7 @@ mod hints;
 mod image;
 mod infer;
 mod json_row;
+mod json_schema;
 mod key;
 mod maxwell;
 mod names;
@@ -36,6 +37,7 @@ mod protobuf;
 mod raw;
 mod rejected;
 mod rows;
+mod scaled;
 mod scanner;
 mod schemas;
 mod slot;
@@ -91,6 +93,12 @@ trait Reader: fmt::Debug + Send {
         true
     }
 
+    /// True if a value without any bytes stands for null in a change log. False if it is a message of its own: one of
+    /// Protobuf in which all fields have their defaults.
+    fn takes_empty_for_null(&self) -> bool {
+        true
+    }
+
     /// An error if a schema that was missing is still not there.
     fn retry(&mut self) -> Result<(), Rejected> {
         Ok(())
@@ -142,6 +150,7 @@ impl Decoder {
         let options = &format.options;
         let writing = Writing {
             decimals_in_base64: options.decimals_in_base64,
+            wholes_in_base64: options.wholes_in_base64,
             zero_is_no_date: options.zero_is_no_date,
             bytes: options.bytes,
             unit: options.unit,
@@ -172,9 +181,9 @@ impl Decoder {
             reader,
             rows,
             is_change_log: format.is_change_log(),
-            is_json: !format.has_columns() && !matches!(format.name, Name::Csv | Name::Raw),
+            is_json: !format.reads_by_schema() && !matches!(format.name, Name::Csv | Name::Raw),
             can_truncate: true,
-            by_registry: format.registry().is_some(),
+            by_registry: format.registry().is_some() && format.reads_by_schema(),
             kinds: Vec::new(),
             messages: Vec::new(),
             pushed: 0,
@@ -218,10 +227,11 @@ impl Decoder {
             Some(value) if self.reader.is_text() => scanner::text_of(value)?,
             _ => "",
         };
-        let skip = match value {
-            Some(_) => self.reader.read(text, message, &mut self.rows)?,
-            None => self.reader.read_null(message, &mut self.rows)?,
+        let (skip, escaped) = match value {
+            Some(_) => self.read(text, message)?,
+            None => (self.reader.read_null(message, &mut self.rows)?, None),
         };
+        let text = escaped.as_deref().unwrap_or(text);
         if let Some(skip) = skip {
             return Ok(Outcome::Skipped(skip));
         }
@@ -230,7 +240,7 @@ impl Decoder {
                           changes in the others is not known";
             return Err(Rejected::new(Reason::TruncateOfPart, detail));
         }
-        let bytes = self.bytes + bytes.max(self.rows.held());
+        let bytes = self.bytes + bytes.max(self.rows.held()).max(text.len());
         if bytes > BYTES_MAX + HELD_MAX {
             return Err(Rejected::new(
                 Reason::TooLarge,
@@ -246,6 +256,22 @@ impl Decoder {
         })
     }
 
+    /// Reads a value. If control characters in its texts are not escaped, as JSON wants them and some writers do not,
+    /// it is read once more with escapes; then its rows point to the text with escapes, which is answered too.
+    fn read(&mut self, text: &str, message: Message<'_>) -> Result<(Option<Skip>, Option<String>), Rejected> {
+        let rejected = match self.reader.read(text, message, &mut self.rows) {
+            Ok(skip) => return Ok((skip, None)),
+            Err(rejected) => rejected,
+        };
+        let is_about_json = self.is_json && rejected.reason == Reason::NotJson;
+        let Some(escaped) = is_about_json.then(|| scanner::escaped(text)).flatten() else {
+            return Err(rejected);
+        };
+        self.rows.clear();
+        let skip = self.reader.read(&escaped, message, &mut self.rows)?;
+        Ok((skip, Some(escaped)))
+    }
+
     /// Asks again for the schema that the last message needed, if it could not be had.
     ///
     /// # Errors
@@ -258,7 +284,8 @@ impl Decoder {
     /// True for what some writers put for a null in a change log.
     fn is_null(&self, value: &[u8]) -> bool {
         let is_word = || self.reader.is_text() && value.trim_ascii() == b"null";
-        self.is_change_log && (value.is_empty() || is_word())
+        let is_nothing = value.is_empty() && self.reader.takes_empty_for_null();
+        self.is_change_log && (is_nothing || is_word())
     }
 
     /// Rows since the last take.

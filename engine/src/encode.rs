@@ -63,7 +63,7 @@ impl Encoder {
                 format!("messages of format '{}' are only read", format.name()),
             )
             .with_hint(
-                "its messages come from a connector; INSERT writes json, csv, raw, upsert, debezium-json and op-json",
+                "INSERT writes json, csv, raw, upsert, debezium-json and op-json, and none with schemas of a registry",
             )
         })?;
         let options = StreamOptions::parse(settings)?;

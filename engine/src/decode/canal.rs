@@ -3,6 +3,9 @@
 //!
 //! The lists come before the type of the change, so their items are passed over first and read when it is known what
 //! they are for.
+//!
+//! An update may leave out columns that it did not touch, if the log of the database has them not: they keep what they
+//! have.
 
 use super::Reader;
 use super::change::{Message, Skip};
@@ -13,6 +16,9 @@ use super::rows::{Absent, Before, Images, Rows};
 use super::scanner::Scanner;
 use super::slot::Slot;
 use super::wanted::Wanted;
+
+const MISSING: &str = "member \"data\" is null or missing";
+const MISSING_BOTH: &str = "members \"data\" and \"old\" are null or missing";
 
 /// Reads changes of Canal.
 #[derive(Debug)]
@@ -41,6 +47,9 @@ struct Said {
     table: Slot,
     kind: Slot,
     is_ddl: bool,
+    /// True if there is a list of rows, if only an empty one.
+    has_data: bool,
+    has_old: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +96,8 @@ impl Canal {
                 Member::Table => said.table = scanner.slot()?,
                 Member::Type => said.kind = scanner.slot()?,
                 Member::IsDdl => said.is_ddl = matches!(scanner.slot()?, Slot::Bool(true)),
-                Member::Data => items(&mut scanner, &mut self.data)?,
-                Member::Old => items(&mut scanner, &mut self.old)?,
+                Member::Data => said.has_data = items(&mut scanner, &mut self.data)?,
+                Member::Old => said.has_old = items(&mut scanner, &mut self.old)?,
                 Member::Other => scanner.skip()?,
             }
             member = scanner.next(Member::of)?;
@@ -97,25 +106,42 @@ impl Canal {
         Ok(said)
     }
 
+    /// Takes the list that has the rows of a change for `data`.
+    fn find_rows(&mut self, action: Action, said: &Said) -> Result<(), Rejected> {
+        match action {
+            _ if said.has_data => Ok(()),
+            // So deletes are written by Huawei's DRS, and by Flink CDC before FLINK-36877.
+            Action::Delete if said.has_old => {
+                std::mem::swap(&mut self.data, &mut self.old);
+                Ok(())
+            }
+            Action::Delete => Err(Rejected::new(Reason::MissingRow, MISSING_BOTH)),
+            Action::Insert | Action::Update => Err(Rejected::new(Reason::MissingRow, MISSING)),
+        }
+    }
+
     fn change(
         &mut self,
-        action: Action,
+        (action, said): (Action, &Said),
         from: (Message<'_>, &str),
         rows: &mut Rows,
     ) -> Result<Option<Skip>, Rejected> {
+        self.find_rows(action, said)?;
+        let absent = match action {
+            Action::Update => Absent::StayUnlessOld,
+            Action::Insert | Action::Delete => Absent::BecomeNull,
+        };
         // A key of the message names one row, not all of many.
         let key = from.0.key.filter(|_| self.data.len() == 1);
         let from = (Message { key, ..from.0 }, from.1);
         for index in 0..self.data.len() {
-            read(&mut self.row, self.data[index], from.1, rows)?;
+            self.row.read_passed(self.data[index], from.1, rows)?;
             if !self.row.is_present() {
-                return Err(Rejected::new(
-                    Reason::MissingRow,
-                    format!("row {index} of \"data\" is no object"),
-                ));
+                let detail = format!("row {index} of the change is no object");
+                return Err(Rejected::new(Reason::MissingRow, detail));
             }
             let old = self.old.get(index).copied().unwrap_or_default();
-            read(&mut self.before, old, from.1, rows)?;
+            self.before.read_passed(old, from.1, rows)?;
             if action == Action::Delete {
                 rows.delete(&[&self.row], from)?;
                 continue;
@@ -131,7 +157,7 @@ impl Canal {
             } else {
                 Before::Ignored
             };
-            rows.put(images, Absent::BecomeNull, before, from)?;
+            rows.put(images, absent, before, from)?;
         }
         Ok(self.data.is_empty().then_some(Skip::Empty))
     }
@@ -157,11 +183,11 @@ impl Reader for Canal {
         } else if !is_wanted {
             Ok(Some(Skip::OtherTable))
         } else if is("INSERT") || is("INIT") {
-            self.change(Action::Insert, from, rows)
+            self.change((Action::Insert, &said), from, rows)
         } else if is("UPDATE") {
-            self.change(Action::Update, from, rows)
+            self.change((Action::Update, &said), from, rows)
         } else if is("DELETE") {
-            self.change(Action::Delete, from, rows)
+            self.change((Action::Delete, &said), from, rows)
         } else {
             let detail = format!(
                 "member \"type\": expected INSERT, UPDATE or DELETE, found {}",
@@ -176,26 +202,14 @@ const DDL: [&str; 9] = [
     "QUERY", "CREATE", "ALTER", "ERASE", "RENAME", "CINDEX", "DINDEX", "TRUNCATE", "DROP",
 ];
 
-/// Remembers where the items of a list are. A null has none, and one object is a list of one.
-fn items(scanner: &mut Scanner<'_, '_>, slots: &mut Vec<Slot>) -> Result<(), Rejected> {
+/// Remembers where the items of a list are; false if there is null in its place. One object is a list of one.
+fn items(scanner: &mut Scanner<'_, '_>, slots: &mut Vec<Slot>) -> Result<bool, Rejected> {
     slots.clear();
-    if !scanner.at_list()? {
-        let slot = scanner.slot()?;
-        slots.extend(slot.is_set().then_some(slot));
-        return Ok(());
+    if scanner.at_list()? {
+        scanner.slots(slots)?;
+        return Ok(true);
     }
-    let mut has_next = scanner.first_value()?;
-    while has_next {
-        slots.push(scanner.slot()?);
-        has_next = scanner.next_value()?;
-    }
-    Ok(())
-}
-
-fn read(image: &mut Image, slot: Slot, text: &str, rows: &mut Rows) -> Result<(), Rejected> {
-    image.clear();
-    let Slot::Nested(piece) = slot else { return Ok(()) };
-    let mut scanner = Scanner::part(text, piece, &mut rows.scratch);
-    image.read(&mut scanner, &mut rows.names)?;
-    scanner.finish()
+    let slot = scanner.slot()?;
+    slots.extend(slot.is_set().then_some(slot));
+    Ok(slot.is_set())
 }

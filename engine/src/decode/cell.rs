@@ -8,10 +8,8 @@ use jiff::tz::TimeZone;
 
 use super::decimal;
 use super::hints::Hint;
-use super::rejected::Rejected;
-use super::scanner::{Scanner, Scratch};
+use super::scaled::Scaled;
 use super::slot::{Piece, Slot, Texts};
-use super::spell;
 use super::time;
 
 const PADDED_OR_NOT: GeneralPurposeConfig =
@@ -94,6 +92,8 @@ pub enum Coding {
 pub(super) struct Writing {
     /// Texts in decimal columns are base64 of an unscaled number, if they can be.
     pub(super) decimals_in_base64: bool,
+    /// Those in columns of whole numbers are too.
+    pub(super) wholes_in_base64: bool,
     /// A date of zeros is null.
     pub(super) zero_is_no_date: bool,
     pub(super) bytes: Coding,
@@ -106,7 +106,7 @@ pub(super) struct Writing {
 impl Writing {
     /// The unit of whole numbers in a column of times. Without another word it is that of the column; but a column that is
     /// declared without a unit has nanoseconds, and hardly anything is written in these: they are microseconds then.
-    fn unit_for(self, of_column: TimeUnit) -> TimeUnit {
+    pub(super) fn unit_for(self, of_column: TimeUnit) -> TimeUnit {
         match (self.unit, of_column) {
             (Some(unit), _) => unit,
             (None, TimeUnit::Nanosecond) => TimeUnit::Microsecond,
@@ -175,7 +175,10 @@ impl Shape {
             (Slot::Bool(value), Self::Text) => return Ok(Cell::Word(if value { "true" } else { "false" })),
             (Slot::Nested(piece), Self::Text) => return Ok(Cell::Text(piece)),
             (Slot::Nested(piece), Self::Decimal { precision, scale }) => {
-                return variable_scale(texts.get(piece), *precision, *scale);
+                return digits(Scaled::of_object(texts.get(piece))?.at(*scale)?, *precision);
+            }
+            (Slot::Nested(piece), Self::Int { .. } | Self::Unsigned { .. } | Self::Float { .. }) => {
+                return self.number(&Scaled::of_object(texts.get(piece))?.spell()?);
             }
             (Slot::Bytes(start, end), Self::Bytes) => {
                 return Ok(Cell::Bytes(start as usize, end as usize));
@@ -205,10 +208,16 @@ impl Shape {
             }
             Self::Bool => boolean(text).map(Cell::Bool),
             Self::Float { .. } if is_text && let Some(value) = not_finite(text) => Ok(Cell::Float(value)),
+            Self::Int { .. } | Self::Unsigned { .. }
+                if is_text
+                    && writing.wholes_in_base64
+                    && let Some(coded) = padded_base64(text) =>
+            {
+                self.of_whole(decimal::from_bytes(&coded)?)
+            }
             Self::Int { .. } | Self::Unsigned { .. } | Self::Float { .. } => self.number(text),
             Self::Decimal { precision, scale } if is_text && writing.decimals_in_base64 => {
-                let coded = text.len().is_multiple_of(4).then(|| base64(text)).flatten();
-                match coded {
+                match padded_base64(text) {
                     Some(coded) => digits(decimal::from_bytes(&coded)?, *precision),
                     None => digits(decimal::parse(text, *scale)?.value, *precision),
                 }
@@ -259,15 +268,14 @@ impl Shape {
             (Self::Decimal { precision, scale }, Hint::Text, true) => {
                 decimal::parse(text, *scale).and_then(|number| digits(number.value, *precision))
             }
-            (Self::Decimal { precision, scale }, Hint::Decimal(own), true) => unscaled(text)
-                .and_then(|value| decimal::rescale(value, own, i32::from(*scale)))
+            (Self::Int { .. } | Self::Unsigned { .. }, Hint::Text, true) => self.number(text),
+            (Self::Decimal { precision, scale }, Hint::Decimal(own), true) => Scaled::of_text(text, own)
+                .and_then(|number| number.at(*scale))
                 .and_then(|value| digits(value, *precision)),
             (Self::Int { .. } | Self::Unsigned { .. } | Self::Float { .. }, Hint::Decimal(own), true) => {
-                unscaled(text).and_then(|value| {
-                    let mut text = String::new();
-                    spell::decimal(value, own, &mut text);
-                    self.number(&text)
-                })
+                Scaled::of_text(text, own)
+                    .and_then(|number| number.spell())
+                    .and_then(|spelled| self.number(&spelled))
             }
             _ => return None,
         })
@@ -288,13 +296,13 @@ impl Shape {
     }
 }
 
-/// The number of a decimal in base64, without its scale.
-fn unscaled(text: &str) -> Result<i128, Misfit> {
-    decimal::from_bytes(&base64(text).ok_or(Misfit::Type)?)
+/// Bytes in base64 with all its padding: other texts are more likely numbers.
+fn padded_base64(text: &str) -> Option<Vec<u8>> {
+    text.len().is_multiple_of(4).then(|| base64(text)).flatten()
 }
 
 /// Bytes in base64, of either alphabet.
-fn base64(text: &str) -> Option<Vec<u8>> {
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::new();
     decode_base64(text, &mut decoded).map(|()| decoded)
 }
@@ -335,12 +343,12 @@ fn whole(text: &str) -> Result<i128, Misfit> {
     number.is_exact.then_some(number.value).ok_or(Misfit::Type)
 }
 
-/// Words for what JSON has no number for, as Java writes them.
+/// Words for what JSON has no number for, as Java writes them, and Debezium for decimals (`decimal.handling.mode` `string`).
 fn not_finite(text: &str) -> Option<f64> {
     match text {
-        "NaN" => Some(f64::NAN),
-        "Infinity" => Some(f64::INFINITY),
-        "-Infinity" => Some(f64::NEG_INFINITY),
+        "NaN" | "NAN" => Some(f64::NAN),
+        "Infinity" | "POSITIVE_INFINITY" => Some(f64::INFINITY),
+        "-Infinity" | "NEGATIVE_INFINITY" => Some(f64::NEG_INFINITY),
         _ => None,
     }
 }
@@ -408,38 +416,4 @@ fn latin1(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
         bytes.push(u8::try_from(letter).ok()?);
     }
     Some(())
-}
-
-/// A number that brings its scale: `{"scale": 2, "value": "BNI="}`.
-#[cold]
-fn variable_scale(text: &str, precision: u8, scale: u8) -> Result<Cell, Misfit> {
-    let mut scratch = Scratch::default();
-    let mut scanner = Scanner::new(text, &mut scratch);
-    let (own_scale, value) = scale_and_value(&mut scanner).map_err(|_| Misfit::Type)?;
-    scanner.finish().map_err(|_| Misfit::Type)?;
-    let texts = Texts {
-        message: text,
-        scratch: &scratch.text,
-    };
-    let (Slot::Number(own_scale), Slot::Text(value)) = (own_scale, value) else {
-        return Err(Misfit::Type);
-    };
-    let own_scale: i32 = texts.get(own_scale).parse().map_err(|_| Misfit::Type)?;
-    let value = decimal::rescale(unscaled(texts.get(value))?, own_scale, i32::from(scale))?;
-    digits(value, precision)
-}
-
-fn scale_and_value(scanner: &mut Scanner<'_, '_>) -> Result<(Slot, Slot), Rejected> {
-    let (mut scale, mut value) = (Slot::Absent, Slot::Absent);
-    let pick = |name: &str| (name == "scale", name == "value");
-    let mut member = scanner.first(pick)?;
-    while let Some(which) = member {
-        match which {
-            (true, _) => scale = scanner.slot()?,
-            (_, true) => value = scanner.slot()?,
-            _ => scanner.skip()?,
-        }
-        member = scanner.next(pick)?;
-    }
-    Ok((scale, value))
 }

@@ -76,7 +76,7 @@ pub enum Skip {
     OtherTable,
     /// A note of a connector to its readers.
     Control,
-    /// A change of no rows.
+    /// A change of no rows, or a list of none.
     Empty,
 }
 

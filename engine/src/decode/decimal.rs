@@ -2,6 +2,11 @@
 
 use super::cell::Misfit;
 
+/// Longest whole number of which all digits are worked out, in bytes: that takes the square of its length.
+const LONG_MAX: usize = 1 << 12;
+/// Nine digits, which are worked out at once.
+const NINE_DIGITS: u64 = 1_000_000_000;
+
 /// A number that was read at some scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Decimal {
@@ -76,6 +81,47 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<i128, Misfit> {
     let mut whole = [sign; 16];
     whole[16 - last.len()..].copy_from_slice(last);
     Ok(i128::from_be_bytes(whole))
+}
+
+/// The digits of a whole number that may be longer than any other here, and whether it is below zero. Bytes are as for
+/// [`from_bytes`].
+///
+/// # Errors
+/// No bytes, or too many.
+#[cold]
+pub(super) fn long_digits(bytes: &[u8]) -> Result<(bool, String), Misfit> {
+    let first = *bytes.first().ok_or(Misfit::Type)?;
+    if bytes.len() > LONG_MAX {
+        return Err(Misfit::Range);
+    }
+    let is_negative = first >= 0x80;
+    // The least first.
+    let mut groups: Vec<u64> = vec![0];
+    for byte in magnitude(bytes, is_negative) {
+        let mut carry = u64::from(byte);
+        for group in &mut groups {
+            carry += *group << 8;
+            *group = carry % NINE_DIGITS;
+            carry /= NINE_DIGITS;
+        }
+        if carry > 0 {
+            groups.push(carry);
+        }
+    }
+    let mut groups = groups.iter().rev();
+    let mut digits = groups.next().map_or_else(String::new, u64::to_string);
+    digits.extend(groups.map(|group| format!("{group:09}")));
+    Ok((is_negative, digits))
+}
+
+/// The bytes of a whole number without its sign.
+fn magnitude(bytes: &[u8], is_negative: bool) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut carries = true;
+    for byte in bytes.iter_mut().rev().filter(|_| is_negative) {
+        (*byte, carries) = (!*byte).overflowing_add(u8::from(carries));
+    }
+    bytes
 }
 
 /// Moves a number from one scale to another.
@@ -160,6 +206,30 @@ mod tests {
         assert_eq!(from_bytes(&[0; 20]), Ok(0));
         assert_eq!(from_bytes(&[0x7f; 17]), Err(Misfit::Range));
         assert_eq!(from_bytes(&[]), Err(Misfit::Type));
+    }
+
+    #[test]
+    fn long_numbers_have_the_digits_of_short_ones() {
+        let below = [-1, -255, -256, -1_000_000_000, i128::MIN, i128::MIN + 1];
+        let above = [
+            0,
+            1,
+            255,
+            256,
+            999_999_999,
+            1_000_000_000,
+            10i128.pow(27),
+            i128::MAX,
+        ];
+        for value in below.into_iter().chain(above) {
+            let (is_negative, digits) = long_digits(&value.to_be_bytes()).unwrap();
+            assert_eq!(is_negative, value < 0, "{value}");
+            assert_eq!(digits, value.unsigned_abs().to_string());
+        }
+        assert_eq!(long_digits(&[]), Err(Misfit::Type));
+        let longest = long_digits(&[0x7f; LONG_MAX]).unwrap().1;
+        assert_eq!(longest.len(), 9864);
+        assert_eq!(long_digits(&[0x7f; LONG_MAX + 1]), Err(Misfit::Range));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The records of AWS Database Migration Service: `{"data", "metadata": {"operation", "record-type", ...}}`.
 //!
-//! The row as it was is in the member `before-image`, or column by column in `data` with `BI_` in front, as the task is
-//! set. By default it has the primary key alone.
+//! The row as it was is in the member `before-image`, or another that the task names (`BeforeImageSettings`), or column by
+//! column in `data` with `BI_` in front, as the task is set. By default it has the primary key alone.
 
 use super::Reader;
 use super::change::{Message, Skip};
@@ -14,12 +14,15 @@ use super::scanner::Scanner;
 use super::slot::Slot;
 use super::wanted::Wanted;
 
+/// The usual name of the member that has the row as it was.
+const BEFORE: &str = "before-image";
 const MISSING: &str = "member \"data\" has no column of the table";
 
 /// Reads records of DMS.
 #[derive(Debug)]
 pub(super) struct Dms {
     wanted: Wanted,
+    before_field: String,
     data: Image,
     before: Image,
 }
@@ -60,28 +63,36 @@ impl Dms {
     pub(super) fn new(options: &Options, rows: &Rows) -> Self {
         Self {
             wanted: Wanted::new(options.table.clone()),
+            before_field: options.before_field.clone().unwrap_or_else(|| BEFORE.to_owned()),
             data: rows.image(),
             before: rows.image(),
         }
     }
 
     fn walk(&mut self, text: &str, rows: &mut Rows) -> Result<Said, Rejected> {
-        self.data.clear();
-        self.before.clear();
+        let Self {
+            before_field,
+            data,
+            before,
+            ..
+        } = self;
+        let before_field = before_field.as_str();
+        data.clear();
+        before.clear();
         let mut said = Said::default();
         let Rows { names, scratch, .. } = rows;
         let mut scanner = Scanner::new(text, scratch);
         let pick = |name: &str| match name {
             "data" => Member::Data,
             "metadata" => Member::Metadata,
-            "before-image" => Member::Before,
+            name if name == before_field => Member::Before,
             _ => Member::Other,
         };
         let mut member = scanner.first(pick)?;
         while let Some(which) = member {
             match which {
-                Member::Data if scanner.at_object()? => self.read_data(&mut scanner, names)?,
-                Member::Before if scanner.at_object()? => self.before.read(&mut scanner, names)?,
+                Member::Data if scanner.at_object()? => read_data(data, before, &mut scanner, names)?,
+                Member::Before if scanner.at_object()? => before.read(&mut scanner, names)?,
                 Member::Metadata if scanner.at_object()? => said.read(&mut scanner)?,
                 _ => scanner.skip()?,
             }
@@ -90,22 +101,28 @@ impl Dms {
         scanner.finish()?;
         Ok(said)
     }
+}
 
-    fn read_data(&mut self, scanner: &mut Scanner<'_, '_>, names: &mut Names) -> Result<(), Rejected> {
-        self.data.clear();
-        let mut place = 0;
-        let mut value = scanner.first(|name| Value::of(name, place, names))?;
-        while let Some(which) = value {
-            match which {
-                Value::Now(found) => self.data.set(found, scanner.slot()?),
-                Value::Before(found) => self.before.set(found, scanner.slot()?),
-                Value::Other => scanner.skip()?,
-            }
-            place += 1;
-            value = scanner.next(|name| Value::of(name, place, names))?;
+/// Reads the row as it is, and what is beside it of the row as it was.
+fn read_data(
+    data: &mut Image,
+    before: &mut Image,
+    scanner: &mut Scanner<'_, '_>,
+    names: &mut Names,
+) -> Result<(), Rejected> {
+    data.clear();
+    let mut place = 0;
+    let mut value = scanner.first(|name| Value::of(name, place, names))?;
+    while let Some(which) = value {
+        match which {
+            Value::Now(found) => data.set(found, scanner.slot()?),
+            Value::Before(found) => before.set(found, scanner.slot()?),
+            Value::Other => scanner.skip()?,
         }
-        Ok(())
+        place += 1;
+        value = scanner.next(|name| Value::of(name, place, names))?;
     }
+    Ok(())
 }
 
 impl Said {

@@ -36,6 +36,9 @@ impl Format {
             after: after.to_string(),
             bytes: self.options.bytes,
         };
+        if self.registry().is_some() {
+            return None;
+        }
         match self.name {
             Name::Json | Name::Upsert => Some(object(String::new(), "")),
             Name::Debezium => Some(object(r#"{"before":null,"after":"#.to_string(), r#","op":"c"}"#)),

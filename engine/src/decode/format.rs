@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use datafusion::arrow::datatypes::{FieldRef, Schema};
 
 use super::avro;
+use super::json_schema;
 use super::options::Options;
 use super::protobuf;
 use super::schemas::SchemaText;
@@ -95,6 +96,16 @@ const WITH_SCHEMA: &[Name] = &[
     Name::Protobuf,
     Name::UpsertProtobuf,
 ];
+const WITH_REGISTRY: &[Name] = &[
+    Name::Json,
+    Name::Debezium,
+    Name::Upsert,
+    Name::Avro,
+    Name::UpsertAvro,
+    Name::DebeziumAvro,
+    Name::Protobuf,
+    Name::UpsertProtobuf,
+];
 const MANY_TABLES: &[Name] = &[Name::Maxwell, Name::Canal, Name::Ogg, Name::Dms, Name::Op];
 
 /// The options there are, and the formats that have them.
@@ -108,11 +119,11 @@ const OPTIONS: [(&str, &[Name]); 19] = [
     ("format.binary", ALL_BUT_RAW),
     ("format.op_field", &[Name::Op]),
     ("format.data_field", &[Name::Op]),
-    ("format.before_field", &[Name::Op]),
+    ("format.before_field", &[Name::Op, Name::Dms]),
     ("format.key_field", &[Name::Op]),
     ("format.table_field", &[Name::Op]),
     ("format.table", MANY_TABLES),
-    ("format.registry", WITH_SCHEMA),
+    ("format.registry", WITH_REGISTRY),
     ("format.schema", AVRO),
     ("format.key_schema", &[Name::UpsertAvro, Name::DebeziumAvro]),
     ("format.frame", WITH_SCHEMA),
@@ -153,13 +164,18 @@ impl Format {
         Ok(format)
     }
 
-    /// URL of the registry that has the schemas of messages, if they have numbers.
+    /// URL of the registry that has the schemas of messages.
     pub fn registry(&self) -> Option<&str> {
         self.options.registry.as_deref()
     }
 
     /// True if messages have a schema that says which columns there are.
     pub fn has_columns(&self) -> bool {
+        self.reads_by_schema() || self.registry().is_some()
+    }
+
+    /// True if messages are read with their schema. JSON is read without, also if there is one.
+    pub fn reads_by_schema(&self) -> bool {
         WITH_SCHEMA.contains(&self.name)
     }
 
@@ -178,6 +194,8 @@ impl Format {
         let row = match (self.name, value.or(own.as_ref())) {
             (Name::Protobuf | Name::UpsertProtobuf, _) => protobuf::columns_of(&self.options, value),
             (Name::DebeziumAvro, Some(value)) => avro::columns_of(value, Some("after")),
+            (Name::Debezium, Some(value)) => json_schema::columns_of(value, Some("after"), &self.options),
+            (Name::Json | Name::Upsert, Some(value)) => json_schema::columns_of(value, None, &self.options),
             (_, Some(value)) => avro::columns_of(value, None),
             (_, None) => Err("there is none".to_owned()),
         };
@@ -187,6 +205,7 @@ impl Format {
         };
         let key = match self.name {
             Name::UpsertProtobuf => protobuf::columns_of(&Options::of(self.name), Some(key)),
+            Name::Debezium | Name::Upsert => json_schema::columns_of(key, None, &self.options),
             _ => avro::columns_of(key, None),
         };
         let key = key.map_err(|error| format!("schema of keys: {error}"))?;
@@ -276,6 +295,22 @@ mod tests {
         }
         assert!(parse(&[("format", "upsert")]).unwrap().is_change_log());
         assert!(!parse(&[("format", "json")]).unwrap().is_change_log());
+    }
+
+    #[test]
+    fn a_registry_may_have_the_columns_of_json() {
+        for word in ["json", "upsert", "debezium-json"] {
+            let format = parse(&[("format", word), ("format.registry", "http://r")]).unwrap();
+            assert!(format.has_columns() && !format.reads_by_schema(), "{word}");
+            // What its serializers put in front is not written.
+            assert_eq!(format.form(), None, "{word}");
+            assert!(!parse(&[("format", word)]).unwrap().has_columns(), "{word}");
+        }
+        let refused = parse(&[("format", "csv"), ("format.registry", "http://r")]).unwrap_err();
+        assert!(
+            refused.contains("only for json, debezium-json, upsert-json"),
+            "{refused}"
+        );
     }
 
     #[test]

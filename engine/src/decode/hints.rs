@@ -6,8 +6,7 @@ use datafusion::arrow::datatypes::TimeUnit;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Greatest scale of a decimal, before or behind the point.
-const SCALE_MAX: i32 = 1000;
+use super::scaled::SCALE_MAX;
 
 /// What a value means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +19,8 @@ pub(super) enum Hint {
     Year,
     /// Base64 of an unscaled number, of this scale.
     Decimal(i32),
+    /// The same with the scale beside it, in an object.
+    ScaledDecimal,
     /// A text as it is.
     Text,
 }
@@ -109,6 +110,7 @@ impl Field {
             "io.debezium.time.Date" | "org.apache.kafka.connect.data.Date" => Hint::Days,
             "io.debezium.time.Year" => Hint::Year,
             "org.apache.kafka.connect.data.Decimal" => Hint::Decimal(self.scale()?),
+            "io.debezium.data.VariableScaleDecimal" => Hint::ScaledDecimal,
             "" if self.kind.as_str() == Some("string") => Hint::Text,
             _ => return None,
         })

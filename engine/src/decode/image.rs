@@ -2,6 +2,7 @@
 
 use super::names::{Found, Names};
 use super::rejected::Rejected;
+use super::rows::Rows;
 use super::scanner::Scanner;
 use super::slot::Slot;
 
@@ -54,6 +55,12 @@ impl Image {
         }
     }
 
+    /// From now on nothing is said of a column.
+    pub(super) fn forget(&mut self, column: usize) {
+        self.slots[column] = Slot::Absent;
+        self.exact[column] = false;
+    }
+
     /// Reads an object in place of what was here. A null is no row.
     pub(super) fn read(&mut self, scanner: &mut Scanner<'_, '_>, names: &mut Names) -> Result<(), Rejected> {
         self.clear();
@@ -72,6 +79,15 @@ impl Image {
             found = scanner.next(|name| names.find(place, name))?;
         }
         Ok(())
+    }
+
+    /// The same with a value that was passed over before. One that is no object is no row.
+    pub(super) fn read_passed(&mut self, slot: Slot, text: &str, rows: &mut Rows) -> Result<(), Rejected> {
+        self.clear();
+        let Slot::Nested(piece) = slot else { return Ok(()) };
+        let mut scanner = Scanner::part(text, piece, &mut rows.scratch);
+        self.read(&mut scanner, &mut rows.names)?;
+        scanner.finish()
     }
 
     /// True if all these columns have values.

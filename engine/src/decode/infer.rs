@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 
 use super::frame;
 use super::rejected::Rejected;
-use super::scanner::{Scanner, Scratch, text_of};
+use super::scanner::{Scanner, Scratch, escaped, text_of};
 use super::slot::{Slot, Texts};
 
 /// Most columns.
@@ -69,12 +69,19 @@ impl Seen {
 }
 
 impl Inferred {
-    /// Looks at a message. One that is no JSON object says nothing.
+    /// Looks at a message. One that is no JSON object, and no list of such, says nothing.
     pub fn look(&mut self, message: &[u8]) {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
-        if let Ok(members) = members(message, &mut scratch) {
-            members.into_iter().for_each(|(name, seen)| self.add(name, seen));
+        if let Ok(text) = text_of(frame::without(message)) {
+            let seen = members(text, &mut scratch);
+            // Control characters may be written as they are, as for rows.
+            let seen = seen.or_else(|rejected| match escaped(text) {
+                Some(text) => members(&text, &mut scratch),
+                None => Err(rejected),
+            });
+            let seen = seen.into_iter().flatten();
+            seen.for_each(|(name, seen)| self.add(name, seen));
         }
         self.scratch = scratch;
     }
@@ -101,14 +108,17 @@ impl Inferred {
     }
 }
 
-fn members(message: &[u8], scratch: &mut Scratch) -> Result<Vec<(String, Seen)>, Rejected> {
-    let text = text_of(frame::without(message))?;
+fn members(text: &str, scratch: &mut Scratch) -> Result<Vec<(String, Seen)>, Rejected> {
     let mut slots = Vec::new();
     let mut scanner = Scanner::new(text, scratch);
-    let mut member = scanner.first(str::to_owned)?;
-    while let Some(name) = member {
-        slots.push((name, scanner.slot()?));
-        member = scanner.next(str::to_owned)?;
+    if scanner.at_list()? {
+        let mut has_next = scanner.first_value()?;
+        while has_next {
+            members_of(&mut scanner, &mut slots)?;
+            has_next = scanner.next_value()?;
+        }
+    } else {
+        members_of(&mut scanner, &mut slots)?;
     }
     scanner.finish()?;
     let texts = Texts {
@@ -117,6 +127,15 @@ fn members(message: &[u8], scratch: &mut Scratch) -> Result<Vec<(String, Seen)>,
     };
     let seen = |(name, slot)| (name, Seen::of(slot, texts));
     Ok(slots.into_iter().map(seen).collect())
+}
+
+fn members_of(scanner: &mut Scanner<'_, '_>, slots: &mut Vec<(String, Slot)>) -> Result<(), Rejected> {
+    let mut member = scanner.first(str::to_owned)?;
+    while let Some(name) = member {
+        slots.push((name, scanner.slot()?));
+        member = scanner.next(str::to_owned)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -161,5 +180,11 @@ mod tests {
             ]
         );
         assert_eq!(inferred(&["[]", "", "{}"]), None);
+        let columns = inferred(&[
+            r#"[{"a":1},{"a":1.5,"b":"x"}]"#,
+            "{\"c\":\"\t\"}",
+            r#"[{"d":1},2]"#,
+        ]);
+        assert_eq!(columns.unwrap(), ["a Float64", "b Utf8", "c Utf8"]);
     }
 }

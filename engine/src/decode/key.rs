@@ -8,7 +8,7 @@ use super::image::Image;
 use super::names::{Found, Names};
 use super::rejected::Rejected;
 use super::rows::Rows;
-use super::scanner::{Scanner, text_of};
+use super::scanner::{Scanner, escaped, text_of};
 use super::slot::{Piece, Slot};
 
 /// Reads the key of a message. Answers the schema that it has beside it, in the scratch text.
@@ -28,7 +28,6 @@ pub(super) fn read(key: Option<&[u8]>, image: &mut Image, rows: &mut Rows) -> Re
         }
         image.clear();
     }
-    let text = text_of(key)?;
     let json = text_of(frame::without(key))?;
     let start = rows.scratch.text.len();
     if let Ok(schema) = read_json(json, image, rows) {
@@ -36,6 +35,16 @@ pub(super) fn read(key: Option<&[u8]>, image: &mut Image, rows: &mut Rows) -> Re
     }
     image.clear();
     rows.scratch.text.truncate(start);
+    // Control characters may be written as they are, as in values.
+    if let Some(escaped) = escaped(json) {
+        if let Ok(schema) = read_json(&escaped, image, rows) {
+            return Ok(schema);
+        }
+        image.clear();
+        rows.scratch.text.truncate(start);
+    }
+    // The frame itself need not be UTF-8.
+    let text = text_of(key)?;
     let is_object = text.trim_start().starts_with('{');
     if let ([column], false) = (rows.key.as_slice(), is_object) {
         let piece = Piece::copy(text, &mut rows.scratch.text);

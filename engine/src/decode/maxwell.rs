@@ -1,4 +1,7 @@
 //! The changes of Maxwell: `{"database", "table", "type", "data", "old"}`, where `old` has the columns that changed.
+//!
+//! An update may leave out columns that it did not touch, if the log of the database has them not: they keep what they
+//! have. One that has become null may be in `old` alone (`output_nulls=false`).
 
 use super::Reader;
 use super::change::{Message, Skip};
@@ -99,7 +102,7 @@ impl Reader for Maxwell {
             "insert" | "bootstrap-insert" => {
                 rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Ignored), from)?
             }
-            "update" => rows.put_change(images, MISSING, (Absent::BecomeNull, Before::Changed), from)?,
+            "update" => rows.put_change(images, MISSING, (Absent::StayUnlessOld, Before::Changed), from)?,
             "delete" => rows.delete(&[&self.data, &self.old], from)?,
             _ => {
                 let detail = format!(

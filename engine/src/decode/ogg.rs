@@ -1,9 +1,11 @@
 //! The operations of Oracle GoldenGate: `{"table", "op_type", "before", "after"}`. An update may leave out columns that
-//! it did not touch; they keep what they have.
+//! it did not touch; they keep what they have. It may also write them as null and beside them a mark that they are missing,
+//! `{"NAME": null, "NAME_isMissing": true}` (`includeIsMissingFields`).
 
 use super::Reader;
 use super::change::{Message, Skip};
 use super::image::Image;
+use super::names::{Found, Names};
 use super::options::Options;
 use super::rejected::{Reason, Rejected, quote};
 use super::rows::{Absent, Before, Rows};
@@ -12,6 +14,8 @@ use super::slot::Slot;
 use super::wanted::Wanted;
 
 const MISSING: &str = "member \"after\" is null or missing";
+/// Ends the name of a mark that a column is missing.
+const IS_MISSING: &str = "_isMissing";
 
 /// Reads operations of GoldenGate.
 #[derive(Debug)]
@@ -19,6 +23,26 @@ pub(super) struct Ogg {
     wanted: Wanted,
     before: Image,
     after: Image,
+    /// Columns of an image that are missing.
+    missing: Vec<usize>,
+}
+
+enum Value {
+    Column(Found),
+    /// The mark of a column.
+    Mark(usize),
+    Other,
+}
+
+impl Value {
+    /// What a table has a column for is that column.
+    fn of(name: &str, place: usize, names: &mut Names) -> Self {
+        if let Some(found) = names.find(place, name) {
+            return Self::Column(found);
+        }
+        let marked = name.strip_suffix(IS_MISSING).and_then(|name| names.lookup(name));
+        marked.map_or(Self::Other, |found| Self::Mark(found.column))
+    }
 }
 
 enum Member {
@@ -47,13 +71,20 @@ impl Ogg {
             wanted: Wanted::new(options.table.clone()),
             before: rows.image(),
             after: rows.image(),
+            missing: Vec::new(),
         }
     }
 
     /// Reads the images; answers the operation and the table.
     fn walk(&mut self, text: &str, rows: &mut Rows) -> Result<(Slot, Slot), Rejected> {
-        self.before.clear();
-        self.after.clear();
+        let Self {
+            before,
+            after,
+            missing,
+            ..
+        } = self;
+        before.clear();
+        after.clear();
         let (mut op, mut table) = (Slot::Absent, Slot::Absent);
         let mut scanner = Scanner::new(text, &mut rows.scratch);
         let mut member = scanner.first(Member::of)?;
@@ -61,8 +92,8 @@ impl Ogg {
             match which {
                 Member::Table => table = scanner.slot()?,
                 Member::Type => op = scanner.slot()?,
-                Member::Before => self.before.read(&mut scanner, &mut rows.names)?,
-                Member::After => self.after.read(&mut scanner, &mut rows.names)?,
+                Member::Before => read_row(before, missing, &mut scanner, &mut rows.names)?,
+                Member::After => read_row(after, missing, &mut scanner, &mut rows.names)?,
                 Member::Other => scanner.skip()?,
             }
             member = scanner.next(Member::of)?;
@@ -70,6 +101,37 @@ impl Ogg {
         scanner.finish()?;
         Ok((op, table))
     }
+}
+
+/// Reads an image in place of what was in it, without the columns that are missing. Their marks may come before them.
+fn read_row(
+    image: &mut Image,
+    missing: &mut Vec<usize>,
+    scanner: &mut Scanner<'_, '_>,
+    names: &mut Names,
+) -> Result<(), Rejected> {
+    image.clear();
+    missing.clear();
+    if scanner.take_null()? {
+        return Ok(());
+    }
+    let mut place = 0;
+    let mut value = scanner.first(|name| Value::of(name, place, names))?;
+    image.begin();
+    while let Some(which) = value {
+        match which {
+            Value::Column(found) => image.set(found, scanner.slot()?),
+            Value::Mark(column) => {
+                let is_missing = matches!(scanner.slot()?, Slot::Bool(true));
+                missing.extend(is_missing.then_some(column));
+            }
+            Value::Other => scanner.skip()?,
+        }
+        place += 1;
+        value = scanner.next(|name| Value::of(name, place, names))?;
+    }
+    missing.iter().for_each(|column| image.forget(*column));
+    Ok(())
 }
 
 impl Reader for Ogg {

@@ -26,6 +26,8 @@ pub(super) struct Options {
     pub(super) key_only: bool,
     /// Texts in decimal columns are base64 of bytes, as Debezium's `precise` has them.
     pub(super) decimals_in_base64: bool,
+    /// Those in columns of whole numbers are too: the option says so itself.
+    pub(super) wholes_in_base64: bool,
     /// A date of zeros, which MySQL has, is null.
     pub(super) zero_is_no_date: bool,
     pub(super) bytes: Coding,
@@ -67,6 +69,7 @@ impl Options {
             unavailable: "__debezium_unavailable_value".to_owned(),
             key_only: false,
             decimals_in_base64: name == Name::Debezium,
+            wholes_in_base64: false,
             zero_is_no_date: matches!(name, Name::Maxwell | Name::Canal),
             bytes: match name {
                 Name::Canal => Coding::Latin1,
@@ -107,6 +110,7 @@ impl Options {
                     value,
                     &[("precise", true), ("string", false), ("double", false)],
                 )?;
+                self.wholes_in_base64 = self.decimals_in_base64;
             }
             "format.binary" => self.bytes = one_of(option, value, &CODINGS)?,
             "format.op_field" => self.op_field = Some(field(option, value)?),

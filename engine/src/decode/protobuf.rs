@@ -77,7 +77,13 @@ struct Messages {
 }
 
 impl Messages {
-    fn read_row(&mut self, bytes: &[u8], image: &mut Image, rows: &mut Rows) -> Result<(), Rejected> {
+    /// Reads a row, and into `said` what is beside its columns, if that is asked for.
+    fn read_row(
+        &mut self,
+        bytes: &[u8],
+        (image, mut said): (&mut Image, Option<&mut upsert::Said>),
+        rows: &mut Rows,
+    ) -> Result<(), Rejected> {
         image.clear();
         let parse = |text: &SchemaText| Types::parse(text, self.name.as_deref());
         let (types, bytes) = self.written.open(bytes, parse)?;
@@ -85,13 +91,23 @@ impl Messages {
         let message = decode(of, bytes)?;
         image.begin();
         for field in message.descriptor().fields() {
-            let found = rows
-                .names
-                .lookup(field.name())
-                .or_else(|| rows.names.lookup(field.json_name()));
+            let said = said.as_deref_mut().filter(|_| upsert::Said::is_of(field.name()));
+            let found = rows.names.lookup(field.name());
+            // Without the underscores of its name it may look like another column.
+            let found = match said {
+                Some(_) => found,
+                None => found.or_else(|| rows.names.lookup(field.json_name())),
+            };
+            if found.is_none() && said.is_none() {
+                continue;
+            }
+            let want = found.map_or(Want::Text, |found| self.wants[found.column]);
+            let slot = value::slot(&message, &field, want, &mut rows.stores())?;
             if let Some(found) = found {
-                let want = self.wants[found.column];
-                image.set(found, value::slot(&message, &field, want, &mut rows.stores())?);
+                image.set(found, slot);
+            }
+            if let Some(said) = said {
+                said.take(field.name(), slot);
             }
         }
         Ok(())
@@ -114,8 +130,11 @@ struct Flat {
 impl Reader for Flat {
     fn read(&mut self, _: &str, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
         let bytes = message.value.unwrap_or_default();
-        self.messages.read_row(bytes, &mut self.rows.row, rows)?;
-        self.rows.decide(&upsert::Said::default(), (message, ""), rows)
+        let mut said = upsert::Said::default();
+        let heeded = self.is_keyed.then_some(&mut said);
+        self.messages
+            .read_row(bytes, (&mut self.rows.row, heeded), rows)?;
+        self.rows.decide(&said, (message, ""), rows)
     }
 
     fn read_null(&mut self, message: Message<'_>, rows: &mut Rows) -> Result<Option<Skip>, Rejected> {
@@ -132,6 +151,10 @@ impl Reader for Flat {
         false
     }
 
+    fn takes_empty_for_null(&self) -> bool {
+        self.messages.written.is_framed()
+    }
+
     fn retry(&mut self) -> Result<(), Rejected> {
         self.messages.written.retry()
     }
@@ -143,7 +166,7 @@ impl BinaryKey for Messages {
         if frame::split(key).is_none() {
             return Ok(false);
         }
-        self.read_row(key, image, rows).map(|()| true)
+        self.read_row(key, (image, None), rows).map(|()| true)
     }
 
     fn retry(&mut self) -> Result<(), Rejected> {

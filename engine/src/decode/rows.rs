@@ -77,6 +77,8 @@ pub(super) struct Stores<'r> {
 pub(super) enum Absent {
     BecomeNull,
     Stay,
+    /// They stay, but for those that the row as it was names: these have changed, and become null.
+    StayUnlessOld,
 }
 
 /// Whether the row as it was names another key.
@@ -88,6 +90,17 @@ pub(super) enum Before {
     Whole,
     /// It has only columns that changed.
     Changed,
+}
+
+impl Absent {
+    /// Whether a column that the row does not name keeps its value.
+    fn stays(self, column: usize, before: Option<&Image>) -> bool {
+        match self {
+            Self::BecomeNull => false,
+            Self::Stay => true,
+            Self::StayUnlessOld => before.is_none_or(|before| before.get(column).is_absent()),
+        }
+    }
 }
 
 /// Reads keys of a binary format.
@@ -272,7 +285,7 @@ impl Rows {
         self.with_identity(candidates, message, |rows, identity| {
             let start = rows.cells.len();
             let has_old = before != Before::Ignored;
-            let kind = rows.push_put((images.row, has_old), identity, absent, text)?;
+            let kind = rows.push_put((images, has_old), identity, absent, text)?;
             if before != Before::Ignored
                 && let Some(old) = images.before
             {

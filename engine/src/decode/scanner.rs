@@ -7,6 +7,7 @@ use jiter::{Jiter, JiterError, Peek};
 
 use super::rejected::{Reason, Rejected};
 use super::slot::{Piece, Slot};
+use super::spell;
 
 /// Texts that are used again for each message.
 #[derive(Debug, Default)]
@@ -128,6 +129,16 @@ impl<'a, 's> Scanner<'a, 's> {
         Ok(next.is_some())
     }
 
+    /// Takes all values of a list.
+    pub(super) fn slots(&mut self, slots: &mut Vec<Slot>) -> Result<(), Rejected> {
+        let mut has_next = self.first_value()?;
+        while has_next {
+            slots.push(self.slot()?);
+            has_next = self.next_value()?;
+        }
+        Ok(())
+    }
+
     /// Passes over a value.
     pub(super) fn skip(&mut self) -> Result<(), Rejected> {
         self.json.next_skip().map_err(|error| not_json(&error))
@@ -194,8 +205,53 @@ pub(super) fn text_of(value: &[u8]) -> Result<&str, Rejected> {
     })
 }
 
+/// The text with escapes for control characters in its strings; none if there are no such characters.
+#[cold]
+pub(super) fn escaped(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut escaped = String::new();
+    // What is before `start` is written.
+    let (mut start, mut at) = (0, 0);
+    let mut in_string = false;
+    while let Some(byte) = bytes.get(at).copied() {
+        match byte {
+            b'"' => in_string = !in_string,
+            // A quote behind it ends nothing.
+            b'\\' if in_string => at += 1,
+            byte if in_string && byte < b' ' => {
+                escaped.push_str(&text[start..at]);
+                spell::escape(char::from(byte), &mut escaped);
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    escaped.push_str(&text[start..]);
+    (start > 0).then_some(escaped)
+}
+
 #[cold]
 fn not_json(error: &JiterError) -> Rejected {
     let detail = format!("at byte {}: {}", error.index, error.error_type);
     Rejected::new(Reason::NotJson, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_control_characters_in_strings_get_escapes() {
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(escaped("{\"a\":\"b\tc\u{1}\"}"), some(r#"{"a":"b\tc\u0001"}"#));
+        assert_eq!(
+            escaped("{\n\"é\n\": \"\u{7f}\"}"),
+            some("{\n\"é\\n\": \"\u{7f}\"}")
+        );
+        assert_eq!(escaped("[\"\\\"\r\",\n1]"), some("[\"\\\"\\r\",\n1]"));
+        for text in ["", "{\n\t\"a\": 1\n}", r#""\"#, r#"{"a":"b\tc"}"#, "\"é"] {
+            assert_eq!(escaped(text), None, "{text:?}");
+        }
+    }
 }

@@ -7,6 +7,8 @@ use jiff::civil::{Date, Time};
 use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 
+use super::cell::Misfit;
+use super::decimal;
 use super::time::per_second;
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
@@ -38,14 +40,33 @@ pub(super) fn local(value: i64, unit: TimeUnit) -> Option<String> {
 }
 
 /// A decimal number, of its digits and how many of them stand behind the point.
-pub(super) fn decimal(unscaled: i128, scale: i32, out: &mut String) {
-    if unscaled < 0 {
+fn decimal(unscaled: i128, scale: i32, out: &mut String) {
+    with_point(unscaled < 0, &unscaled.unsigned_abs().to_string(), scale, out);
+}
+
+/// The same, of its digits as a whole number in bytes, in two's complement. They may be more than a column can have.
+///
+/// # Errors
+/// No bytes, or far too many.
+pub(super) fn decimal_of_bytes(unscaled: &[u8], scale: i32, out: &mut String) -> Result<(), Misfit> {
+    match decimal::from_bytes(unscaled) {
+        Ok(unscaled) => decimal(unscaled, scale, out),
+        Err(Misfit::Range) => {
+            let (is_negative, digits) = decimal::long_digits(unscaled)?;
+            with_point(is_negative, &digits, scale, out);
+        }
+        Err(misfit) => return Err(misfit),
+    }
+    Ok(())
+}
+
+fn with_point(is_negative: bool, digits: &str, scale: i32, out: &mut String) {
+    if is_negative {
         out.push('-');
     }
-    let digits = unscaled.unsigned_abs().to_string();
     if scale <= 0 {
-        out.push_str(&digits);
-        let zeros = if unscaled == 0 { 0 } else { scale.unsigned_abs() };
+        out.push_str(digits);
+        let zeros = if digits == "0" { 0 } else { scale.unsigned_abs() };
         out.extend((0..zeros).map(|_| '0'));
         return;
     }
@@ -73,14 +94,21 @@ pub(super) fn quoted(text: &str, out: &mut String) {
     for letter in text.chars() {
         match letter {
             '"' | '\\' => out.extend(['\\', letter]),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            letter if letter < ' ' => out.push_str(&format!("\\u{:04x}", letter as u32)),
+            letter if letter < ' ' => escape(letter, out),
             letter => out.push(letter),
         }
     }
     out.push('"');
+}
+
+/// A control character in a text of JSON.
+pub(super) fn escape(letter: char, out: &mut String) {
+    match letter {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        letter => out.push_str(&format!("\\u{:04x}", letter as u32)),
+    }
 }
 
 fn timestamp(value: i64, unit: TimeUnit) -> Option<Timestamp> {
@@ -127,6 +155,26 @@ mod tests {
         check(12, -2, "1200");
         check(0, -2, "0");
         check(7, 0, "7");
+    }
+
+    #[test]
+    fn decimals_may_have_more_digits_than_a_column() {
+        let check = |unscaled: &[u8], scale, expected| {
+            let mut text = String::new();
+            let spelled = decimal_of_bytes(unscaled, scale, &mut text);
+            assert_eq!(spelled.map(|()| text), expected, "{unscaled:?}");
+        };
+        let ok = |text: &str| Ok(text.to_owned());
+        check(&[0x04, 0xd2], 2, ok("12.34"));
+        // Two to the power of 128, and the same below zero.
+        let long = [&[1u8][..], &[0; 16]].concat();
+        check(&long, 0, ok("340282366920938463463374607431768211456"));
+        check(&long, -2, ok("34028236692093846346337460743176821145600"));
+        let below = [&[0xffu8][..], &[0; 16]].concat();
+        check(&below, 3, ok("-340282366920938463463374607431768211.456"));
+        check(&below, 40, ok("-0.0340282366920938463463374607431768211456"));
+        check(&[], 0, Err(Misfit::Type));
+        check(&[1; 1 << 16], 0, Err(Misfit::Range));
     }
 
     #[test]

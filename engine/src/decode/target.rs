@@ -27,8 +27,9 @@ impl Target {
         cell.map_err(|misfit| self.misfit(misfit, &texts.describe(slot)))
     }
 
+    /// Says that a value does not fit.
     #[cold]
-    fn misfit(&self, misfit: Misfit, found: &str) -> Rejected {
+    pub(super) fn misfit(&self, misfit: Misfit, found: &str) -> Rejected {
         let (name, type_name, found) = (&self.name, &self.type_name, quote(found));
         match misfit {
             Misfit::Type => {

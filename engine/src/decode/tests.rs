@@ -4,6 +4,7 @@ mod avro;
 mod changes;
 mod connectors;
 mod hints;
+mod json_schema;
 mod plain;
 mod properties;
 mod protobuf;

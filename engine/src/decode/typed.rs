@@ -47,16 +47,20 @@ impl Shape {
             }
             Self::Int { .. } | Self::Unsigned { .. } => {
                 let number = decimal::parse(&value.to_string(), 0)?;
-                let whole = number.is_exact.then_some(number.value).ok_or(Misfit::Type)?;
-                match self {
-                    Self::Unsigned { max } => {
-                        let whole = u64::try_from(whole).map_err(|_| Misfit::Range)?;
-                        within(whole, 0, *max).map(Cell::Unsigned)
-                    }
-                    _ => self.of_int(i64::try_from(whole).map_err(|_| Misfit::Range)?, None),
-                }
+                self.of_whole(number.is_exact.then_some(number.value).ok_or(Misfit::Type)?)
             }
             _ => Err(Misfit::Type),
+        }
+    }
+
+    /// Makes a cell of a whole number of any size, for a column of such numbers.
+    pub(super) fn of_whole(&self, value: i128) -> Result<Cell, Misfit> {
+        match self {
+            Self::Unsigned { max } => {
+                let value = u64::try_from(value).map_err(|_| Misfit::Range)?;
+                within(value, 0, *max).map(Cell::Unsigned)
+            }
+            _ => self.of_int(i64::try_from(value).map_err(|_| Misfit::Range)?, None),
         }
     }
 

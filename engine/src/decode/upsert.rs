@@ -21,9 +21,24 @@ pub(super) struct Upsert {
 /// What a row says beside its columns.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    pub(super) deleted: Slot,
-    pub(super) op: Slot,
+    deleted: Slot,
+    op: Slot,
     is_null: bool,
+}
+
+impl Said {
+    /// True if a field of this name says something beside the columns.
+    pub(super) fn is_of(name: &str) -> bool {
+        matches!(name, "__deleted" | "__op")
+    }
+
+    /// Takes what such a field says.
+    pub(super) fn take(&mut self, name: &str, slot: Slot) {
+        match name {
+            "__op" => self.op = slot,
+            _ => self.deleted = slot,
+        }
+    }
 }
 
 /// What a value has besides columns.

@@ -24,7 +24,8 @@ const QUIET: Duration = Duration::from_secs(2);
 /// # Errors
 /// A registry or brokers that do not answer, a schema without columns, messages that are no objects.
 pub(super) fn of(source: &Source) -> Result<TopicDescription, Error> {
-    let (schema, key) = match source.format.has_columns() {
+    let is_known = source.format.has_columns() && !source.options.infers_columns;
+    let (schema, key) = match is_known {
         true => of_schemas(source)?,
         false => (inferred(source)?, Vec::new()),
     };

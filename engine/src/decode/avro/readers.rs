@@ -47,25 +47,18 @@ impl Reader for Flat {
         row.begin();
         walk(&mut self.written, bytes, rows, |walker, field| {
             let want = field.column.map_or(Want::Text, |found| self.wants[found.column]);
-            match (field.name.as_str(), field.column) {
-                ("__deleted", _) | ("__op", _) if self.is_keyed => {
-                    let slot = walker.slot(field.of, want)?;
-                    if field.name == "__op" {
-                        said.op = slot;
-                    } else {
-                        said.deleted = slot;
-                    }
-                    if let Some(found) = field.column {
-                        row.set(found, slot);
-                    }
-                    Ok(())
-                }
-                (_, Some(found)) => {
-                    row.set(found, walker.slot(field.of, want)?);
-                    Ok(())
-                }
-                _ => walker.skip(field.of),
+            let is_said = self.is_keyed && upsert::Said::is_of(&field.name);
+            if field.column.is_none() && !is_said {
+                return walker.skip(field.of);
             }
+            let slot = walker.slot(field.of, want)?;
+            if is_said {
+                said.take(&field.name, slot);
+            }
+            if let Some(found) = field.column {
+                row.set(found, slot);
+            }
+            Ok(())
         })?;
         match self.is_keyed {
             true => self.rows.decide(&said, (message, ""), rows),
@@ -85,6 +78,10 @@ impl Reader for Flat {
 
     fn is_text(&self) -> bool {
         false
+    }
+
+    fn takes_empty_for_null(&self) -> bool {
+        self.written.is_framed()
     }
 
     fn retry(&mut self) -> Result<(), Rejected> {
@@ -140,6 +137,10 @@ impl Reader for Envelopes {
 
     fn is_text(&self) -> bool {
         false
+    }
+
+    fn takes_empty_for_null(&self) -> bool {
+        self.written.is_framed()
     }
 
     fn retry(&mut self) -> Result<(), Rejected> {

@@ -6,7 +6,7 @@
 use super::super::rejected::{Reason, Rejected};
 use super::super::rows::{Stores, Want};
 use super::super::slot::{Piece, Slot};
-use super::super::{decimal, spell};
+use super::super::spell;
 use super::cursor::Cursor;
 use super::schema::{Field, Form, Meaning, Schema, Type};
 
@@ -220,11 +220,8 @@ impl<'m, 's> Walker<'m, 's> {
     }
 
     fn decimal(&mut self, bytes: &[u8], scale: i32) -> Result<(), Rejected> {
-        match decimal::from_bytes(bytes) {
-            Ok(unscaled) => {
-                spell::decimal(unscaled, scale, self.stores.text);
-                self.check_text()
-            }
+        match spell::decimal_of_bytes(bytes, scale, self.stores.text) {
+            Ok(()) => self.check_text(),
             Err(_) => {
                 let detail = format!("a decimal number of {} bytes", bytes.len());
                 Err(Rejected::new(Reason::OutOfRange, detail))

@@ -1,18 +1,19 @@
 //! Images of rows become cells.
 
-use super::super::cell::{Cell, Writing};
+use super::super::cell::{Cell, Shape, Writing};
 use super::super::change::Kind;
 use super::super::hints::Hint;
 use super::super::image::Image;
 use super::super::rejected::Rejected;
-use super::super::slot::{Slot, Texts};
-use super::{Absent, Before, Rows};
+use super::super::scaled::Scaled;
+use super::super::slot::{Piece, Slot, Texts};
+use super::{Absent, Before, Images, Rows};
 
 impl Rows {
     /// A row that comes after an old image, which its identity may be, can bring a part of its key anew.
     pub(super) fn push_put(
         &mut self,
-        (row, has_old): (&Image, bool),
+        (images, has_old): (Images<'_>, bool),
         identity: &Image,
         absent: Absent,
         text: &str,
@@ -20,14 +21,15 @@ impl Rows {
         let mut kept: Option<Box<[bool]>> = None;
         for column in 0..self.targets.len() {
             let target = &self.targets[column];
-            let own = row.get(column);
+            let own = images.row.get(column);
             let is_own = has_old && own.is_set() && !self.key_only;
             let slot = match target.is_key && !is_own {
                 true => identity.get(column),
                 false => own,
             };
             let stays = !target.is_key
-                && (absent == Absent::Stay && slot.is_absent() || self.is_unavailable(slot, text));
+                && (slot.is_absent() && absent.stays(column, images.before)
+                    || self.is_unavailable(slot, text));
             if stays {
                 kept.get_or_insert_with(|| vec![true; self.targets.len()].into())[column] = false;
                 self.cells.push(Cell::Null);
@@ -101,11 +103,15 @@ impl Rows {
     }
 
     fn cell(&mut self, column: usize, slot: Slot, text: &str) -> Result<Cell, Rejected> {
+        let hint = self.hints.of(column);
+        let slot = match hint {
+            Some(hint) => self.spelled(column, slot, hint, text)?,
+            None => slot,
+        };
         let texts = Texts {
             message: text,
             scratch: &self.scratch.text,
         };
-        let hint = self.hints.of(column);
         let unit = match hint {
             Some(Hint::Time(unit)) => Some(unit),
             _ => self.writing.unit,
@@ -116,6 +122,27 @@ impl Rows {
             ..self.writing
         };
         self.targets[column].cell(slot, texts, writing, &mut self.bytes)
+    }
+
+    /// A decimal number of the schema is spelled out for a column of text; any other slot is as it is.
+    fn spelled(&mut self, column: usize, slot: Slot, hint: Hint, text: &str) -> Result<Slot, Rejected> {
+        let target = &self.targets[column];
+        if !matches!(target.shape, Shape::Text) {
+            return Ok(slot);
+        }
+        let texts = Texts {
+            message: text,
+            scratch: &self.scratch.text,
+        };
+        let number = match (hint, slot) {
+            (Hint::Decimal(scale), Slot::Text(piece)) => Scaled::of_text(texts.get(piece), scale),
+            (Hint::ScaledDecimal, Slot::Nested(piece)) => Scaled::of_object(texts.get(piece)),
+            _ => return Ok(slot),
+        };
+        let spelled = number
+            .and_then(|number| number.spell())
+            .map_err(|misfit| target.misfit(misfit, &texts.describe(slot)))?;
+        Ok(Slot::Number(Piece::copy(&spelled, &mut self.scratch.text)))
     }
 
     fn is_unavailable(&self, slot: Slot, text: &str) -> bool {

@@ -157,6 +157,15 @@ fn every_type_has_its_column() {
     check(decimal, Decimal128(9, 3), text([0x04, 0xd2]), "12340");
     check(decimal, Utf8, text([0xfb, 0x2e]), "-12.34");
     check(decimal, Float64, text([0x04, 0xd2]), "12.34");
+    // Two to the power of 128.
+    let long = text([&[1u8][..], &[0; 16]].concat());
+    check(
+        decimal,
+        Utf8,
+        long.clone(),
+        "3402823669209384634633746074317682114.56",
+    );
+    check(decimal, Decimal128(38, 2), long, "out_of_range");
     check(&logical("int", "date"), Date32, int(1), "1");
     check(&logical("int", "date"), Utf8, int(1), "1970-01-02");
     check(
@@ -259,6 +268,26 @@ fn fields_are_found_by_name_in_each_schema() {
     check(b"{\"id\":1}", "not_framed");
     check(b"", "not_framed");
     assert_eq!(outcome(&mut decoder, None, None), "null_value");
+}
+
+#[test]
+fn without_a_frame_no_bytes_may_be_a_record() {
+    let schema = r#"{"type":"record","name":"r","fields":[{"name":"name","type":"null"}]}"#;
+    for (frame, expected) in [("none", "Put 7|-"), ("confluent", "Delete 7|-")] {
+        let options = [
+            ("format", "upsert-avro"),
+            ("format.schema", schema),
+            ("format.frame", frame),
+        ];
+        let mut decoder = decoder(&options, &two());
+        assert_eq!(outcome(&mut decoder, Some(b"7"), Some(b"")), expected);
+        assert_eq!(outcome(&mut decoder, Some(b"7"), None), "Delete 7|-");
+    }
+    let options = [("format", "upsert-avro"), ("format.schema", ROW)];
+    let mut unframed = decoder(&options, &two());
+    assert_eq!(outcome(&mut unframed, Some(b"7"), Some(b"")), "not_avro");
+    let mut framed = with_registry("upsert-avro", &two(), &Registry::with(&[(1, ROW)]));
+    assert_eq!(outcome(&mut framed, Some(b"7"), Some(b"")), "Delete 7|-");
 }
 
 #[test]
@@ -366,7 +395,7 @@ fn options_about_schemas_are_checked() {
         "has all schemas",
     );
     check(
-        &[("format", "json"), ("format.registry", "http://r")],
+        &[("format", "csv"), ("format.registry", "http://r")],
         "is not for format",
     );
     let options = [("format", "avro"), ("format.schema", "{\"type\":\"recrd\"}")];
@@ -390,8 +419,10 @@ fn json_may_have_a_frame() {
         assert_eq!(outcome(&mut decoder, None, Some(value)), "Put 1|a");
     }
     let mut decoder = decoder(&[("format", "upsert")], &table);
-    let key = b"\0\0\0\0\x08{\"id\":1}";
-    assert_eq!(outcome(&mut decoder, Some(key), None), "Delete 1|-");
+    // Also one whose number is no UTF-8.
+    for key in [b"\0\0\0\0\x08{\"id\":1}", b"\0\0\0\0\xc8{\"id\":1}"] {
+        assert_eq!(outcome(&mut decoder, Some(key), None), "Delete 1|-");
+    }
 }
 
 /// What another writer of Avro writes is read as it was.

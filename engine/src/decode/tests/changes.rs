@@ -148,6 +148,61 @@ fn times_of_debezium_are_in_the_unit_of_their_column() {
 }
 
 #[test]
+fn whole_numbers_of_debezium_may_be_base64() {
+    let columns = table(
+        &[
+            ("id", DataType::Int32),
+            ("u", DataType::UInt64),
+            ("i", DataType::Int64),
+            ("m", DataType::Decimal128(20, 0)),
+        ],
+        1,
+    );
+    let check = |options: &[(&str, &str)], row: &str, expected: &str| {
+        let options = [&[("format", "debezium-json")][..], options].concat();
+        let value = format!(r#"{{"op":"c","after":{{"id":1,{row}}}}}"#);
+        assert_eq!(one(&options, &columns, None, Some(&value)), expected, "{row}");
+    };
+    // `bigint.unsigned.handling.mode` `precise`.
+    let precise = ("format.decimals", "precise");
+    check(
+        &[precise],
+        r#""u":"AP//////////","i":"MDk=","m":"AP//////////""#,
+        "Put 1|18446744073709551615|12345|18446744073709551615",
+    );
+    check(&[precise], r#""i":"AP//////////""#, "out_of_range");
+    check(&[precise], r#""u":"/w==""#, "out_of_range");
+    check(&[precise], r#""i":"x1=""#, "wrong_type");
+    check(&[precise], r#""i":"""#, "wrong_type");
+    // Nobody has said so.
+    check(&[], r#""i":"John""#, "wrong_type");
+    check(&[], r#""u":"1234","i":"-123""#, "Put 1|1234|-123|-");
+    check(&[precise], r#""i":"1234""#, "Put 1|-|-2658824|-");
+    check(&[precise], r#""i":"12345""#, "Put 1|-|12345|-");
+    let string = ("format.decimals", "string");
+    check(&[string], r#""u":"1234""#, "Put 1|1234|-|-");
+    check(&[string], r#""i":"MDk=""#, "wrong_type");
+}
+
+#[test]
+fn decimals_that_are_no_numbers() {
+    let check = |data_type: DataType, word: &str, expected: &str| {
+        let columns = table(&[("id", DataType::Int32), ("c", data_type)], 1);
+        let value = format!(r#"{{"op":"c","after":{{"id":1,"c":"{word}"}}}}"#);
+        let found = one(&[("format", "debezium-json")], &columns, None, Some(&value));
+        assert_eq!(found, expected, "{word}");
+    };
+    for (word, shown) in [
+        ("NAN", "Put 1|NaN"),
+        ("POSITIVE_INFINITY", "Put 1|inf"),
+        ("NEGATIVE_INFINITY", "Put 1|-inf"),
+    ] {
+        check(DataType::Float64, word, shown);
+        check(DataType::Decimal128(10, 2), word, "wrong_type");
+    }
+}
+
+#[test]
 fn the_key_of_the_message_alone() {
     let options = [("format", "debezium-json"), ("format.key_only", "true")];
     let value = Some(r#"{"op":"u","before":{"id":3},"after":{"id":1,"name":"Ann"}}"#);

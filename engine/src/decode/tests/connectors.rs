@@ -36,14 +36,38 @@ fn maxwell() {
     check(
         &change(
             "update",
+            r#""data":{"id":111,"name":"board","on_sale":0},"old":{"name":"scooter"}"#,
+        ),
+        "Put 111|board|false",
+    );
+    // With `binlog_row_image=minimal` columns that did not change are not there: test_minimal of zendesk/maxwell.
+    check(
+        &change(
+            "update",
             r#""data":{"id":111,"name":"board"},"old":{"name":"scooter"}"#,
         ),
-        "Put 111|board|-",
+        "Merge 111|board|keep",
     );
     check(
         &change("update", r#""data":{"id":112,"name":"board"},"old":{"id":111}"#),
-        "Rekey 111|-|-; Put 112|board|-",
+        "Rekey 111|-|-; Merge 112|board|keep",
     );
+    // With `output_nulls=false` one that has become null is only in what was before.
+    check(
+        &change(
+            "update",
+            r#""data":{"id":111,"on_sale":1},"old":{"name":"scooter"}"#,
+        ),
+        "Put 111|-|true",
+    );
+    check(
+        &change(
+            "update",
+            r#""old":{"name":"scooter","on_sale":1},"data":{"id":111}"#,
+        ),
+        "Put 111|-|-",
+    );
+    check(&change("insert", r#""data":{"id":111}"#), "Put 111|-|-");
     check(
         &change("delete", r#""data":{"id":111,"name":"scooter"}"#),
         "Delete 111|scooter|-",
@@ -82,7 +106,15 @@ fn canal() {
     );
     check(
         r#"{"data":[{"id":"1","name":"b"},{"id":"9","name":"c"}],"isDdl":false,"old":[{"name":"a"},{"id":"2"}],"type":"UPDATE"}"#,
-        "Put 1|b|-; Rekey 2|-|-; Put 9|c|-",
+        "Merge 1|b|keep; Rekey 2|-|-; Merge 9|c|keep",
+    );
+    check(
+        r#"{"data":[{"id":"1","name":"b","on_sale":"1"},{"id":"2","on_sale":"0"}],"old":[{"name":"a"},{"name":"b"}],"type":"UPDATE"}"#,
+        "Put 1|b|true; Put 2|-|false",
+    );
+    check(
+        r#"{"data":[{"id":"1","name":"b"}],"old":null,"type":"UPDATE"}"#,
+        "Merge 1|b|keep",
     );
     check(
         r#"{"data":[{"id":"1","name":"b"}],"type":"DELETE","old":null,"isDdl":false}"#,
@@ -117,6 +149,44 @@ fn canal() {
         one(&[("format", "canal-json")], &bytes, None, value),
         "Put 1|[97, 255]"
     );
+}
+
+#[test]
+fn rows_of_canal_may_be_in_old_alone() {
+    let check = |value: &str, expected: &str| {
+        assert_eq!(
+            one(&[("format", "canal-json")], &products(), None, Some(value)),
+            expected,
+            "{value}"
+        );
+    };
+    check(
+        r#"{"data":null,"old":[{"id":"1","name":"a","on_sale":"0"},{"id":"2"}],"type":"DELETE"}"#,
+        "Delete 1|a|false; Delete 2|-|-",
+    );
+    check(r#"{"type":"DELETE","old":[{"id":"1"}]}"#, "Delete 1|-|-");
+    check(
+        r#"{"data":[{"id":"1"}],"old":[{"id":"2"}],"type":"DELETE"}"#,
+        "Delete 1|-|-",
+    );
+    check(
+        r#"{"data":[],"old":[{"id":"1"}],"type":"DELETE"}"#,
+        "skipped empty",
+    );
+    check(r#"{"data":null,"old":[],"type":"DELETE"}"#, "skipped empty");
+    for kind in ["INSERT", "UPDATE", "DELETE"] {
+        check(&format!(r#"{{"type":"{kind}"}}"#), "missing_row");
+        check(
+            &format!(r#"{{"data":null,"old":null,"type":"{kind}"}}"#),
+            "missing_row",
+        );
+    }
+    for kind in ["INSERT", "UPDATE"] {
+        check(
+            &format!(r#"{{"data":null,"old":[{{"id":"1"}}],"type":"{kind}"}}"#),
+            "missing_row",
+        );
+    }
 }
 
 #[test]
@@ -161,6 +231,58 @@ fn golden_gate() {
 }
 
 #[test]
+fn golden_gate_marks_columns_that_are_missing() {
+    let check = |table: &Table, rows: &str, expected: &str| {
+        let value = format!(r#"{{"table":"SHOP.PRODUCT","op_type":"U",{rows}}}"#);
+        assert_eq!(
+            one(&[("format", "ogg-json")], table, None, Some(&value)),
+            expected,
+            "{rows}"
+        );
+    };
+    check(
+        &products(),
+        r#""before":{"ID":1,"NAME":"a","NAME_isMissing":false,"ON_SALE":null,"ON_SALE_isMissing":true},
+            "after":{"ID":1,"ID_isMissing":false,"NAME_isMissing":true,"NAME":null,"ON_SALE":1,"ON_SALE_isMissing":false}"#,
+        "Merge 1|keep|true",
+    );
+    check(
+        &products(),
+        r#""after":{"ID":1,"NAME":null,"NAME_isMissing":false,"ON_SALE":null,"ON_SALE_isMissing":true}"#,
+        "Merge 1|-|keep",
+    );
+    // A key that is missing is that of the other image.
+    check(
+        &products(),
+        r#""before":{"ID":1},"after":{"ID":9,"ID_isMissing":true,"NAME":"b","ON_SALE":0}"#,
+        "Put 1|b|false",
+    );
+    check(
+        &products(),
+        r#""before":{"ID_isMissing":true,"ID":9},"after":{"ID":1,"NAME":"b","ON_SALE":0}"#,
+        "Put 1|b|false",
+    );
+    let marked = table(
+        &[
+            ("id", DataType::Int32),
+            ("name", DataType::Utf8),
+            ("name_isMissing", DataType::Boolean),
+        ],
+        1,
+    );
+    check(
+        &marked,
+        r#""after":{"id":1,"name":"a","name_isMissing":true}"#,
+        "Put 1|a|true",
+    );
+    check(
+        &marked,
+        r#""after":{"id":1,"name":"a","name_isMissing":null,"name_isMissing_isMissing":true}"#,
+        "Merge 1|a|keep",
+    );
+}
+
+#[test]
 fn dms() {
     let check = |rows: &str, operation: &str, expected: &str| {
         let value = format!(
@@ -201,6 +323,26 @@ fn dms() {
         one(&[("format", "dms-json")], &products(), None, Some(control)),
         "skipped control"
     );
+}
+
+#[test]
+fn the_row_that_was_has_any_name_in_dms() {
+    let check = |options: &[(&str, &str)], before: &str, expected: &str| {
+        let value = format!(
+            r#"{{"data":{{"id":2,"name":"a"}},"{before}":{{"id":1}},"metadata":{{"record-type":"data","operation":"update"}}}}"#
+        );
+        let options = [&[("format", "dms-json")][..], options].concat();
+        assert_eq!(
+            one(&options, &products(), None, Some(&value)),
+            expected,
+            "{before}"
+        );
+    };
+    let changed = "Rekey 1|-|-; Put 2|a|-";
+    check(&[], "before-image", changed);
+    check(&[], "was", "Put 2|a|-");
+    check(&[("format.before_field", "was")], "was", changed);
+    check(&[("format.before_field", "was")], "before-image", "Put 2|a|-");
 }
 
 #[test]

@@ -156,6 +156,73 @@ fn schemas_say_scales_and_units() {
 }
 
 #[test]
+fn decimals_are_spelled_out_in_columns_of_text() {
+    let of_scale_2 =
+        r#""type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}"#;
+    let text = |field: &str, value: &str| with_schema(&DataType::Utf8, field, value);
+    assert_eq!(text(of_scale_2, r#""MDk=""#), "Put 1|123.45");
+    assert_eq!(text(of_scale_2, "12.50"), "Put 1|12.50");
+    assert_eq!(text(of_scale_2, "null"), "Put 1|-");
+    assert_eq!(text(of_scale_2, r#""?""#), "wrong_type");
+    // Two to the power of 128: no other column has room for it.
+    let long = r#""AQAAAAAAAAAAAAAAAAAAAAA=""#;
+    assert_eq!(
+        text(of_scale_2, long),
+        "Put 1|3402823669209384634633746074317682114.56"
+    );
+    assert_eq!(
+        with_schema(&DataType::Decimal128(38, 2), of_scale_2, long),
+        "out_of_range"
+    );
+    assert_eq!(text(r#""type":"bytes""#, r#""MDk=""#), "Put 1|MDk=");
+}
+
+#[test]
+fn decimals_may_bring_their_scale() {
+    let scaled = r#""type":"struct","name":"io.debezium.data.VariableScaleDecimal","version":1,
+        "fields":[{"type":"int32","optional":false,"field":"scale"},{"type":"bytes","optional":false,"field":"value"}]"#;
+    let check = |data_type: DataType, value: &str, expected: &str| {
+        assert_eq!(
+            with_schema(&data_type, scaled, value),
+            expected,
+            "{value} as {data_type}"
+        );
+    };
+    let (fraction, whole) = (r#"{"scale":2,"value":"BNI="}"#, r#"{"scale":2,"value":"BLA="}"#);
+    check(DataType::Decimal128(20, 4), fraction, "Put 1|123400");
+    check(DataType::Utf8, fraction, "Put 1|12.34");
+    check(DataType::Utf8, r#"{"value":"-y4=","scale":-1}"#, "Put 1|-12340");
+    check(DataType::Utf8, "null", "Put 1|-");
+    check(
+        DataType::Utf8,
+        r#"{"scale":2000000000,"value":"AQ=="}"#,
+        "out_of_range",
+    );
+    check(DataType::Utf8, r#"{"scale":2}"#, "wrong_type");
+    check(DataType::Float64, fraction, "Put 1|12.34");
+    check(DataType::Int64, fraction, "wrong_type");
+    for data_type in [DataType::Int8, DataType::Int32, DataType::Int64, DataType::UInt64] {
+        check(data_type, whole, "Put 1|12");
+    }
+    check(DataType::Int8, r#"{"scale":0,"value":"BNI="}"#, "out_of_range");
+    check(DataType::UInt64, r#"{"scale":0,"value":"/w=="}"#, "out_of_range");
+    check(DataType::Int64, r#"{"scale":2,"value":7}"#, "wrong_type");
+    // Without a schema nobody knows what an object in a text is.
+    let columns = |data_type| table(&[("id", DataType::Int32), ("c", data_type)], 1);
+    let message = format!(r#"{{"op":"c","after":{{"id":1,"c":{fraction}}}}}"#);
+    let plain = |data_type| {
+        one(
+            &[("format", "debezium-json")],
+            &columns(data_type),
+            None,
+            Some(&message),
+        )
+    };
+    assert_eq!(plain(DataType::Utf8), format!("Put 1|{fraction}"));
+    assert_eq!(plain(DataType::Float64), "Put 1|12.34");
+}
+
+#[test]
 fn infinity_is_no_time() {
     let check = |data_type: &DataType, value: &str| {
         let columns = table(&[("id", DataType::Int32), ("c", data_type.clone())], 1);

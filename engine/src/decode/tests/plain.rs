@@ -34,7 +34,6 @@ fn members_are_columns() {
     check(r#"{"Name":"a"}x"#, "not_json");
     check(r#"{"Name":"a""#, "not_json");
     check(r#"{"Name":"a",}"#, "not_json");
-    check("[]", "not_object");
     check("null", "not_object");
     check("", "not_json");
     check(
@@ -52,6 +51,79 @@ fn members_are_columns() {
         value: Some(b"{\"Name\":\"\xff\"}"),
     };
     assert_eq!(decoder.push(bytes).unwrap_err().reason.name(), "not_utf8");
+}
+
+#[test]
+fn a_list_has_a_row_in_each_object() {
+    let columns = [("id", DataType::Int64), ("t", DataType::Utf8)];
+    let check = |value: &str, expected: &str| {
+        let found = one(JSON, &table(&columns, 0), None, Some(value));
+        assert_eq!(found, expected, "{value}");
+    };
+    check(
+        r#" [{"id":1,"t":"a\u00e9"}, {"T":"b"},{}] "#,
+        "Put 1|aé; Put -|b; Put -|-",
+    );
+    check(r#"[{"t":{"x":[1]}}]"#, r#"Put -|{"x":[1]}"#);
+    check("[]", "skipped empty");
+    check(r#"[{"id":1},2]"#, "not_object");
+    check(r#"[{"id":1},null]"#, "not_object");
+    check(r#"[[{"id":1}]]"#, "not_object");
+    check(r#"[{"id":1},{"id":"x"}]"#, "wrong_type");
+    check(r#"[{"id":1}]x"#, "not_json");
+    check(r#"[{"id":1},]"#, "not_json");
+    // A key of the message is that of one row.
+    let put = |value| one(JSON, &table(&columns, 1), Some("7"), Some(value));
+    assert_eq!(put(r#"[{"t":"a"}]"#), "Put 7|a");
+    assert_eq!(put(r#"[{"t":"a"},{"t":"b"}]"#), "missing_key");
+    assert_eq!(put(r#"[{"id":1,"t":"a"},{"id":2,"t":"b"}]"#), "Put 1|a; Put 2|b");
+    let upsert = one(
+        &[("format", "upsert")],
+        &table(&columns, 1),
+        None,
+        Some(r#"[{"id":1}]"#),
+    );
+    assert_eq!(upsert, "not_object");
+}
+
+#[test]
+fn control_characters_need_no_escape() {
+    let columns = [
+        ("id", DataType::Utf8),
+        ("t", DataType::Utf8),
+        ("a\tb", DataType::Utf8),
+    ];
+    let check = |value: &str, expected: &str| {
+        for (format, key) in [("json", 0), ("upsert", 1)] {
+            let found = one(&[("format", format)], &table(&columns, key), None, Some(value));
+            assert_eq!(found, expected, "{value:?}");
+        }
+    };
+    check(
+        "{\"id\":\"1\",\"t\":\"a\tb\u{0}é\n\\n\"}",
+        "Put 1|a\tb\u{0}é\n\n|-",
+    );
+    check(
+        "{\n\t\"id\":\"1\",\n\"a\tb\":\"\\\"\r\\\\\"}\r\n",
+        "Put 1|-|\"\r\\",
+    );
+    check(
+        "{\"id\":\"1\",\"more\":[\"\t\"],\"t\":{\"x\":\"\t\"}}",
+        r#"Put 1|{"x":"\t"}|-"#,
+    );
+    check("{\"id\":\"1\",\"t\":\"a\tb\"", "not_json");
+    check("{\"id\":\"1\",\t\"t\":\"a\\\tb\"}", "not_json");
+    check("{\"id\":\"1\",\"t\":\t\"a\" \"\t\"}", "not_json");
+    let deleted = |key| one(&[("format", "upsert")], &table(&columns, 1), Some(key), None);
+    assert_eq!(deleted("{\"id\":\"a\tb\"}"), "Delete a\tb|-|-");
+    assert_eq!(deleted("\"a\tb\""), "Delete a\tb|-|-");
+    assert_eq!(deleted("a\tb"), "Delete a\tb|-|-");
+    // What was read of it first leaves nothing behind.
+    let list = "[{\"id\":\"1\",\"t\":\"\\n\"},{\"id\":\"2\\n\",\"t\":\"\t\"}]";
+    assert_eq!(
+        one(JSON, &table(&columns, 0), None, Some(list)),
+        "Put 1|\n|-; Put 2\n|\t|-"
+    );
 }
 
 #[test]
@@ -74,6 +146,11 @@ fn numbers_are_exact_or_refused() {
     assert_eq!(cell(Float64, "\"NaN\""), "NaN");
     assert_eq!(cell(Float64, "\"-Infinity\""), "-inf");
     assert_eq!(cell(Float64, "\"inf\""), "wrong_type");
+    assert_eq!(cell(Float64, "\"NAN\""), "NaN");
+    assert_eq!(cell(Float64, "\"POSITIVE_INFINITY\""), "inf");
+    assert_eq!(cell(Float64, "\"NEGATIVE_INFINITY\""), "-inf");
+    assert_eq!(cell(Int64, "\"POSITIVE_INFINITY\""), "wrong_type");
+    assert_eq!(cell(Decimal128(5, 2), "\"NAN\""), "wrong_type");
     assert_eq!(cell(Float64, "1e999"), "out_of_range");
     assert_eq!(cell(Float64, "\"2.5\""), "2.5");
     assert_eq!(

@@ -79,6 +79,7 @@ fn nearly_json() -> impl Strategy<Value = String> {
         "value",
         "__deleted",
         "BI_id",
+        "t_isMissing",
     ];
     scalar.prop_recursive(4, 48, 8, move |inner| {
         let member = (prop::sample::select(names.clone()), inner.clone());
@@ -110,7 +111,21 @@ fn row() -> impl Strategy<Value = String> {
         "{\"scale\":1,\"value\":\"fQ==\"}",
         "\"__debezium_unavailable_value\"",
     ];
-    let names = vec!["b", "f", "m", "t", "v", "x", "d", "c", "at", "BI_id", "more"];
+    let names = vec![
+        "b",
+        "f",
+        "m",
+        "t",
+        "v",
+        "x",
+        "d",
+        "c",
+        "at",
+        "BI_id",
+        "more",
+        "id_isMissing",
+        "t_isMissing",
+    ];
     let members = prop::collection::vec((prop::sample::select(names), prop::sample::select(values)), 0..4);
     let object = (id, members).prop_map(|(id, members)| {
         let more = members.iter().map(|(name, value)| format!(",\"{name}\":{value}"));
@@ -240,6 +255,36 @@ proptest! {
         let shown = if flag == "null" { "-" } else { &flag };
         let found = one(&[("format", "json")], &table, None, Some(&value));
         prop_assert_eq!(found, format!("Put {id}|{shown}|{float}|{money}|{text}|{day}"));
+    }
+
+    #[test]
+    fn texts_need_no_escapes_for_control_characters(text in "[\\x00-\\x1f\"\\\\aé]{0,12}") {
+        let table = table(&[("id", DataType::Int64), ("t", DataType::Utf8)], 1);
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+        let bare = format!("{{\"id\":1,\"t\":\"{text}\"}}");
+        let mut escaped = String::new();
+        for letter in bare.chars() {
+            match letter {
+                letter if (letter as u32) < 0x20 => escaped.push_str(&format!("\\u{:04x}", letter as u32)),
+                letter => escaped.push(letter),
+            }
+        }
+        for format in ["json", "upsert"] {
+            let read = |value: &str| one(&[("format", format)], &table, None, Some(value));
+            prop_assert_eq!(read(&bare), read(&escaped));
+        }
+    }
+
+    #[test]
+    fn a_list_of_rows_is_its_rows(rows in prop::collection::vec(row(), 1..4)) {
+        let table = every_type();
+        let read = |value: &str| one(&[("format", "json")], &table, None, Some(value));
+        let each: Vec<String> = rows.iter().map(|row| read(row)).collect();
+        let list = read(&format!("[{}]", rows.join(",")));
+        match each.iter().find(|row| !row.starts_with("Put ")) {
+            Some(rejected) => prop_assert_eq!(&list, rejected),
+            None => prop_assert_eq!(list, each.join("; ")),
+        }
     }
 
     #[test]

@@ -175,6 +175,61 @@ fn a_descriptor_may_be_among_the_options() {
     }
 }
 
+#[test]
+fn without_a_frame_no_bytes_are_a_message_of_defaults() {
+    let two = table(&[("id", DataType::Int64), ("name", DataType::Utf8)], 1);
+    let descriptor = compiled();
+    for (frame, expected) in [("none", "Put 0|-"), ("confluent", "Delete 7|-")] {
+        let options = [
+            ("format", "upsert-protobuf"),
+            ("format.descriptor", descriptor.as_str()),
+            ("format.message", "shop.Row"),
+            ("format.frame", frame),
+        ];
+        let mut decoder = decoder(&options, &two);
+        assert_eq!(outcome(&mut decoder, Some(b"7"), Some(b"")), expected);
+        assert_eq!(outcome(&mut decoder, Some(b"7"), None), "Delete 7|-");
+    }
+    let registry = Registry::of([(1, source())]);
+    let mut decoder = with_registry("upsert-protobuf", &two, &registry);
+    assert_eq!(outcome(&mut decoder, Some(b"7"), Some(b"")), "Delete 7|-");
+}
+
+#[test]
+fn flattened_records_say_which_rows_are_gone() {
+    let text = r#"syntax = "proto3"; package shop;
+        message Flat { int64 id = 1; optional string name = 2; string __deleted = 3; optional string __op = 4; }
+        message Gone { int64 id = 1; bool __deleted = 2; }"#;
+    let flat = SchemaText {
+        language: "PROTOBUF".to_owned(),
+        text: text.to_owned(),
+        references: Vec::new(),
+    };
+    let registry = Registry::of([(1, flat)]);
+    let columns = [
+        ("id", DataType::Int64),
+        ("name", DataType::Utf8),
+        ("__op", DataType::Utf8),
+        ("deleted", DataType::Utf8),
+    ];
+    let check = |format: &str, key: usize, parts: &[Vec<u8>], expected: &str| {
+        let mut decoder = with_registry(format, &table(&columns, key), &registry);
+        let value = framed(1, &[vec![0], small(1, 7), parts.concat()]);
+        assert_eq!(outcome(&mut decoder, None, Some(&value)), expected, "{parts:?}");
+    };
+    let upsert = |parts: &[Vec<u8>], expected| check("upsert-protobuf", 1, parts, expected);
+    upsert(&[part(2, b"a")], "Put 7|a|-|-");
+    upsert(&[part(2, b"a"), part(3, b"false"), part(4, b"u")], "Put 7|a|u|-");
+    upsert(&[part(2, b"a"), part(3, b"true")], "Delete 7|a|-|-");
+    upsert(&[part(4, b"d")], "Delete 7|-|d|-");
+    upsert(&[part(4, b"t")], "Truncate -|-|-|-");
+    // Where rows are not keyed the field is a column like others, by its JSON name too.
+    check("protobuf", 0, &[part(3, b"true")], "Put 7|-|-|true");
+    let mut decoder = with_registry("upsert-protobuf", &table(&columns, 1), &registry);
+    let gone = framed(1, &[vec![2, 2], small(1, 7), small(2, 1)]);
+    assert_eq!(outcome(&mut decoder, None, Some(&gone)), "Delete 7|-|-|-");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_a_row_or_an_error(value in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..100], 0..200)) {
