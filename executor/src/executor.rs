@@ -235,8 +235,9 @@ impl Service {
             Available::detect(),
         )?;
         let vcores = options.vcores();
-        let storage_limit = options.storage_limit(limit.bytes)?;
-        let budget = Budget::new(limit.bytes, storage_limit, vcores);
+        let others = options.without_ingest(limit.bytes)?;
+        let storage_limit = options.storage_limit(others)?;
+        let budget = Budget::new(others, storage_limit, vcores);
         let (shuffle, memory_dir) = open_shuffle(&options, &work_dir, &budget).unzip();
         let jobs = shuffle
             .as_ref()
@@ -254,7 +255,10 @@ impl Service {
         let store = ShardStore::new(budget.start_task(0), to_usize(storage_limit))
             .with_folder(work_dir.tables())
             .with_column_cache(to_usize(options.column_cache_bytes));
-        let store = Arc::new(store);
+        let store = Arc::new(match options.ingest_limit_bytes {
+            0 => store,
+            bytes => store.with_live_room(to_usize(bytes)),
+        });
         let brokers = Access::new(&options.kafka, options.registry.clone());
         let kept = Arc::new(Kept::default());
         let parts = Parts {

@@ -78,6 +78,7 @@ impl Shown {
         Reading {
             memory_limit_bytes: self.budget.limit_bytes(),
             memory_used_bytes: self.budget.used_bytes(),
+            ingest_bytes: self.shards.live_bytes(),
             tables_limit_bytes: self.shards.limit_bytes(),
             tables_memory_bytes: self.shards.bytes(),
             column_cache_bytes: self.shards.cached_bytes(),

@@ -10,6 +10,8 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use crate::shuffle::ShuffleUse;
 
 const MEMORY_LIMIT: &str = "executor_memory_limit_bytes";
+const INGEST_LIMIT: &str = "executor_ingest_limit_bytes";
+const INGEST_MEMORY: &str = "executor_ingest_memory_bytes";
 const TABLES_LIMIT: &str = "executor_tables_limit_bytes";
 const TABLES_MEMORY: &str = "executor_tables_memory_bytes";
 const COLUMN_CACHE: &str = "executor_column_cache_bytes";
@@ -37,6 +39,16 @@ pub(crate) fn install() {
             MEMORY_LIMIT,
             Unit::Bytes,
             "memory that tasks and tables may reserve together"
+        );
+        describe_gauge!(
+            INGEST_LIMIT,
+            Unit::Bytes,
+            "memory that tables over topics have of their own; 0: none"
+        );
+        describe_gauge!(
+            INGEST_MEMORY,
+            Unit::Bytes,
+            "memory of their own that tables over topics fill"
         );
         describe_gauge!(TABLES_LIMIT, Unit::Bytes, "memory that tables may fill");
         describe_gauge!(TABLES_MEMORY, Unit::Bytes, "memory that tables fill");
@@ -112,6 +124,8 @@ pub(crate) fn count_registration(executor: &str) {
 pub(crate) struct Reading {
     pub(crate) memory_limit_bytes: usize,
     pub(crate) memory_used_bytes: usize,
+    /// Of tables over topics, and what they may have.
+    pub(crate) ingest_bytes: (usize, usize),
     pub(crate) tables_limit_bytes: usize,
     pub(crate) tables_memory_bytes: usize,
     pub(crate) column_cache_bytes: usize,
@@ -132,6 +146,8 @@ impl Reading {
             |name: &'static str, value: f64| gauge!(name, "executor" => executor.to_string()).set(value);
         set(MEMORY_LIMIT, self.memory_limit_bytes as f64);
         set(MEMORY_USED, self.memory_used_bytes as f64);
+        set(INGEST_MEMORY, self.ingest_bytes.0 as f64);
+        set(INGEST_LIMIT, self.ingest_bytes.1 as f64);
         set(TABLES_LIMIT, self.tables_limit_bytes as f64);
         set(TABLES_MEMORY, self.tables_memory_bytes as f64);
         set(COLUMN_CACHE, self.column_cache_bytes as f64);

@@ -47,6 +47,8 @@ pub struct Options {
     pub memory_fraction: f64,
     /// The part of that memory which tables may fill, in bytes; `None` for half.
     pub storage_limit_bytes: Option<u64>,
+    /// The part of that memory which tables over topics have for themselves, in bytes; 0 for none.
+    pub ingest_limit_bytes: u64,
     /// Most bytes of it for columns of shards that other executors hold; 0 keeps none.
     pub column_cache_bytes: u64,
     /// Where results of stages and spilled data go; `None` for a temporary directory.
@@ -85,6 +87,7 @@ impl Options {
             memory_limit_bytes: None,
             memory_fraction: 0.7,
             storage_limit_bytes: None,
+            ingest_limit_bytes: 0,
             column_cache_bytes: 1 << 30,
             work_dir: None,
             shuffle_dir: None,
@@ -122,6 +125,7 @@ impl Options {
             storage_limit_bytes: config
                 .get(keys::EXECUTOR_STORAGE_LIMIT)
                 .map(|limit| limit.as_u64()),
+            ingest_limit_bytes: config.get(keys::EXECUTOR_INGEST_LIMIT).as_u64(),
             column_cache_bytes: config.get(keys::EXECUTOR_COLUMN_CACHE).as_u64(),
             work_dir: config.get(keys::EXECUTOR_WORK_DIR),
             shuffle_dir: config.get(keys::EXECUTOR_SHUFFLE_DIR),
@@ -169,6 +173,18 @@ impl Options {
         match self.vcores {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             vcores => vcores,
+        }
+    }
+
+    /// What tables over topics leave of `memory_bytes`.
+    pub(crate) fn without_ingest(&self, memory_bytes: u64) -> Result<u64, Error> {
+        match memory_bytes.checked_sub(self.ingest_limit_bytes) {
+            Some(left) if left > 0 => Ok(left),
+            _ => Err(setting(
+                "executor.ingest_limit",
+                &Bytes(self.ingest_limit_bytes).to_string(),
+                &format!("it must be less than the memory limit of {}", Bytes(memory_bytes)),
+            )),
         }
     }
 
@@ -276,6 +292,7 @@ mod tests {
             ("executor.memory_limit", "2GiB"),
             ("executor.memory_fraction", "0.25"),
             ("executor.storage_limit", "512MiB"),
+            ("executor.ingest_limit", "256MiB"),
             ("executor.work_dir", "/var/tmp/work"),
             ("executor.shuffle_dir", "/dev/shm"),
             ("executor.shuffle_memory", "1GiB"),
@@ -294,6 +311,7 @@ mod tests {
         );
         assert_eq!((options.vcores(), options.memory_limit_bytes), (3, Some(2 << 30)));
         assert_eq!(options.storage_limit_bytes, Some(512 << 20));
+        assert_eq!(options.ingest_limit_bytes, 256 << 20);
         assert_eq!(
             (options.memory_fraction, options.grpc_max_message_bytes),
             (0.25, 8 << 20)
@@ -317,6 +335,13 @@ mod tests {
         assert_eq!(limited(Some(900)).storage_limit(1000).unwrap(), 900);
         let error = limited(Some(1000)).storage_limit(1000).unwrap_err();
         assert!(error.to_string().contains("executor.storage_limit"), "{error}");
+        let with_ingest = |bytes| Options {
+            ingest_limit_bytes: bytes,
+            ..limited(None)
+        };
+        assert_eq!(with_ingest(400).without_ingest(1000).unwrap(), 600);
+        let error = with_ingest(1000).without_ingest(1000).unwrap_err();
+        assert!(error.to_string().contains("executor.ingest_limit"), "{error}");
     }
 
     #[test]

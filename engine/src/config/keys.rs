@@ -120,6 +120,9 @@ registry! {
     /// where their `storage_level` forbids that, the statement fails. Must be less than `executor.memory_limit`; 0 is
     /// half of it.
     EXECUTOR_STORAGE_LIMIT: Option<ByteSize> = "executor.storage_limit", "0", Node;
+    /// The part of the executor's memory that tables over topics have for themselves: neither statements nor other tables
+    /// take it, and when it is full their streams wait. 0: they share `executor.storage_limit` with other tables.
+    EXECUTOR_INGEST_LIMIT: ByteSize = "executor.ingest_limit", "0", Node;
     /// Most memory, as far as tables leave it free in `executor.storage_limit`, for columns of tables that lie with other
     /// executors and are read again and again; they are forgotten when nobody has read them for a minute. 0 keeps none.
     EXECUTOR_COLUMN_CACHE: ByteSize = "executor.column_cache", "1GiB", Node;

@@ -69,6 +69,16 @@ impl Claim {
         self.reservation.size()
     }
 
+    /// True if it is of this room.
+    pub(super) fn is_of(&self, room: &Arc<Room>) -> bool {
+        Arc::ptr_eq(&self.room, room)
+    }
+
+    /// Bytes that all claims of its room may have together.
+    pub(super) fn limit_bytes(&self) -> usize {
+        self.room.limit_bytes
+    }
+
     /// Claims more; if that cannot be, says why.
     pub(super) fn grow(&self, bytes: usize) -> Result<(), String> {
         if !self.room.count(bytes) {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use parking_lot::Mutex;
 
 use super::cache::ColumnCache;
@@ -50,6 +50,8 @@ pub struct Stored {
 pub struct ShardStore {
     shards: DashMap<ShardId, Arc<Shard>>,
     room: Arc<Room>,
+    /// Memory of live tables: the same, or of their own.
+    live_room: Arc<Room>,
     /// Columns of shards that are elsewhere.
     cache: ColumnCache,
     /// Where files go; without it everything is in memory.
@@ -75,6 +77,7 @@ impl ShardStore {
         Self {
             shards: DashMap::new(),
             cache: ColumnCache::new(room.clone(), 0),
+            live_room: room.clone(),
             room,
             folder: None,
             events: AtomicU64::new(0),
@@ -87,6 +90,15 @@ impl ShardStore {
     pub fn with_folder(self, folder: PathBuf) -> Self {
         Self {
             folder: Some(folder),
+            ..self
+        }
+    }
+
+    /// The same with memory for live tables that nothing else takes, at most `limit_bytes`.
+    pub fn with_live_room(self, limit_bytes: usize) -> Self {
+        let pool = Arc::new(GreedyMemoryPool::new(limit_bytes));
+        Self {
+            live_room: Room::new(pool, limit_bytes),
             ..self
         }
     }
@@ -185,12 +197,24 @@ impl ShardStore {
         self.room.limit_bytes()
     }
 
+    /// Bytes of live tables and the most that they may have, if they have memory of their own; else zeros.
+    pub fn live_bytes(&self) -> (usize, usize) {
+        match Arc::ptr_eq(&self.live_room, &self.room) {
+            true => (0, 0),
+            false => (self.live_room.used_bytes(), self.live_room.limit_bytes()),
+        }
+    }
+
     pub(super) fn cache(&self) -> &ColumnCache {
         &self.cache
     }
 
     pub(super) fn room(&self) -> &Arc<Room> {
         &self.room
+    }
+
+    pub(super) fn live_room(&self) -> &Arc<Room> {
+        &self.live_room
     }
 
     pub(super) fn folder(&self) -> Option<&Path> {
@@ -224,7 +248,7 @@ impl ShardStore {
             let Err(refusal) = claim.grow(bytes) else {
                 return Ok(None);
             };
-            let is_hopeless = bytes > self.limit_bytes();
+            let is_hopeless = bytes > claim.limit_bytes() || !claim.is_of(&self.room);
             if is_hopeless || !(self.cache.give_way() || self.spill_one()?) {
                 return Ok(Some(refusal));
             }
@@ -252,6 +276,24 @@ impl ShardStore {
             self.count_spilled();
         }
         Ok(true)
+    }
+
+    /// Live tables have no room for what one of them wants.
+    pub(super) fn live_full(&self, table: &str, wanted: usize, detail: String) -> DataFusionError {
+        if Arc::ptr_eq(&self.live_room, &self.room) {
+            return self.full(table, wanted, detail);
+        }
+        let message = format!(
+            "no memory for table {table}: {} more do not fit into the {} that this executor has for tables that follow \
+             topics ({} are used)",
+            Bytes(wanted as u64),
+            Bytes(self.live_room.limit_bytes() as u64),
+            Bytes(self.live_room.used_bytes() as u64),
+        );
+        Error::resource(Code::MEMORY_LIMIT, message)
+            .with_detail(detail)
+            .with_hint("drop tables, add executors, or raise executor.ingest_limit")
+            .into()
     }
 
     pub(super) fn full(&self, table: &str, wanted: usize, detail: String) -> DataFusionError {

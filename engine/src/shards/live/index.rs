@@ -11,8 +11,11 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 const TABLES: usize = 256;
 /// Which bits of a hash choose the table: others than those that choose a place in it.
 const TABLE_SHIFT: u32 = 40;
-/// Bytes of an entry beside its key, about: tables are between half and seven eighths full, with a byte for each place.
-const ENTRY_BYTES: usize = (size_of::<Entry>() + 1) * 3 / 2;
+/// Bytes of an entry, beside a key that is long, about: tables are between half and seven eighths full, with a byte for each
+/// place.
+const ENTRY_BYTES: usize = (size_of::<Entry<ShortKey>>() + 1) * 3 / 2;
+/// Bytes of keys that lie in their entries.
+const SHORT_MAX: usize = 15;
 
 /// A row of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,32 +24,62 @@ pub(super) struct Place {
     pub(super) row: u32,
 }
 
-struct Entry {
-    key: Box<[u8]>,
+/// See the module. Keys are rows of the key columns in a form that can be compared byte by byte. Most are short: whoever
+/// finds the entry has found the key.
+pub(super) struct KeyIndex {
+    hasher: DefaultHashBuilder,
+    short: Tables<ShortKey>,
+    long: Tables<Box<[u8]>>,
+    /// Bytes of long keys.
+    long_bytes: usize,
+}
+
+/// Tables of keys of one form.
+struct Tables<K> {
+    tables: Vec<HashTable<Entry<K>>>,
+    keys: usize,
+}
+
+struct Entry<K> {
+    key: K,
     place: Place,
 }
 
-/// See the module. Keys are rows of the key columns in a form that can be compared byte by byte.
-pub(super) struct KeyIndex {
-    hasher: DefaultHashBuilder,
-    tables: Vec<HashTable<Entry>>,
-    keys: usize,
-    key_bytes: usize,
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ShortKey {
+    bytes: [u8; SHORT_MAX],
+    length: u8,
+}
+
+impl ShortKey {
+    /// `None` if the key is long.
+    fn of(key: &[u8]) -> Option<Self> {
+        let mut bytes = [0; SHORT_MAX];
+        bytes.get_mut(..key.len())?.copy_from_slice(key);
+        let length = key.len() as u8;
+        Some(Self { bytes, length })
+    }
+}
+
+impl AsRef<[u8]> for ShortKey {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
 }
 
 impl KeyIndex {
     pub(super) fn new() -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
-            tables: std::iter::repeat_with(HashTable::new).take(TABLES).collect(),
-            keys: 0,
-            key_bytes: 0,
+            short: Tables::new(),
+            long: Tables::new(),
+            long_bytes: 0,
         }
     }
 
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.keys * ENTRY_BYTES + self.key_bytes
+        (self.short.keys + self.long.keys) * ENTRY_BYTES + self.long_bytes
     }
 
     /// Bytes that so many more keys will take, at most.
@@ -54,43 +87,88 @@ impl KeyIndex {
         keys * ENTRY_BYTES + key_bytes
     }
 
-    fn table(hash: u64) -> usize {
-        (hash >> TABLE_SHIFT) as usize % TABLES
-    }
-
     /// Where the row of this key is.
     pub(super) fn get(&self, key: &[u8]) -> Option<Place> {
         let hash = self.hasher.hash_one(key);
-        let entry = self.tables[Self::table(hash)].find(hash, |entry| *entry.key == *key);
-        entry.map(|entry| entry.place)
+        match ShortKey::of(key) {
+            Some(short) => self.short.get(hash, |known| *known == short),
+            None => self.long.get(hash, |known| **known == *key),
+        }
     }
 
     /// The row of this key is here now; the answer is where it was.
     pub(super) fn put(&mut self, key: &[u8], place: Place) -> Option<Place> {
-        let hash = self.hasher.hash_one(key);
-        let table = &mut self.tables[Self::table(hash)];
-        if let Some(entry) = table.find_mut(hash, |entry| *entry.key == *key) {
-            return Some(std::mem::replace(&mut entry.place, place));
-        }
         let hasher = &self.hasher;
-        let entry = Entry {
-            key: key.into(),
-            place,
-        };
-        table.insert_unique(hash, entry, |entry| hasher.hash_one(&*entry.key));
-        self.keys += 1;
-        self.key_bytes += key.len();
-        None
+        let hash = hasher.hash_one(key);
+        match ShortKey::of(key) {
+            Some(short) => {
+                let entry = Entry { key: short, place };
+                self.short.put(hasher, hash, entry, |known| *known == short)
+            }
+            None => {
+                let entry = Entry {
+                    key: Box::from(key),
+                    place,
+                };
+                let old = self.long.put(hasher, hash, entry, |known| **known == *key);
+                self.long_bytes += if old.is_none() { key.len() } else { 0 };
+                old
+            }
+        }
     }
 
     /// There is no row of this key any more; the answer is where it was.
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<Place> {
         let hash = self.hasher.hash_one(key);
+        match ShortKey::of(key) {
+            Some(short) => self.short.remove(hash, |known| *known == short),
+            None => {
+                let old = self.long.remove(hash, |known| **known == *key);
+                self.long_bytes -= if old.is_some() { key.len() } else { 0 };
+                old
+            }
+        }
+    }
+}
+
+impl<K: AsRef<[u8]>> Tables<K> {
+    fn new() -> Self {
+        Self {
+            tables: std::iter::repeat_with(HashTable::new).take(TABLES).collect(),
+            keys: 0,
+        }
+    }
+
+    fn table(hash: u64) -> usize {
+        (hash >> TABLE_SHIFT) as usize % TABLES
+    }
+
+    fn get(&self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<Place> {
+        let entry = self.tables[Self::table(hash)].find(hash, |entry| is_it(&entry.key));
+        entry.map(|entry| entry.place)
+    }
+
+    fn put(
+        &mut self,
+        hasher: &DefaultHashBuilder,
+        hash: u64,
+        entry: Entry<K>,
+        is_it: impl Fn(&K) -> bool,
+    ) -> Option<Place> {
         let table = &mut self.tables[Self::table(hash)];
-        let entry = table.find_entry(hash, |entry| *entry.key == *key).ok()?;
+        if let Some(known) = table.find_mut(hash, |entry| is_it(&entry.key)) {
+            return Some(std::mem::replace(&mut known.place, entry.place));
+        }
+        table.insert_unique(hash, entry, |entry| hasher.hash_one(entry.key.as_ref()));
+        self.keys += 1;
+        None
+    }
+
+    fn remove(&mut self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<Place> {
+        let table = &mut self.tables[Self::table(hash)];
+        let entry = table.find_entry(hash, |entry| is_it(&entry.key)).ok()?;
         let (entry, _) = entry.remove();
         self.keys -= 1;
-        self.key_bytes -= key.len();
         Some(entry.place)
     }
 }
@@ -115,7 +193,28 @@ mod tests {
         }
         assert_eq!(index.put(&1u32.to_be_bytes(), place(0)), Some(place(1)));
         assert_eq!(index.put(&1u32.to_be_bytes(), place(1)), Some(place(0)));
-        assert_eq!(index.keys, 6_666);
-        assert_eq!(index.key_bytes, 4 * 6_666);
+        assert_eq!(index.bytes(), 6_666 * ENTRY_BYTES);
+    }
+
+    #[test]
+    fn keys_of_any_length_are_others() {
+        let mut index = KeyIndex::new();
+        let place = |row: usize| Place {
+            segment: 0,
+            row: row as u32,
+        };
+        let keys: Vec<Vec<u8>> = (0..40).map(|length| vec![0; length]).collect();
+        for (row, key) in keys.iter().enumerate() {
+            assert_eq!(index.put(key, place(row)), None);
+        }
+        let long = || keys.iter().map(Vec::len).filter(|length| *length > SHORT_MAX);
+        assert_eq!(index.bytes(), 40 * ENTRY_BYTES + long().sum::<usize>());
+        for (row, key) in keys.iter().enumerate() {
+            assert_eq!(index.get(key), Some(place(row)));
+            assert_eq!(index.put(key, place(row + 1)), Some(place(row)));
+            assert_eq!(index.remove(key), Some(place(row + 1)));
+            assert_eq!(index.get(key), None);
+        }
+        assert_eq!(index.bytes(), 0);
     }
 }

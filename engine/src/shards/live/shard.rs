@@ -3,7 +3,9 @@
 //! A batch of changes is applied in one go, and is a segment then. Where changes have versions, those that are too old are
 //! found first ([`versioned`]); then segments are put in order ([`compact`]).
 
+use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 mod compact;
@@ -13,7 +15,7 @@ mod versioned;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::arrow::row::Rows;
+use datafusion::arrow::row::{Row, Rows};
 use datafusion::error::{DataFusionError, Result};
 use parking_lot::RwLock;
 
@@ -156,7 +158,7 @@ impl LiveShard {
                 .transpose()?,
             version,
             graves: None,
-            index_claim: store.room().claim(&table.name),
+            index_claim: store.live_room().claim(&table.name),
             store,
             table,
             segments: Vec::new(),
@@ -280,7 +282,7 @@ impl LiveShard {
 
     /// Memory for so many bytes.
     pub(super) fn claim(&self, bytes: usize) -> std::result::Result<Claim, Error> {
-        let claim = self.store.room().claim(&self.table.name);
+        let claim = self.store.live_room().claim(&self.table.name);
         self.grow(&claim, bytes)?;
         Ok(claim)
     }
@@ -299,7 +301,7 @@ impl LiveShard {
     }
 
     fn grow(&self, claim: &Claim, bytes: usize) -> std::result::Result<(), Error> {
-        let refused = |refusal| self.store.full(&self.table.name, bytes, refusal);
+        let refused = |refusal| self.store.live_full(&self.table.name, bytes, refusal);
         let claimed = self.store.claim(claim, bytes);
         let claimed = claimed.and_then(|refusal| refusal.map_or(Ok(()), |refusal| Err(refused(refusal))));
         claimed.map_err(Error::from_datafusion)
@@ -329,8 +331,17 @@ impl LiveShard {
         let mut merges = Vec::new();
         // Where the row was whose key the next change of its message makes another.
         let mut renamed = None;
+        // Up to there no message is to be looked at as a whole.
+        let mut looked_at = 0;
         for (row, (kind, message)) in changes.kinds.iter().zip(&changes.messages).enumerate() {
             let before = renamed.take();
+            if row >= looked_at {
+                let run = row..row + rows_of(&changes.messages[row..]);
+                looked_at = run.end;
+                applied
+                    .refused
+                    .extend(self.refusal(keys, changes, &row_keys, run, &verdict.is_stale));
+            }
             if applied
                 .refused
                 .last()
@@ -355,14 +366,6 @@ impl LiveShard {
                     let old = keys.index.put(key, here);
                     self.kill(old, &mut dead);
                 }
-                Kind::Merge(given)
-                    if before.is_none()
-                        && keys.index.get(key).is_none()
-                        && let Some(column) = self.left_out(given) =>
-                {
-                    applied.refused.push(Refused::without_row(*message, column));
-                    dead.kill(row);
-                }
                 Kind::Merge(_) => {
                     let old = keys.index.put(key, here);
                     merges.push(Merge {
@@ -379,16 +382,13 @@ impl LiveShard {
                 }
                 Kind::Rekey => {
                     let old = keys.index.remove(key);
-                    if old.is_none() {
-                        applied.refused.push(Refused::without_old_key(*message));
-                    }
                     renamed = old;
                     self.kill(old, &mut dead);
                     dead.kill(row);
                 }
                 Kind::Truncate => {
                     keys.clear();
-                    self.index_claim = self.store.room().claim(&self.table.name);
+                    self.index_claim = self.store.live_room().claim(&self.table.name);
                     self.segments.clear();
                     (0..=row).for_each(|row| dead.kill(row));
                 }
@@ -400,6 +400,52 @@ impl LiveShard {
         }
         self.add(prepared, dead, claim);
         Ok(applied)
+    }
+
+    /// Why a message is of no use, if one of its changes is: then none of them is applied.
+    fn refusal(
+        &self,
+        keys: &Keys,
+        changes: &Changes,
+        row_keys: &Rows,
+        run: Range<usize>,
+        is_stale: &[bool],
+    ) -> Option<Refused> {
+        let needs_row = |row: usize| matches!(changes.kinds[row], Kind::Merge(_) | Kind::Rekey);
+        if !run.clone().any(needs_row) {
+            return None;
+        }
+        let message = changes.messages[run.start];
+        let has_others = run.len() > 1;
+        // What changes of the message before have made of its keys.
+        let mut changed: HashMap<Row<'_>, bool> = HashMap::new();
+        let mut is_renamed = false;
+        for row in run {
+            let was_renamed = std::mem::take(&mut is_renamed);
+            if is_stale.get(row) == Some(&true) {
+                continue;
+            }
+            let key = row_keys.row(row);
+            let known = changed.get(&key).copied();
+            let is_there = || known.unwrap_or_else(|| keys.index.get(key.as_ref()).is_some());
+            match &changes.kinds[row] {
+                Kind::Merge(given) => {
+                    if !was_renamed
+                        && let Some(column) = self.left_out(given)
+                        && !is_there()
+                    {
+                        return Some(Refused::without_row(message, column));
+                    }
+                }
+                Kind::Rekey if !is_there() => return Some(Refused::without_old_key(message)),
+                Kind::Rekey => is_renamed = true,
+                Kind::Put | Kind::Delete | Kind::Truncate => {}
+            }
+            if has_others {
+                changed.insert(key, matches!(changes.kinds[row], Kind::Put | Kind::Merge(_)));
+            }
+        }
+        None
     }
 
     /// Decides which changes are too old, and digs the graves of the others.
@@ -439,6 +485,14 @@ impl LiveShard {
     fn find(&self, segment: u32) -> Option<usize> {
         self.segments.iter().position(|known| known.id() == segment)
     }
+}
+
+/// How many of the first changes are of one message.
+fn rows_of(messages: &[u32]) -> usize {
+    messages
+        .iter()
+        .take_while(|message| **message == messages[0])
+        .count()
 }
 
 #[cfg(test)]

@@ -263,6 +263,53 @@ fn without_memory_nothing_changes_and_it_can_be_tried_again() {
 }
 
 #[test]
+fn live_tables_can_have_memory_of_their_own() {
+    let store = |own| {
+        let pool = Arc::new(GreedyMemoryPool::new(1 << 20));
+        let store = ShardStore::new(pool, 1 << 20).with_live_room(own);
+        let others = store.room().claim("other");
+        others.grow(1 << 20).unwrap();
+        (Arc::new(store), others)
+    };
+    let (wide, _others) = store(64 << 20);
+    let mut fits = live(&wide, &[0], SEGMENT_ROWS);
+    fits.apply(&puts(0..60_000)).unwrap();
+    let (narrow, _others) = store(1 << 20);
+    let mut narrow = live(&narrow, &[0], SEGMENT_ROWS);
+    let refused = narrow.apply(&puts(0..60_000)).unwrap_err();
+    let Stalled::NoMemory(error) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(error.to_string().contains("tables that follow topics"), "{error}");
+}
+
+/// A message of several rows is applied as a whole or not at all.
+#[test]
+fn nothing_of_a_refused_message_is_applied() {
+    let store = store(usize::MAX);
+    let mut live = live(&store, &[0], 64);
+    live.apply(&puts(0..3)).unwrap();
+    let row = || (Some(7), None);
+    let mut message = changes(&[
+        Step::Put(0, row()),
+        Step::Rename(1, 4, row()),
+        // There is no such row, as the message has taken it away itself.
+        Step::Rename(1, 5, row()),
+        Step::Put(6, row()),
+    ]);
+    message.messages.fill(0);
+    let applied = live.apply(&message).unwrap();
+    assert_eq!(applied.refused.len(), 1);
+    live.publish(1);
+    let view = live.views().read().clone();
+    assert_eq!(view.rows(), 3);
+    let found = rows(store.pin(&view, "w"), None);
+    let ids: Vec<i64> = found.iter().map(|row| row.0).collect();
+    assert_eq!(ids, [0, 1, 2]);
+    assert!(found.iter().all(|row| row.1.0 != Some(7)), "{found:?}");
+}
+
+#[test]
 fn memory_is_given_back_with_the_last_reader() {
     let store = store(usize::MAX);
     let mut live = live(&store, &[0], 64);

@@ -85,8 +85,14 @@ impl LiveShard {
         let mut refused_message = None;
         // Version of the row whose key the next change of its message makes another.
         let mut moved = None;
+        // Keys as they were before the message.
+        let mut before: Vec<(&[u8], Known)> = Vec::new();
+        let mut current = None;
         for (row, (kind, message)) in changes.kinds.iter().zip(&changes.messages).enumerate() {
             let moved_version = moved.take();
+            if current.replace(message) != Some(message) {
+                before.clear();
+            }
             let is_stale = if stale_message == Some(message) {
                 true
             } else if refused_message == Some(message) {
@@ -97,11 +103,13 @@ impl LiveShard {
                 false
             } else {
                 let emptied = verdict.emptied;
-                let key = known.entry(keys.row(row).data()).or_insert_with_key(|key| Known {
+                let data = keys.row(row).data();
+                let key = known.entry(data).or_insert_with_key(|key| Known {
                     row: (!emptied).then(|| self.version_at(index, key)).flatten(),
                     grave: (!emptied).then(|| graves.version(key)).flatten(),
                     buried_by: None,
                 });
+                before.push((data, *key));
                 match kind {
                     Kind::Merge(given)
                         if moved_version.is_none() && key.row.is_none() && self.left_out(given).is_some() =>
@@ -137,6 +145,9 @@ impl LiveShard {
                 }
             };
             verdict.is_stale.push(is_stale);
+            if refused_message == Some(message) {
+                known.extend(before.drain(..).rev());
+            }
         }
         let buried = known.into_values().filter_map(|key| {
             let row = key.buried_by?;

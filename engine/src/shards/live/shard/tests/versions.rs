@@ -201,6 +201,33 @@ fn a_truncate_forgets_graves() {
 }
 
 #[test]
+fn a_refused_message_leaves_the_versions_of_all_its_rows() {
+    let store = store(usize::MAX);
+    let mut live = versioned(&store, 64);
+    live.apply(&changes(&[
+        put(0, 5, "old"),
+        put(1, 5, "gone"),
+        Step::DeleteVersion(1, 6),
+    ]))
+    .unwrap();
+    let mut batch = changes(&[
+        put(0, 9, "refused"),
+        put(1, 9, "refused"),
+        Step::Rename(7, 8, (Some(9), None)),
+        // Of the next message.
+        put(0, 7, "new"),
+        put(1, 6, "too old"),
+    ]);
+    let last = batch.messages.len() - 2;
+    batch.messages[..last].fill(0);
+    let applied = live.apply(&batch).unwrap();
+    assert_eq!(refused(&applied), [0]);
+    let row = |version: i64, text: &str| (Some(version), Some(text.to_string()));
+    assert_eq!(seen(&live, &store), [(0, row(7, "new"))]);
+    assert_eq!(seen(&restored(&live, &store), &store), [(0, row(7, "new"))]);
+}
+
+#[test]
 fn a_refused_change_leaves_the_grave_of_its_row() {
     let store = store(usize::MAX);
     let mut live = LiveShard::new(store.clone(), with_texts(versioned_table()), 0).unwrap();
