@@ -93,8 +93,19 @@ fn decoded<M: Message + Default>(request: &Request<Action>) -> Result<M, Status>
 }
 
 fn answer(message: &impl Message) -> Response<Answers<arrow_flight::Result>> {
-    let body = message.encode_to_vec().into();
-    Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed())
+    answers([message.encode_to_vec()])
+}
+
+/// An answer in pieces, which are read as one.
+fn answers<P>(pieces: P) -> Response<Answers<arrow_flight::Result>>
+where
+    P: IntoIterator<Item = Vec<u8>>,
+    P::IntoIter: Send + 'static,
+{
+    let pieces = pieces
+        .into_iter()
+        .map(|piece| Ok(arrow_flight::Result { body: piece.into() }));
+    Response::new(stream::iter(pieces).boxed())
 }
 
 #[tonic::async_trait]
@@ -145,7 +156,7 @@ impl FlightService for DataPort {
                 Ok(answer(&pinned.map_err(|error| refused(&error))?))
             }
             STATUS => Ok(answer(&self.streams.status())),
-            DEAD_LETTERS => Ok(answer(&self.streams.dead_letters())),
+            DEAD_LETTERS => Ok(answers(self.streams.dead_letters(&decoded(&request)?))),
             REPLAY => {
                 let replayed = self.streams.replay(decoded(&request)?).await;
                 Ok(answer(&replayed.map_err(|error| refused(&error))?))

@@ -19,6 +19,7 @@ mod describe;
 mod follower;
 mod framed;
 mod growth;
+mod identity;
 mod lateness;
 mod letterbox;
 mod metrics;
@@ -47,9 +48,10 @@ use millpond_engine::error::{Code, Error};
 use millpond_engine::models::Kept;
 use millpond_engine::schema::{decode_schema, nullable};
 use millpond_engine::shards::ShardStore;
+use millpond_proto::Message as _;
 use millpond_proto::stream::{
     DeadLetters, DescribeTopic, Follow, FollowPartition, FollowTable, Following, LettersReplayed,
-    PartitionStatus, PinPartition, PinPartitions, Pinned, ReplayLetters, TopicDescription,
+    PartitionStatus, PinPartition, PinPartitions, Pinned, ReadLetters, ReplayLetters, TopicDescription,
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -202,7 +204,8 @@ impl Streams {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => free.insert(Table::start(asked, follow.version, &self.access)?),
         };
-        if table.settings != asked.settings || table.columns != asked.arrow_schema {
+        let has_grown = table.source.partition_count != asked.partition_count as usize;
+        if table.settings != asked.settings || table.columns != asked.arrow_schema || has_grown {
             table.set_source(asked, follow.version, &self.access)?;
         }
         table.heed(&wanted, asked.paused);
@@ -334,18 +337,24 @@ impl Streams {
         ))
     }
 
-    /// Dead letters of everything that is followed.
-    pub(crate) fn dead_letters(&self) -> DeadLetters {
-        let followed = self.followed.lock();
-        let partitions = followed
-            .tables
-            .values()
-            .flat_map(|table| table.partitions.values());
-        DeadLetters {
-            letters: partitions
-                .flat_map(|followed| followed.shared.letters())
-                .collect(),
-        }
+    /// Dead letters of topic partitions that are owned here: messages of [`DeadLetters`], one letter in each, for all of
+    /// them may be more than fit into one.
+    pub(crate) fn dead_letters(&self, asked: &ReadLetters) -> impl Iterator<Item = Vec<u8>> + Send + use<> {
+        let owned: Vec<Arc<Shared>> = {
+            let followed = self.followed.lock();
+            let wanted = asked.partitions.iter();
+            let owned = wanted.filter_map(|wanted| {
+                let table = followed.tables.get(&wanted.table_id)?;
+                let shared = &table.partitions.get(&wanted.number)?.shared;
+                (shared.epoch == wanted.epoch).then(|| shared.clone())
+            });
+            owned.collect()
+        };
+        let letters = owned.into_iter().flat_map(|shared| shared.letters());
+        letters.map(|letter| {
+            let letters = vec![letter];
+            DeadLetters { letters }.encode_to_vec()
+        })
     }
 
     /// Stops following, and waits until everything is stored, for a while. It blocks.
@@ -474,7 +483,7 @@ fn not_here(number: u32) -> Error {
 
 fn not_stored() -> Error {
     Error::new(
-        Code::STATE_CONFLICT,
+        Code::STATE_UNREADABLE,
         "letters were tried again, and no checkpoint says so yet",
     )
     .with_hint("look at checkpoint_error in system.stream_partitions, and at system.dead_letters")

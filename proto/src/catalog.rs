@@ -401,6 +401,9 @@ pub struct TopicPartition {
     /// said yet.
     #[prost(uint64, optional, tag = "5")]
     pub paused_at: Option<u64>,
+    /// The topic got it after the table was made, which begins with what there is of it.
+    #[prost(bool, tag = "6")]
+    pub added: bool,
 }
 
 /// The executor that follows a topic partition.

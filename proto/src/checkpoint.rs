@@ -43,6 +43,9 @@ pub struct Checkpoint {
     /// Sums of models over the rows, if there are any. Without them they are made of all rows again.
     #[prost(message, optional, tag = "11")]
     pub sums: Option<StoredFile>,
+    /// Identifier of the topic; empty: nobody knows it.
+    #[prost(string, tag = "12")]
+    pub topic_id: String,
 }
 
 /// Numbers of messages.

@@ -77,6 +77,9 @@ pub struct FollowPartition {
     /// The offset to which it is read while the table is paused. Absent: to where it ends when it is begun.
     #[prost(uint64, optional, tag = "6")]
     pub paused_at: Option<u64>,
+    /// It came after the table, which begins with what there is of it.
+    #[prost(bool, tag = "7")]
+    pub added: bool,
 }
 
 /// What an executor follows, and how far it is.
@@ -174,6 +177,9 @@ pub struct PartitionStatus {
     /// The version of the catalog that was the first to say what options and columns the next message is read with.
     #[prost(uint64, tag = "25")]
     pub follows_version: u64,
+    /// How many topic partitions the topic has now, as far as is known; 0: nothing is known.
+    #[prost(uint32, tag = "26")]
+    pub topic_partitions: u32,
 }
 
 /// What is asked about a topic before a table is made of it.
@@ -284,6 +290,28 @@ pub struct LettersReplayed {
     /// So many are no dead letters any more.
     #[prost(uint64, tag = "1")]
     pub settled: u64,
+}
+
+/// Asks for dead letters.
+#[derive(Clone, PartialEq, Message)]
+pub struct ReadLetters {
+    /// Of these topic partitions.
+    #[prost(message, repeated, tag = "1")]
+    pub partitions: Vec<OwnedPartition>,
+}
+
+/// A topic partition as the catalog gives it to an owner.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct OwnedPartition {
+    /// The table.
+    #[prost(string, tag = "1")]
+    pub table_id: String,
+    /// Number of the topic partition.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// Epoch of the owner.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
 }
 
 /// Messages that could not become rows.

@@ -26,8 +26,8 @@ use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
 use millpond_proto::catalog::{KafkaTable, PartitionOwner, TopicPartition};
 use millpond_proto::stream::{
-    DeadLetter, DeadLetters, DescribeTopic, FollowPartition, FollowTable, Following, PartitionStatus,
-    TopicDescription,
+    DeadLetter, DeadLetters, DescribeTopic, FollowPartition, FollowTable, Following, OwnedPartition,
+    PartitionStatus, ReadLetters, TopicDescription,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -233,12 +233,28 @@ impl Streams {
 
     /// The columns that a table should get, as one of its owners says, in IPC form.
     fn wanted_columns(&self, table: &KafkaTable) -> Option<Vec<u8>> {
-        let owners = table.partitions.iter().filter_map(|partition| {
+        let mut wanted = self.statuses(table).map(|status| status.wanted_columns);
+        wanted.find(|columns| !columns.is_empty())
+    }
+
+    /// How many partitions the topic of a table has now, as far as its owners know; 0 if the topic may be another one.
+    fn topic_partitions(&self, table: &KafkaTable) -> u32 {
+        let statuses: Vec<PartitionStatus> = self.statuses(table).collect();
+        match statuses.iter().any(|status| status.state == FAILED) {
+            true => 0,
+            false => {
+                let counts = statuses.iter().map(|status| status.topic_partitions);
+                counts.max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// What the owners of a table have said last.
+    fn statuses(&self, table: &KafkaTable) -> impl Iterator<Item = PartitionStatus> {
+        table.partitions.iter().filter_map(|partition| {
             let owner = partition.owner.as_ref()?;
             self.status_of(&table.table_id, partition.number, owner)
-        });
-        let mut wanted = owners.map(|status| status.wanted_columns);
-        wanted.find(|columns| !columns.is_empty())
+        })
     }
 
     /// True if an executor neither follows a topic partition nor is about to.
@@ -280,13 +296,25 @@ impl Streams {
         join_all(asked).await;
     }
 
-    /// Dead letters of all executors; one that does not answer has none.
-    pub(crate) async fn dead_letters(&self) -> Vec<DeadLetter> {
-        let members = self.inner.cluster.members().await;
-        let asked = members.iter().map(async |member| {
-            let answer = self.inner.connections.dead_letters(&member.address).await;
+    /// Dead letters of all tables, as the owners of their topic partitions have them; one that does not answer has none.
+    pub(crate) async fn dead_letters(&self, version: &CatalogState) -> Vec<DeadLetter> {
+        let mut asked: HashMap<&str, ReadLetters> = HashMap::new();
+        for (_, table) in version.kafka_tables() {
+            for partition in &table.partitions {
+                if let Some(owner) = &partition.owner {
+                    let request = asked.entry(&owner.address).or_default();
+                    request.partitions.push(OwnedPartition {
+                        table_id: table.table_id.clone(),
+                        number: partition.number,
+                        epoch: owner.epoch,
+                    });
+                }
+            }
+        }
+        let asked = asked.iter().map(async |(address, request)| {
+            let answer = self.inner.connections.dead_letters(address, request).await;
             answer.unwrap_or_else(|error| {
-                tracing::debug!(executor = member.address, %error, "ask for dead letters");
+                tracing::warn!(executor = address, %error, "ask for dead letters");
                 DeadLetters::default()
             })
         });

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -135,6 +135,61 @@ impl Broker {
             }
         }
         Ok(topic)
+    }
+
+    /// Deletes a topic and makes another with the same name, which has no messages. The one inside the test cannot.
+    ///
+    /// # Errors
+    /// The brokers refuse it.
+    pub async fn make_anew(&self, topic: &str, partitions: i32) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+            .set("bootstrap.servers", &self.servers)
+            .create()?;
+        for deleted in admin.delete_topics(&[topic], &AdminOptions::new()).await? {
+            deleted.map_err(|(_, code)| anyhow!("{code}"))?;
+        }
+        self.sent.lock().retain(|(name, _), _| name != topic);
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        loop {
+            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+            let made = admin.create_topics([&new], &AdminOptions::new()).await?;
+            match made.into_iter().next().context("no answer")? {
+                Ok(_) => return Ok(()),
+                // What was deleted is there for a moment yet.
+                Err((_, code)) => ensure!(Instant::now() < deadline, "{code}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Gives a topic more partitions, so that there are so many. The one inside the test cannot.
+    ///
+    /// # Errors
+    /// The brokers refuse it.
+    pub async fn grow(&self, topic: &str, partitions: usize) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+            .set("bootstrap.servers", &self.servers)
+            .create()?;
+        let new = NewPartitions::new(topic, partitions);
+        let made = admin.create_partitions([&new], &AdminOptions::new()).await?;
+        made.into_iter()
+            .next()
+            .context("no answer")?
+            .map_err(|(_, code)| anyhow!("{code}"))?;
+        // Its producer must know of them.
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        loop {
+            let metadata = self
+                .producer
+                .client()
+                .fetch_metadata(Some(topic), FLUSH_TIMEOUT)?;
+            let known = metadata.topics().first();
+            if known.is_some_and(|known| known.partitions().len() == partitions) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the topic does not grow");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Sends a message.

@@ -117,6 +117,58 @@ async fn a_paused_table_moves_and_stands_still() -> Result<()> {
     Ok(())
 }
 
+/// Whoever follows a topic partition has its letters, and they are stored with what it stores.
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_move_with_their_topic_partition() -> Result<()> {
+    let mut bench = Bench::start(2).await?;
+    let topic = bench.broker.topic("letters", 1).await?;
+    for value in [r#"{"n":1}"#, "bad", "worse", r#"{"n":2}"#, "worst"] {
+        bench.broker.say(&topic, 0, value)?;
+    }
+    bench
+        .create(
+            "t",
+            "n INT",
+            &topic,
+            "'format' 'json', 'checkpoint.interval' '100ms'",
+        )
+        .await?;
+    bench.wait("t", &topic).await?;
+    let letters = "SELECT count(*), min(kafka_offset), max(kafka_offset) FROM system.dead_letters";
+    ensure!(bench.rows(letters).await? == ["3 1 4"]);
+    let stored = "SELECT count(*) = 1 FROM system.stream_partitions WHERE checkpoint_offset = end_offset";
+    bench.until(stored, "no checkpoint").await?;
+    let owner = "SELECT DISTINCT executor_id FROM system.stream_partitions";
+    let first = bench.rows(owner).await?;
+    let first = first.first().context("nobody follows the topic")?;
+    bench.cluster.run(&["drain", first])?;
+    ensure!(bench.rows(owner).await? != [first.as_str()], "it has not moved");
+    // Neither twice while two of them have them, nor not at all.
+    ensure!(
+        bench.rows(letters).await? == ["3 1 4"],
+        "{:?}",
+        bench.rows(letters).await?
+    );
+    // After so many checkpoints those of the owner before are gone.
+    for n in 3..8 {
+        bench.broker.say(&topic, 0, &format!(r#"{{"n":{n}}}"#))?;
+        bench.wait("t", &topic).await?;
+        bench.until(stored, "no checkpoint").await?;
+    }
+    bench.kill_all()?;
+    bench.start_again().await?;
+    ensure!(bench.patiently("SELECT sum(n) FROM t").await? == [["28"]]);
+    let found = bench.patiently(letters).await?;
+    ensure!(found == [["3", "1", "4"]], "{found:?}");
+    let counts = "SELECT read, applied, dead FROM system.streams";
+    ensure!(
+        bench.rows(counts).await? == ["10 7 3"],
+        "{:?}",
+        bench.rows(counts).await?
+    );
+    Ok(())
+}
+
 async fn stand_still(bench: &Bench) -> Result<()> {
     for table in ["still", "unstored"] {
         let rows = bench

@@ -19,6 +19,18 @@ const ENVELOPE: &str = r#"{"type":"record","name":"Envelope","fields":[
         {"name":"born","type":["null",{"type":"int","connect.name":"io.debezium.time.Date"}]}]}]},
     {"name":"after","type":["null","Value"]},
     {"name":"op","type":"string"}]}"#;
+/// Of JSON.
+const EVENT: &str = r##"{"type":"object","required":["id"],"properties":{
+    "name":{"type":"string"},
+    "id":{"type":"integer"},
+    "born":{"type":"string","format":"date"},
+    "seen":{"oneOf":[{"type":"null"},{"type":"string","format":"date-time"}]},
+    "tags":{"$ref":"#/definitions/tags"}},
+    "definitions":{"tags":{"type":"array","items":{"type":"string"}}}}"##;
+/// As Kafka Connect writes it.
+const INCOME: &str = r#"{"type":"object","title":"Value","properties":{
+    "city":{"connect.index":1,"oneOf":[{"type":"null"},{"type":"string"}]},
+    "income":{"type":"number","connect.index":0,"connect.type":"float64"}}}"#;
 
 /// A whole number of Avro.
 fn int(value: i64) -> Vec<u8> {
@@ -253,6 +265,84 @@ async fn columns_of_json_are_those_of_the_first_messages() -> Result<()> {
     bench.wait("t", &topic).await?;
     let rows = bench.rows("SELECT * FROM t ORDER BY b").await?;
     ensure!(rows == ["1.0 x NULL", "1.5 NULL {\"x\":1}"], "{rows:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_of_json_are_those_of_the_registry() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    let registry = Registry::start().await?;
+    let register = |subject: String, schema: &str| {
+        registry.register_as(&subject, json!({"schemaType": "JSON", "schema": schema}))
+    };
+    let create = |table: &str, format: &str, topic: &str, more: &str| {
+        format!(
+            "CREATE EXTERNAL TABLE {table} STORED AS KAFKA LOCATION 'kafka://{}/{topic}' \
+             OPTIONS ('format' '{format}', 'format.registry' '{}'{more})",
+            bench.broker.servers(),
+            registry.url()
+        )
+    };
+    let columns = async |table: &str| {
+        let of = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name =";
+        bench.rows(&format!("{of} '{table}'")).await
+    };
+    // Numbers of schemas that nobody knows, and that are no UTF-8: they are not looked at.
+    let framed = |value: &str| framed(200, &[value.as_bytes().to_vec()]);
+
+    let topic = bench.broker.topic("events", 1).await?;
+    register(format!("{topic}-value"), EVENT);
+    let seen = r#"{"id":1,"name":"a","born":"2026-01-02","seen":"2026-01-02T03:04:05Z","tags":["x"]}"#;
+    say(&bench.broker, &topic, None, Some(&framed(seen)))?;
+    say(&bench.broker, &topic, None, Some(br#"{"id":2}"#))?;
+    bench.client.run(&create("events", "json", &topic, "")).await?;
+    bench.wait("events", &topic).await?;
+    let found = columns("events").await?;
+    let wanted = [
+        "name Utf8",
+        "id Int64",
+        "born Date32",
+        "seen Timestamp(µs, \"UTC\")",
+        "tags Utf8",
+    ];
+    ensure!(found == wanted, "{found:?}");
+    let rows = bench
+        .rows("SELECT id, name, born, CAST(seen AS BIGINT), tags FROM events ORDER BY id")
+        .await?;
+    let wanted = ["1 a 2026-01-02 1767323045000000 [\"x\"]", "2 NULL NULL NULL NULL"];
+    ensure!(rows == wanted, "{rows:?}");
+    let evolving = create("evolving", "json", &topic, ", 'schema.evolve' 'true'");
+    let refused = bench.client.failure(&evolving).await?;
+    ensure!(refused.contains("schema.evolve"), "{refused}");
+    register(
+        format!("{topic}-value"),
+        r#"{"properties":{"odd":{"type":"thing"}}}"#,
+    );
+    let refused = bench.client.failure(&create("odd", "json", &topic, "")).await?;
+    ensure!(refused.contains("property \"odd\""), "{refused}");
+
+    let topic = bench.broker.topic("incomes", 1).await?;
+    register(
+        format!("{topic}-key"),
+        r#"{"properties":{"id":{"type":"integer"}}}"#,
+    );
+    register(format!("{topic}-value"), INCOME);
+    let send = |id: i64, value: Option<&str>| {
+        let key = framed(&format!(r#"{{"id":{id}}}"#));
+        let value = value.map(framed);
+        say(&bench.broker, &topic, Some(&key), value.as_deref())
+    };
+    send(1, Some(r#"{"income":1.5,"city":"Lyon"}"#))?;
+    send(2, Some(r#"{"income":2.5,"city":null}"#))?;
+    bench.client.run(&create("incomes", "upsert", &topic, "")).await?;
+    send(2, Some(r#"{"income":3.5,"city":"Oslo"}"#))?;
+    send(1, None)?;
+    bench.wait("incomes", &topic).await?;
+    let found = columns("incomes").await?;
+    ensure!(found == ["id Int64", "income Float64", "city Utf8"], "{found:?}");
+    let rows = bench.rows("SELECT id, income, city FROM incomes").await?;
+    ensure!(rows == ["2 3.5 Oslo"], "{rows:?}");
+    ensure!(registry.asked() == 0, "asked {} times", registry.asked());
     Ok(())
 }
 

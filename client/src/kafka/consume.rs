@@ -1,5 +1,6 @@
 //! The messages of a topic, shown: one JSON object a line.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -82,17 +83,18 @@ fn show(args: &Args, consumer: &BaseConsumer, partitions: usize) -> Result<(), E
         target: "standard output".to_string(),
         source,
     };
-    let (mut shown, mut at_end) = (0, 0);
+    // One that is written to meanwhile comes to its end again and again.
+    let (mut shown, mut at_end) = (0, HashSet::new());
     let mut answered_at = Instant::now();
-    while args.count.is_none_or(|count| shown < count) && (args.follow || at_end < partitions) {
+    while args.count.is_none_or(|count| shown < count) && (args.follow || at_end.len() < partitions) {
         match consumer.poll(Duration::from_millis(200)) {
             Some(Ok(message)) => {
                 writeln!(out, "{}", line_of(args, &message)).map_err(closed)?;
                 shown += 1;
                 answered_at = Instant::now();
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                at_end += 1;
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                at_end.insert(partition);
                 answered_at = Instant::now();
                 out.flush().map_err(closed)?;
             }

@@ -73,6 +73,8 @@ pub struct Restored {
     pub letters: Vec<DeadLetter>,
     /// Sums of models over the rows.
     pub sums: Vec<StoredSums>,
+    /// Identifier of the topic; empty: nobody knew it.
+    pub topic_id: String,
     /// Checkpoints that were passed over because something of them is missing or damaged.
     pub damaged: Vec<String>,
 }

@@ -2,8 +2,8 @@
 
 use millpond_proto::Message;
 use millpond_proto::stream::{
-    DeadLetters, DescribeTopic, Follow, Following, LettersReplayed, PinPartitions, Pinned, ReplayLetters,
-    TopicDescription,
+    DeadLetters, DescribeTopic, Follow, Following, LettersReplayed, PinPartitions, Pinned, ReadLetters,
+    ReplayLetters, TopicDescription,
 };
 
 use crate::connections::Connections;
@@ -17,7 +17,7 @@ pub const STATUS: &str = "millpond.streams.status";
 pub const PIN: &str = "millpond.streams.pin";
 /// Action that asks the brokers of the [`DescribeTopic`] in its body and answers a [`TopicDescription`].
 pub const DESCRIBE: &str = "millpond.streams.describe";
-/// Action that answers all [`DeadLetters`].
+/// Action that answers the [`DeadLetters`] of the topic partitions in the [`ReadLetters`] of its body, in pieces.
 pub const DEAD_LETTERS: &str = "millpond.streams.dead_letters";
 /// Action that tries the dead letters of the [`ReplayLetters`] in its body again and answers a [`LettersReplayed`].
 pub const REPLAY: &str = "millpond.streams.replay";
@@ -60,12 +60,13 @@ impl Connections {
         read(&self.act(executor, DESCRIBE, request.encode_to_vec()).await?)
     }
 
-    /// The dead letters of an executor.
+    /// The dead letters of topic partitions that an executor owns; none of those that it does not own under that epoch.
     ///
     /// # Errors
     /// The executor is gone.
-    pub async fn dead_letters(&self, executor: &str) -> Result<DeadLetters, Error> {
-        read(&self.act(executor, DEAD_LETTERS, Vec::new()).await?)
+    pub async fn dead_letters(&self, executor: &str, request: &ReadLetters) -> Result<DeadLetters, Error> {
+        // Messages of the protocol are put together by writing them one behind the other.
+        read(&self.act(executor, DEAD_LETTERS, request.encode_to_vec()).await?)
     }
 
     /// Tries dead letters of a topic partition again. What became of them is stored when this returns.

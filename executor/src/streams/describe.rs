@@ -12,7 +12,8 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::framed::Framed;
-use super::source::{BROKER_TIMEOUT, Source};
+use super::identity::is_embedded;
+use super::source::{BROKER_TIMEOUT, Source, unfit};
 use super::tokens::{Authorized, log_in};
 use super::watch::Watch;
 
@@ -43,6 +44,7 @@ pub(super) struct Opened {
 /// Brokers that do not answer, a topic or an offset that is not there, messages of which none fits.
 pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
     source.decoder()?;
+    check_evolves(source)?;
     let topic = open(source)?;
     source.check_letterbox(&topic.consumer)?;
     look(source, &topic)?;
@@ -50,6 +52,18 @@ pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
         starts: topic.starts,
         ..TopicDescription::default()
     })
+}
+
+/// Columns of newer schemas come to light only where messages are read with their schemas.
+fn check_evolves(source: &Source) -> Result<(), Error> {
+    if !source.options.evolves || source.registry.is_none() || source.format.reads_by_schema() {
+        return Ok(());
+    }
+    let format = source.format.name();
+    let refused = format!(
+        "'schema.evolve' is not for format '{format}', whose messages are read without their schemas"
+    );
+    Err(unfit(refused).with_hint("leave it out; ALTER TABLE ... ADD COLUMN gives the table a column"))
 }
 
 /// Asks the brokers about a topic.
@@ -127,12 +141,17 @@ fn at_time(source: &Source, consumer: &Plain, time: i64, ranges: &[(u64, u64)]) 
         found.elements().iter().try_for_each(|entry| entry.error())?;
         Ok(found)
     })?;
-    let start = |(number, (_, high)): (usize, &(u64, u64))| {
+    let start = |(number, (low, high)): (usize, &(u64, u64))| {
         let entry = found.find_partition(&source.topic, number as i32);
         match entry.map(|entry| entry.offset()) {
             Some(Offset::Offset(offset)) if offset >= 0 => Ok(offset.cast_unsigned()),
-            // No message is as late as that.
-            Some(Offset::End) => Ok(*high),
+            // No message is as late as that, or so the embedded broker says of any time.
+            Some(Offset::End) if low == high || !is_embedded(consumer) => Ok(*high),
+            Some(Offset::End) => Err(Error::user(
+                Code::NOT_SUPPORTED,
+                "the embedded broker does not find offsets by time, so 'scan.startup' cannot be a timestamp",
+            )
+            .with_hint("name offsets instead, or use an Apache Kafka")),
             _ => Err(source.unknown(&format!(
                 "topic partition {number} does not tell its offsets by time"
             ))),

@@ -12,16 +12,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use millpond_engine::error::Error;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::partition::{Course, Partition};
+use super::partition::{Found, Partition};
 use super::replay::{Answer, Replay};
 use super::source::Source;
 use super::tokens::{Authorized, log_in};
@@ -39,6 +40,12 @@ const POLLED_AT_ONCE: usize = 64;
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// How often to report, and to try again what has stalled.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+/// Shortest time between two looks at a topic about which brokers complain.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+/// Longest wait for threads that ask brokers, at the end.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often to look whether the topic is still the same.
+const IDENTITY_INTERVAL: Duration = Duration::from_secs(15);
 /// How often the brokers are told how far the table is.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -69,7 +76,15 @@ impl Command {
 /// See the module.
 pub(super) struct Follower {
     source: Arc<Source>,
-    consumer: BaseConsumer<Authorized<Watch>>,
+    consumer: Arc<BaseConsumer<Authorized<Watch>>>,
+    /// Asks brokers about topic partitions that are new.
+    inquiries: Vec<Inquiry>,
+    /// Asks them which topic it is.
+    identity: Option<JoinHandle<Option<String>>>,
+    identified_at: Instant,
+    /// The topic is to be looked at again, and when it was last.
+    doubts: bool,
+    doubted_at: Instant,
     commands: Receiver<Command>,
     partitions: BTreeMap<u32, Partition>,
     paused: bool,
@@ -81,6 +96,14 @@ pub(super) struct Follower {
     reported_at: Instant,
     committed_at: Instant,
     stored_at: Instant,
+}
+
+/// A question to the brokers, which may take long.
+struct Inquiry {
+    number: u32,
+    /// Whether the topic partition was the owner when it was asked.
+    is_owned: bool,
+    answer: JoinHandle<KafkaResult<Found>>,
 }
 
 /// Messages that are decoded and not applied.
@@ -110,7 +133,12 @@ impl Follower {
     /// A setting that the Kafka client does not have.
     pub(super) fn new(source: Arc<Source>, commands: Receiver<Command>) -> Result<Self, Error> {
         Ok(Self {
-            consumer: source.consumer(Watch::default())?,
+            consumer: Arc::new(source.consumer(Watch::default())?),
+            inquiries: Vec::new(),
+            identity: None,
+            identified_at: Instant::now(),
+            doubts: false,
+            doubted_at: Instant::now() - DOUBT_PAUSE,
             source,
             commands,
             partitions: BTreeMap::new(),
@@ -128,6 +156,7 @@ impl Follower {
     pub(super) fn run(mut self) {
         log_in(&self.consumer);
         while self.take_commands() {
+            self.adopt();
             if self.is_stale {
                 self.assign();
             }
@@ -142,6 +171,20 @@ impl Follower {
         self.apply();
         self.checkpoint();
         self.commit();
+        self.end_asking();
+    }
+
+    /// Waits for threads that have a client: it is to end before the process does.
+    fn end_asking(&mut self) {
+        let deadline = Instant::now() + ASK_TIMEOUT;
+        let is_asking = |follower: &Self| {
+            let asks = |inquiry: &Inquiry| !inquiry.answer.is_finished();
+            let identifies = |asked: &JoinHandle<_>| !asked.is_finished();
+            follower.inquiries.iter().any(asks) || follower.identity.as_ref().is_some_and(identifies)
+        };
+        while is_asking(self) && Instant::now() < deadline {
+            std::thread::sleep(IDLE_WAIT);
+        }
     }
 
     /// Waits for a message, and takes those that lie behind it as long as there is nothing else to do. To ask what time it is
@@ -184,11 +227,14 @@ impl Follower {
 
     fn change(&mut self, command: Command) {
         self.apply();
+        // An answer may be of a topic that was there before.
+        self.identity = None;
         if let Some(source) = command.source {
             self.set_source(source);
         }
         for number in command.remove {
             self.partitions.remove(&number);
+            self.forget_inquiry(number);
         }
         let wanted = |partition: &Partition| !partition.is_revoked();
         for mut partition in command.add.into_iter().filter(wanted) {
@@ -203,6 +249,8 @@ impl Follower {
         }
         for number in command.promote {
             self.partitions.entry(number).and_modify(Partition::promote);
+            // What it would answer was asked for one that was no owner.
+            self.forget_inquiry(number);
         }
         if let Some((replay, answer)) = command.replay
             && let Some(partition) = self.partitions.get_mut(&replay.number())
@@ -218,20 +266,22 @@ impl Follower {
             self.partitions.values_mut().for_each(set);
         }
         self.is_stale = true;
+        self.inquire();
         self.show();
     }
 
     /// Follows in another way from now on, with a new client.
     fn set_source(&mut self, source: Arc<Source>) {
         let consumer = source.consumer(Watch::default());
-        let changed = consumer.and_then(|consumer| {
-            for partition in self.partitions.values_mut() {
-                partition.set_source(source.clone())?;
+        let changed = consumer.map(|consumer| {
+            for (number, partition) in &mut self.partitions {
+                if let Err(error) = partition.set_source(source.clone()) {
+                    tracing::error!(table = source.name, partition = number, %error, "follow with other options");
+                }
             }
             log_in(&consumer);
-            self.consumer = consumer;
+            self.consumer = Arc::new(consumer);
             self.source = source;
-            Ok(())
         });
         if let Err(error) = changed {
             tracing::error!(table = self.source.name, %error, "follow a topic with other options");
@@ -240,7 +290,6 @@ impl Follower {
 
     /// Has the client read what should be read, from where each topic partition is.
     fn assign(&mut self) {
-        self.adopt();
         self.is_stale = false;
         let mut wanted = TopicPartitionList::new();
         let running = self.partitions.values().filter(|partition| partition.reads());
@@ -257,21 +306,43 @@ impl Follower {
         self.show();
     }
 
-    /// Looks whether the offsets to begin with are there, of topic partitions that are new.
-    fn adopt(&mut self) {
-        for partition in self.partitions.values_mut() {
-            if partition.course != Course::New {
-                continue;
-            }
-            // Asked before: what the owner of then has shown may be behind the end that the brokers say.
-            let is_owned = partition.is_owned();
-            match self.source.range(&self.consumer, partition.number()) {
-                Ok(range) => partition.adopt(range, is_owned),
-                Err(error) => {
-                    self.trouble = Some((format!("brokers: {error}"), true));
-                    return;
+    /// Has the brokers asked whether the offsets to begin with are there, of topic partitions that are new. A broker that is not
+    /// there is waited for by nobody but its topic partitions.
+    fn inquire(&mut self) {
+        for (number, partition) in &mut self.partitions {
+            let is_asked = self.inquiries.iter().any(|inquiry| inquiry.number == *number);
+            if partition.awaits_brokers() && !is_asked {
+                match Inquiry::begin(&self.source, &self.consumer, partition) {
+                    Ok(inquiry) => self.inquiries.push(inquiry),
+                    Err(error) => partition.is_unknown(format!("start a thread: {error}")),
                 }
             }
+        }
+    }
+
+    fn forget_inquiry(&mut self, number: u32) {
+        self.inquiries.retain(|inquiry| inquiry.number != number);
+    }
+
+    /// Starts to read topic partitions of which the brokers have answered.
+    fn adopt(&mut self) {
+        for inquiry in self
+            .inquiries
+            .extract_if(.., |inquiry| inquiry.answer.is_finished())
+        {
+            let new = self.partitions.get_mut(&inquiry.number);
+            let Some(partition) = new.filter(|partition| partition.awaits_brokers()) else {
+                continue;
+            };
+            match inquiry.answer.join() {
+                Ok(Ok(found)) => {
+                    partition.adopt(&found, inquiry.is_owned);
+                    self.is_stale = true;
+                }
+                Ok(Err(error)) => partition.is_unknown(format!("brokers: {error}")),
+                Err(_) => partition.is_unknown("broken: a thread has panicked, see the log".to_string()),
+            }
+            partition.show(None);
         }
     }
 
@@ -324,27 +395,36 @@ impl Follower {
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
-            ) => self.look_for_lost_offsets(),
+            ) => self.doubt(),
             KafkaError::MessageConsumption(
                 code @ (RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::TopicAuthorizationFailed),
-            ) => self.trouble = Some((format!("topic: {code}"), false)),
+                | RDKafkaErrorCode::UnknownTopicId
+                | RDKafkaErrorCode::UnknownPartition),
+            ) => {
+                self.trouble = Some((format!("topic: {code}"), false));
+                self.doubt();
+            }
+            KafkaError::MessageConsumption(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                self.trouble = Some((format!("topic: {code}"), false));
+            }
             other => self.trouble = Some((format!("brokers: {other}"), true)),
         }
         self.show();
     }
 
-    /// The client does not say which topic partition has lost its place.
-    fn look_for_lost_offsets(&mut self) {
-        self.apply();
-        for partition in self.partitions.values_mut().filter(|partition| partition.runs()) {
-            if let Ok(range) = self.source.range(&self.consumer, partition.number()) {
-                partition.has_lost(range);
-            }
+    /// Looks again whether the topic is there, is the one that it was, and has the offsets to go on from. The client does not
+    /// say which topic partition has lost its place. If it was looked not long ago, the next report does it.
+    fn doubt(&mut self) {
+        self.doubts = self.doubted_at.elapsed() < DOUBT_PAUSE;
+        if self.doubts {
+            return;
         }
+        self.doubted_at = Instant::now();
+        self.apply();
+        self.partitions.values_mut().for_each(Partition::doubt);
         self.is_stale = true;
+        self.inquire();
     }
 
     fn report(&mut self) {
@@ -354,8 +434,6 @@ impl Follower {
         if seen.answered && self.trouble.as_ref().is_some_and(|(_, passes)| *passes) {
             self.trouble = None;
         }
-        let is_new = |partition: &Partition| partition.course == Course::New;
-        self.is_stale |= self.partitions.values().any(is_new);
         let over_memory = self.is_over_memory();
         for (number, partition) in &mut self.partitions {
             partition.measure(seconds);
@@ -376,6 +454,11 @@ impl Follower {
         // A batch that is not applied yet is behind the position, so what goes now is not of it.
         self.partitions.values_mut().for_each(Partition::expire);
         self.notice_growth(seen.partitions);
+        self.identify();
+        if self.doubts {
+            self.doubt();
+        }
+        self.inquire();
         self.show();
         if self.stored_at.elapsed() >= self.source.options.checkpoint_interval {
             self.stored_at = Instant::now();
@@ -416,17 +499,29 @@ impl Follower {
         self.partitions.values_mut().for_each(Partition::checkpoint);
     }
 
-    /// A key would be in two topic partitions when their number has grown.
-    fn notice_growth(&mut self, partitions: usize) {
-        let known = self.source.partition_count;
-        if partitions <= known {
-            return;
+    /// Looks from time to time whether the topic is still the one that it was.
+    fn identify(&mut self) {
+        if let Some(asked) = self.identity.take_if(|asked| asked.is_finished())
+            && let Ok(Some(topic_id)) = asked.join()
+        {
+            for partition in self.partitions.values_mut().filter(|partition| partition.runs()) {
+                self.is_stale |= !partition.is_of(&topic_id);
+            }
         }
+        if self.identity.is_none() && self.identified_at.elapsed() >= IDENTITY_INTERVAL {
+            self.identified_at = Instant::now();
+            let (source, consumer) = (self.source.clone(), self.consumer.clone());
+            let thread = std::thread::Builder::new().name(format!("ask {}", source.name));
+            let asked = thread.spawn(move || source.topic_id(&consumer));
+            self.identity = asked.ok();
+        }
+    }
+
+    /// Topic partitions that have come since the table was made.
+    fn notice_growth(&mut self, partitions: usize) {
         for partition in self.partitions.values_mut().filter(|partition| partition.runs()) {
-            partition.course = Course::Failed(format!(
-                "partition_growth: the topic had {known} partitions and has {partitions}; create the table anew"
-            ));
-            self.is_stale = true;
+            partition.heed_growth(partitions);
+            self.is_stale |= !partition.runs();
         }
     }
 
@@ -452,5 +547,29 @@ impl Follower {
         for partition in self.partitions.values() {
             partition.show(trouble);
         }
+    }
+}
+
+impl Inquiry {
+    /// Asks for the offsets that a topic partition has.
+    fn begin(
+        source: &Arc<Source>,
+        consumer: &Arc<BaseConsumer<Authorized<Watch>>>,
+        partition: &Partition,
+    ) -> std::io::Result<Self> {
+        let (source, consumer, number) = (source.clone(), consumer.clone(), partition.number());
+        // Before it is asked: what the owner of then has shown may be behind the end that the brokers say.
+        let is_owned = partition.is_owned();
+        let thread = std::thread::Builder::new().name(format!("ask {}", source.name));
+        Ok(Self {
+            number,
+            is_owned,
+            answer: thread.spawn(move || {
+                Ok(Found {
+                    range: source.range(&consumer, number)?,
+                    topic_id: source.topic_id(&consumer),
+                })
+            })?,
+        })
     }
 }

@@ -4,6 +4,8 @@
 //! been applied or kept as dead letters; then it is published with the rows. What cannot go on stops the topic
 //! partition in front of the message it stopped at, and no other.
 
+mod letters;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,9 +13,9 @@ use std::time::SystemTime;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
 use millpond_engine::decode::{Changes, Decoder, Outcome};
-use millpond_engine::error::{Code, Error};
+use millpond_engine::error::Error;
 use millpond_engine::schema::{encode_schema, fit};
-use millpond_engine::shards::{LiveShard, Refused, ShardStore, Stalled};
+use millpond_engine::shards::{LiveShard, ShardStore, Stalled};
 use millpond_engine::streams::checkpoints::{Restored, ToSave};
 use millpond_engine::streams::{OnError, Startup, WhenFull};
 use millpond_proto::checkpoint::Counts;
@@ -21,14 +23,18 @@ use millpond_proto::stream::{DeadLetter, LettersReplayed, PartitionStatus};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::mpsc::Sender;
 
+use self::letters::because;
 use super::framed::Framed;
 use super::lateness::Lateness;
 use super::letterbox::Mail;
-use super::pushed::{Pushed, headers_of};
-use super::replay::{Answer, Replay, Tried};
+use super::pushed::Pushed;
+use super::replay::Answer;
 use super::shared::{Shared, fenced_by};
 use super::source::Source;
 use super::stored::Handover;
+
+/// Why a topic partition stops that has too many letters.
+const LETTERS_FULL: &str = "dead_letters_full: no more can be kept";
 
 /// Messages behind the end at which there is something to catch up with.
 const BACKLOG_MESSAGES: u64 = 50_000;
@@ -42,8 +48,10 @@ pub(super) enum Course {
     Runs,
     /// It goes on by itself when there is room again.
     Stalled(String),
-    /// It needs a person.
+    /// It stands in front of what a person must deal with, and goes on when told to.
     Failed(String),
+    /// Its rows are not those of its position, or not its own any more. What was stored is read again by another owner.
+    Broken(String),
 }
 
 /// Where a topic partition stands still.
@@ -57,6 +65,14 @@ enum Halt {
     At(u64),
 }
 
+/// What brokers say of a topic partition.
+pub(super) struct Found {
+    /// Offsets of the oldest message, and after the newest.
+    pub(super) range: (u64, u64),
+    /// Identifier of the topic, if it has one.
+    pub(super) topic_id: Option<String>,
+}
+
 /// What a topic partition is made from, besides what was stored of it.
 pub(super) struct Begun {
     pub(super) source: Arc<Source>,
@@ -66,6 +82,8 @@ pub(super) struct Begun {
     pub(super) start: u64,
     /// Offset at which the owner before stood still, if the table is paused.
     pub(super) paused_at: Option<u64>,
+    /// The topic got it after the table was made.
+    pub(super) added: bool,
     /// Where checkpoints go, if they are stored.
     pub(super) checkpoints: Option<Sender<Handover>>,
 }
@@ -90,8 +108,12 @@ impl Begun {
         }
         let partition = Partition {
             course: Course::New,
+            unknown: None,
+            topic_id: restored.topic_id,
+            topic_partitions: 0,
             halt: Halt::Never,
             paused_at: self.paused_at,
+            added: self.added,
             caught_up: false,
             is_restored: restored.position.is_some(),
             lateness: source
@@ -124,9 +146,17 @@ impl Begun {
 /// See the module.
 pub(super) struct Partition {
     pub(super) course: Course,
+    /// Why the brokers do not say which offsets there are, of one that is new.
+    unknown: Option<String>,
+    /// Identifier of the topic that the position is of; empty: nobody knows it.
+    topic_id: String,
+    /// How many the topic has, as far as is known.
+    pub(super) topic_partitions: usize,
     halt: Halt,
     /// Offset at which the owner before this one stood still, as long as the table is paused.
     paused_at: Option<u64>,
+    /// The topic got it after the table was made.
+    added: bool,
     /// Everything that was in the topic partition when it was last asked has been read.
     pub(super) caught_up: bool,
     source: Arc<Source>,
@@ -193,16 +223,39 @@ impl Partition {
 
     /// Stands still from now on. One that has not begun goes on to where its owner before stood.
     pub(super) fn pause(&mut self) {
+        let has_begun = !self.shared.is_standby() && !self.shared.waits_for_adoption();
         self.halt = match self.course {
-            Course::New => self.paused_at.map_or(Halt::AtEnd, Halt::At),
+            Course::New if !has_begun => self.paused_at.map_or(Halt::AtEnd, Halt::At),
             _ => Halt::At(self.position),
         };
     }
 
-    /// Goes on.
+    /// Goes on, also if it has failed.
     pub(super) fn resume(&mut self) {
         self.halt = Halt::Never;
         self.paused_at = None;
+        self.revive();
+    }
+
+    /// One that has failed begins again in front of what it failed at.
+    fn revive(&mut self) {
+        if matches!(self.course, Course::Failed(_)) {
+            self.course = Course::New;
+        }
+    }
+
+    /// True if brokers must say which offsets there are before it is read, or before its readers know what they must see.
+    pub(super) fn awaits_brokers(&self) -> bool {
+        match self.course {
+            Course::New => true,
+            Course::Stalled(_) => self.shared.waits_for_adoption(),
+            Course::Runs | Course::Failed(_) | Course::Broken(_) => false,
+        }
+    }
+
+    /// The brokers do not say which offsets there are.
+    pub(super) fn is_unknown(&mut self, reason: String) {
+        self.unknown = Some(reason);
     }
 
     /// True if messages were decoded that are not applied.
@@ -210,19 +263,30 @@ impl Partition {
         !self.pushed.is_empty()
     }
 
-    /// Starts to read, if the topic partition has the offset to begin with; `range` are those it has, and `is_owned` says
-    /// whether this was the owner when the brokers were asked.
-    pub(super) fn adopt(&mut self, range: (u64, u64), is_owned: bool) {
-        let (low, high) = range;
+    /// Starts to read, if the topic partition has the offset to begin with, as the brokers have answered; `is_owned` says
+    /// whether this was the owner when they were asked.
+    pub(super) fn adopt(&mut self, found: &Found, is_owned: bool) {
+        let range @ (low, high) = found.range;
+        self.unknown = None;
+        if let Some(topic_id) = &found.topic_id
+            && !self.is_of(topic_id)
+        {
+            return;
+        }
+        // One that only looks again has told its readers before where it began.
+        let begins = self.shared.waits_for_adoption();
         let first_owner = self.shared.epoch == 1 && !self.is_restored;
-        if first_owner && self.source.options.startup == Startup::Earliest {
+        let takes_what_there_is = self.added || self.source.options.startup == Startup::Earliest;
+        if begins && first_owner && takes_what_there_is {
             // What was deleted since the table was created was never promised.
             self.position = self.position.max(low);
         }
-        if self.has_lost(range) {
+        if self.has_outgrown() || self.has_lost(range) {
             return;
         }
-        self.course = Course::Runs;
+        if self.course == Course::New {
+            self.course = Course::Runs;
+        }
         self.end = Some(high);
         self.caught_up = self.position == high;
         let shown = match self.halt {
@@ -233,12 +297,52 @@ impl Partition {
             }
             Halt::At(offset) => high.min(offset),
         };
-        if is_owned {
+        if begins && is_owned {
             self.shared.set_readable_from(if first_owner { 0 } else { shown });
         }
     }
 
-    /// Decodes and keeps rows as another source says, from the next message on.
+    /// Fails if the topic is another one than its position is of.
+    pub(super) fn is_of(&mut self, topic_id: &str) -> bool {
+        if self.topic_id.is_empty() {
+            topic_id.clone_into(&mut self.topic_id);
+        }
+        let is_same = self.topic_id == topic_id;
+        if !is_same {
+            self.course = Course::Failed(
+                "topic_recreated: it was deleted and made anew; REFRESH TABLE reads it from its beginning"
+                    .to_string(),
+            );
+        }
+        is_same
+    }
+
+    /// Takes in how many topic partitions there are. Those of a table that only grows are followed too, as soon as the
+    /// catalog has them; a key would be in two of them.
+    pub(super) fn heed_growth(&mut self, count: usize) {
+        self.topic_partitions = self.topic_partitions.max(count);
+        self.has_outgrown();
+    }
+
+    fn has_outgrown(&mut self) -> bool {
+        let (known, now) = (self.source.partition_count, self.topic_partitions);
+        let has_outgrown = now > known && !self.source.key().is_empty();
+        if has_outgrown {
+            self.course = Course::Failed(format!(
+                "partition_growth: the topic had {known} partitions and has {now}; REFRESH TABLE reads it anew"
+            ));
+        }
+        has_outgrown
+    }
+
+    /// Looks again whether the topic is what it was.
+    pub(super) fn doubt(&mut self) {
+        if self.runs() {
+            self.course = Course::New;
+        }
+    }
+
+    /// Decodes and keeps rows as another source says, from the next message on. One that has failed tries again.
     ///
     /// # Errors
     /// Options that make no decoder, and rows that have no place in its columns; it fails then.
@@ -249,6 +353,7 @@ impl Partition {
             *lateness = Lateness::new(time, lateness.newest());
         }
         self.source = source;
+        self.revive();
         Ok(())
     }
 
@@ -259,7 +364,7 @@ impl Partition {
         }
         if let Err(stalled) = self.shard.set_table(source.live.as_ref().clone()) {
             let (Stalled::NoMemory(error) | Stalled::Broken(error)) = stalled;
-            self.course = Course::Failed(format!("columns: {}", error.message));
+            self.course = Course::Broken(format!("columns: {}", error.message));
             return Err(error);
         }
         if source.live.schema != self.source.live.schema {
@@ -287,7 +392,7 @@ impl Partition {
     }
 
     /// Fails if the next offset is none of those there are.
-    pub(super) fn has_lost(&mut self, (low, high): (u64, u64)) -> bool {
+    fn has_lost(&mut self, (low, high): (u64, u64)) -> bool {
         let next = self.position;
         let reason = if next > high {
             format!("out_of_range: it ends at offset {high}, before {next}, so it is not the topic it was")
@@ -346,88 +451,10 @@ impl Partition {
         true
     }
 
-    /// Deals with a bad message as the table says; false if it stops here.
-    fn put_aside(&mut self, letter: DeadLetter) -> bool {
-        let options = &self.source.options;
-        if options.on_error == OnError::DeadLetter
-            && let Some(trouble) = self.mail.trouble()
-        {
-            self.stall(format!("dead_letters_topic: {trouble}"));
-            return false;
-        }
-        match (options.on_error, options.when_full) {
-            (OnError::Skip, _) => self.counts.skipped += 1,
-            (OnError::Fail, _) => {
-                let offset = letter.offset;
-                self.course = Course::Failed(format!(
-                    "bad_message at offset {offset}: {}: {}",
-                    letter.reason, letter.detail
-                ));
-                return false;
-            }
-            (OnError::DeadLetter, _) if self.has_room() => self.bury(letter),
-            (OnError::DeadLetter, WhenFull::DropOldest) => {
-                if self.shared.drop_oldest() {
-                    self.counts.dead -= 1;
-                    self.counts.skipped += 1;
-                }
-                self.bury(letter);
-            }
-            (OnError::DeadLetter, WhenFull::Pause) => {
-                self.stall("dead_letters_full: no more can be kept".to_string());
-                return false;
-            }
-        }
-        true
-    }
-
     /// Stops in front of a message. It was read but does not count, so what follows it was not read either.
     fn stall(&mut self, reason: String) {
         self.course = Course::Stalled(reason);
         self.caught_up = false;
-    }
-
-    fn bury(&mut self, letter: DeadLetter) {
-        self.counts.dead += 1;
-        if self.is_owned() {
-            self.post(&letter);
-        }
-        self.shared.keep(letter);
-    }
-
-    /// Sends a letter to the topic of letters, if there is one.
-    fn post(&self, letter: &DeadLetter) {
-        match self.source.letterbox() {
-            Ok(Some(letterbox)) => self.mail.post(letterbox, letter.clone()),
-            Ok(None) => {}
-            // The table was made with these settings.
-            Err(error) => tracing::error!(table = self.source.name, %error, "send a dead letter"),
-        }
-    }
-
-    /// Sends letters again that did not reach their topic.
-    pub(super) fn post_again(&self) {
-        if let Ok(Some(letterbox)) = self.source.letterbox() {
-            self.mail.post_again(letterbox);
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.shared.has_room(self.source.options.dead_letters_max)
-    }
-
-    fn letter(&self, message: &BorrowedMessage<'_>, reason: &str, detail: &str) -> DeadLetter {
-        DeadLetter {
-            table_id: self.source.table_id.clone(),
-            partition: self.number(),
-            offset: message.offset().cast_unsigned(),
-            timestamp_ms: time_of(message),
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
-            reason: reason.to_string(),
-            detail: detail.to_string(),
-            headers: headers_of(message),
-        }
     }
 
     /// Applies what has been decoded, and publishes it. Nothing is applied if the table has too much (`over_memory`).
@@ -435,7 +462,7 @@ impl Partition {
         let changes = match self.waiting.take().map_or_else(|| self.take(), Ok) {
             Ok(changes) => changes,
             Err(error) => {
-                self.course = Course::Failed(format!("broken: {error}"));
+                self.course = Course::Broken(format!("broken: {error}"));
                 return;
             }
         };
@@ -457,91 +484,20 @@ impl Partition {
                 }
                 self.doubtful.clear();
                 self.shard.publish(self.position);
+                let options = &self.source.options;
+                let pauses = options.on_error == OnError::DeadLetter && options.when_full == WhenFull::Pause;
+                if pauses && self.runs() && self.shared.is_over(options.dead_letters_max) {
+                    self.stall(LETTERS_FULL.to_string());
+                }
             }
             Err(Stalled::NoMemory(error)) => {
                 self.course = Course::Stalled(format!("memory: {}", error.message));
                 self.waiting = Some(changes);
             }
             Err(Stalled::Broken(error)) => {
-                self.course = Course::Failed(format!("broken: {}", error.message));
+                self.course = Course::Broken(format!("broken: {}", error.message));
             }
         }
-    }
-
-    /// A message that looked good was of no use. It is behind us, so it is kept even beyond the limit.
-    fn take_back(&mut self, letter: DeadLetter) {
-        match self.source.options.on_error {
-            OnError::Skip => self.counts.skipped += 1,
-            OnError::DeadLetter => self.bury(letter),
-            OnError::Fail => {
-                self.course = Course::Failed(format!(
-                    "bad_message at offset {}: {}: {}",
-                    letter.offset, letter.reason, letter.detail
-                ));
-                self.bury(letter);
-            }
-        }
-    }
-
-    /// Tries letters again, here and now. Whoever asked hears of it when it is stored.
-    pub(super) fn replay(&mut self, replay: Replay, answer: Answer) {
-        match self.try_again(replay) {
-            Ok(replayed) if self.checkpoints.is_some() => {
-                self.replayed.push((answer, replayed));
-                self.stored = None;
-                self.checkpoint();
-            }
-            // One who does not wait any more need not hear it.
-            outcome => drop(answer.send(outcome)),
-        }
-    }
-
-    fn try_again(&mut self, mut replay: Replay) -> Result<LettersReplayed, Error> {
-        let is_as_tried = Arc::ptr_eq(replay.source(), &self.source);
-        let can_apply = matches!(self.course, Course::Runs | Course::Stalled(_)) && self.waiting.is_none();
-        if !is_as_tried || !self.is_owned() || self.shared.waits_for_adoption() || !can_apply {
-            return Err(Error::new(
-                Code::SHARD_MOVED,
-                format!("topic partition {} does not apply anything now", self.number()),
-            )
-            .with_hint("look at system.stream_partitions, and run the statement again when it is live"));
-        }
-        replay.read_to(self.position)?;
-        let Tried {
-            mut changes,
-            pushed,
-            mut letters,
-            mut settled,
-            filtered,
-            mut dead,
-        } = replay.finish()?;
-        let broken = |error: ArrowError| Error::from_datafusion(error.into());
-        if !self.source.options.metadata.is_empty() {
-            self.add_metadata(&mut changes, &pushed).map_err(broken)?;
-        }
-        let applied = self.shard.apply(&changes).map_err(|stalled| match stalled {
-            Stalled::NoMemory(error) => error,
-            Stalled::Broken(error) => {
-                self.course = Course::Failed(format!("broken: {}", error.message));
-                error
-            }
-        })?;
-        for refused in &applied.refused {
-            if let Some(letter) = letters.remove(&refused.message) {
-                settled.remove(&letter.offset);
-                dead.push(because(refused, letter));
-            }
-        }
-        let settled_now = settled.len() as u64;
-        let were_letters = self.shared.settle(&settled, dead);
-        self.counts.stale += applied.stale as u64;
-        self.counts.dead -= were_letters;
-        // Others were dropped while they were decoded.
-        self.counts.skipped -= settled_now - were_letters;
-        self.counts.filtered += filtered;
-        self.counts.applied += settled_now - filtered;
-        self.shard.publish(self.position);
-        Ok(LettersReplayed { settled: settled_now })
     }
 
     fn take(&mut self) -> Result<Changes, ArrowError> {
@@ -580,11 +536,8 @@ impl Partition {
             self.apply(over_memory);
         } else if let Err(rejected) = self.decoder.retry() {
             self.course = Course::Stalled(rejected.to_string());
-        } else if self.has_room() && self.mail.trouble().is_none() {
+        } else if self.can_keep_letters() {
             self.course = Course::Runs;
-        }
-        if self.shared.waits_for_adoption() {
-            self.promote();
         }
     }
 
@@ -644,7 +597,9 @@ impl Partition {
         // While one is being stored, the next one waits for its turn.
         if let Ok(place) = checkpoints.try_reserve() {
             self.stored = Some(self.position);
+            let (letters_version, letters) = self.shared.hand_over_letters();
             place.send(Handover {
+                letters_version,
                 replayed: std::mem::take(&mut self.replayed),
                 what: ToSave {
                     view,
@@ -652,8 +607,9 @@ impl Partition {
                     counts: self.counts,
                     last_message_ms: self.last_message_ms,
                     newest_event_ms: self.lateness.as_ref().and_then(Lateness::newest),
-                    letters: self.shared.changed_letters(),
+                    letters,
                     sums: Vec::new(),
+                    topic_id: self.topic_id.clone(),
                 },
             });
         }
@@ -662,7 +618,7 @@ impl Partition {
     /// Stops if another owner has begun.
     pub(super) fn heed_fence(&mut self) {
         if let Some(epoch) = self.shared.fenced_by() {
-            self.course = Course::Failed(fenced_by(epoch));
+            self.course = Course::Broken(fenced_by(epoch));
         }
     }
 
@@ -685,7 +641,7 @@ impl Partition {
     /// Tells everybody how it stands. `trouble` is with the brokers and concerns all.
     pub(super) fn show(&self, trouble: Option<&str>) {
         let (state, reason) = match (&self.course, trouble) {
-            (Course::Failed(reason), _) => ("failed", reason.as_str()),
+            (Course::Failed(reason) | Course::Broken(reason), _) => ("failed", reason.as_str()),
             (Course::Runs, _) if self.stands_still() && self.shared.is_standby() => ("standby", ""),
             (Course::Runs, _) if self.stands_still() => ("paused", ""),
             (Course::Stalled(reason), _) if self.stands_still() && !self.shared.is_standby() => {
@@ -693,7 +649,10 @@ impl Partition {
             }
             (Course::Stalled(reason), _) => ("stalled", reason.as_str()),
             (_, Some(reason)) => ("stalled", reason),
-            (Course::New, None) => ("starting", ""),
+            (Course::New, None) => match &self.unknown {
+                Some(reason) => ("stalled", reason.as_str()),
+                None => ("starting", ""),
+            },
             (Course::Runs, None) if self.caught_up && self.shared.is_standby() => ("standby", ""),
             (Course::Runs, None) if self.caught_up => ("live", ""),
             (Course::Runs, None) => ("backfilling", ""),
@@ -733,6 +692,7 @@ impl Partition {
             messages_per_s: self.messages_per_s,
             wanted_columns: self.wanted_columns(),
             follows_version: self.source.version,
+            topic_partitions: self.topic_partitions as u32,
             // Kept apart, for they are stored apart.
             ..Default::default()
         });
@@ -743,13 +703,4 @@ impl Partition {
 fn time_of(message: &BorrowedMessage<'_>) -> u64 {
     let time = message.timestamp().to_millis().unwrap_or(0);
     time.max(0).cast_unsigned()
-}
-
-/// A letter whose reason came to light when its changes were applied.
-fn because(refused: &Refused, letter: DeadLetter) -> DeadLetter {
-    DeadLetter {
-        reason: refused.reason.to_string(),
-        detail: refused.detail.clone(),
-        ..letter
-    }
 }

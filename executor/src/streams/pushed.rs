@@ -11,7 +11,7 @@ use millpond_proto::stream::{DeadLetter, Header};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Pushed {
     pub(super) offset: i64,
     timestamp: Option<i64>,

@@ -26,6 +26,8 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long an answer stands that is no schema.
 const AWAY: Duration = Duration::from_secs(1);
 const UNKNOWN: Duration = Duration::from_secs(10);
+/// Answers beyond which those are forgotten that are no schemas: messages can name as many as there are numbers.
+const KNOWN_MAX: usize = 4096;
 
 /// See the module.
 #[derive(Debug)]
@@ -111,6 +113,9 @@ impl Schemas for Registry {
                     }
                 }
                 None | Some(Answer::None(..)) => {
+                    if known.len() >= KNOWN_MAX {
+                        known.retain(|_, answer| !matches!(answer, Answer::None(..)));
+                    }
                     known.insert(id, Answer::Asking(now));
                     self.ask(id);
                 }

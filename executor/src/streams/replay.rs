@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 pub(super) use self::gathered::Tried;
 
 use self::gathered::Gathered;
-use super::shared::Shared;
+use super::shared::{Alone, Shared};
 use super::source::{BROKER_TIMEOUT, Source};
 use super::tokens::{Authorized, log_in};
 use super::watch::Watch;
@@ -49,6 +49,8 @@ pub(super) struct Replay {
     letters: VecDeque<DeadLetter>,
     gathered: Gathered,
     behind: Option<Behind>,
+    /// Others would settle the same letters.
+    alone: Alone,
 }
 
 /// Reads the messages behind letters.
@@ -63,6 +65,7 @@ impl Replay {
     /// # Errors
     /// Brokers that do not answer, or have deleted messages behind the letters.
     pub(super) fn new(source: Arc<Source>, shared: Arc<Shared>, offsets: &[u64]) -> Result<Self, Error> {
+        let alone = shared.alone()?;
         let offsets: HashSet<u64> = offsets.iter().copied().collect();
         let mut letters = shared.letters();
         letters.retain(|letter| offsets.contains(&letter.offset));
@@ -76,6 +79,7 @@ impl Replay {
             source,
             shared,
             letters: letters.into(),
+            alone,
         })
     }
 
@@ -130,15 +134,15 @@ impl Replay {
         Ok(())
     }
 
-    /// Everything that is to be applied, with all letters.
+    /// Everything that is to be applied, with all letters. Until it is, nobody else may try them.
     ///
     /// # Errors
     /// Schemas that cannot be had now.
-    pub(super) fn finish(mut self) -> Result<Tried, Error> {
+    pub(super) fn finish(mut self) -> Result<(Tried, Alone), Error> {
         for letter in self.letters {
             self.gathered.add_letter(letter)?;
         }
-        self.gathered.finish()
+        Ok((self.gathered.finish()?, self.alone))
     }
 }
 

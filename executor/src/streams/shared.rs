@@ -35,6 +35,17 @@ pub(super) struct Shared {
     status: Mutex<PartitionStatus>,
     checkpoint: Mutex<Checkpoint>,
     letters: Mutex<Letters>,
+    /// Letters are being tried again.
+    replaying: AtomicBool,
+}
+
+/// As long as it lives, nobody else tries letters of a topic partition again.
+pub(super) struct Alone(Arc<Shared>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.replaying.store(false, Ordering::Release);
+    }
 }
 
 /// The last checkpoint.
@@ -51,8 +62,10 @@ struct Checkpoint {
 struct Letters {
     letters: VecDeque<DeadLetter>,
     bytes: usize,
-    /// They are others than when they were last stored.
-    changed: bool,
+    /// How often they have changed here; 0: they are those of the checkpoint that was begun with.
+    version: u64,
+    /// The version that was handed over to be stored last, or is stored; `None`: no checkpoint of this owner has any.
+    handed: Option<u64>,
 }
 
 impl Shared {
@@ -77,7 +90,20 @@ impl Shared {
             status: Mutex::new(status),
             checkpoint: Mutex::default(),
             letters: Mutex::default(),
+            replaying: AtomicBool::new(false),
         }
+    }
+
+    /// Has nobody else try letters again. A statement that was given up may still be at it.
+    ///
+    /// # Errors
+    /// [`Code::SHARD_MOVED`] if somebody does.
+    pub(super) fn alone(self: &Arc<Self>) -> Result<Alone, Error> {
+        if self.replaying.swap(true, Ordering::AcqRel) {
+            let text = format!("letters of topic partition {} are being tried again", self.number);
+            return Err(Error::new(Code::SHARD_MOVED, text).with_hint("run the statement again in a moment"));
+        }
+        Ok(Alone(self.clone()))
     }
 
     /// From now on there are rows.
@@ -133,7 +159,7 @@ impl Shared {
     }
 
     pub(super) fn miss_checkpoint(&self, error: &str) {
-        self.letters.lock().changed = true;
+        self.letters.lock().handed = None;
         let mut checkpoint = self.checkpoint.lock();
         checkpoint.error = error.to_string();
         checkpoint.missed = true;
@@ -264,26 +290,34 @@ impl Shared {
 
     /// True if no more than `max` letters would be kept with one more.
     pub(super) fn has_room(&self, max: usize) -> bool {
+        self.letters.lock().have_room(max)
+    }
+
+    /// True if more than `max` letters are kept.
+    pub(super) fn is_over(&self, max: usize) -> bool {
         let letters = self.letters.lock();
-        letters.letters.len() < max && letters.bytes < LETTER_BYTES_MAX
+        letters.letters.len() > max || letters.bytes > LETTER_BYTES_MAX
     }
 
-    /// All letters, if they are others than at the last call.
-    pub(super) fn changed_letters(&self) -> Option<Vec<DeadLetter>> {
-        let changed = std::mem::take(&mut self.letters.lock().changed);
-        changed.then(|| self.letters())
+    /// The version of the letters, and all of them if they are others than were handed over last.
+    pub(super) fn hand_over_letters(&self) -> (u64, Option<Vec<DeadLetter>>) {
+        let mut letters = self.letters.lock();
+        let version = letters.version;
+        let is_new = letters.handed.replace(version) != Some(version);
+        (version, is_new.then(|| letters.letters.iter().cloned().collect()))
     }
 
-    /// Has the letters of a checkpoint.
+    /// Has the letters of a checkpoint. An owner goes on from it; for one that reads along it is somebody else's.
     pub(super) fn restore(&self, stored: Vec<DeadLetter>) {
         let mut letters = self.letters.lock();
+        letters.handed = (!self.is_standby()).then_some(letters.version);
         letters.bytes = stored.iter().map(bytes_of).sum();
         letters.letters = stored.into();
     }
 
     pub(super) fn keep(&self, letter: DeadLetter) {
         let mut letters = self.letters.lock();
-        letters.changed = true;
+        letters.version += 1;
         letters.bytes += bytes_of(&letter);
         letters.letters.push_back(letter);
     }
@@ -302,17 +336,28 @@ impl Shared {
             }
         }
         letters.bytes = letters.letters.iter().map(bytes_of).sum();
-        letters.changed = true;
+        letters.version += 1;
         went as u64
     }
 
-    /// Drops the oldest letter, if there is one.
-    pub(super) fn drop_oldest(&self) -> bool {
+    /// Drops the oldest letters until there is room for one more, and says how many.
+    pub(super) fn drop_oldest(&self, max: usize) -> u64 {
         let mut letters = self.letters.lock();
-        let oldest = letters.letters.pop_front();
-        letters.changed = true;
-        letters.bytes -= oldest.as_ref().map_or(0, bytes_of);
-        oldest.is_some()
+        let mut dropped = 0;
+        while !letters.have_room(max)
+            && let Some(oldest) = letters.letters.pop_front()
+        {
+            letters.version += 1;
+            letters.bytes -= bytes_of(&oldest);
+            dropped += 1;
+        }
+        dropped
+    }
+}
+
+impl Letters {
+    fn have_room(&self, max: usize) -> bool {
+        self.letters.len() < max && self.bytes < LETTER_BYTES_MAX
     }
 }
 

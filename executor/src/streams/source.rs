@@ -17,6 +17,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::access::Access;
 use super::growth::Growth;
+use super::identity::{is_embedded, topic_id};
 use super::letterbox::Letterbox;
 use super::registry::Registry;
 use super::sink::producer_config;
@@ -72,6 +73,8 @@ pub(super) struct Source {
     growth: Option<Arc<Growth>>,
     table: Table,
     letterbox: OnceLock<Letterbox>,
+    /// Whether its brokers are the embedded one, which has no identifiers.
+    is_embedded: OnceLock<bool>,
 }
 
 impl Source {
@@ -117,6 +120,7 @@ impl Source {
             version: 0,
             access: access.clone(),
             letterbox: OnceLock::new(),
+            is_embedded: OnceLock::new(),
         })
     }
 
@@ -269,6 +273,14 @@ impl Source {
         let range = consumer.fetch_watermarks(&self.topic, partition.cast_signed(), BROKER_TIMEOUT);
         let (low, high) = range?;
         Ok((low.max(0).cast_unsigned(), high.max(0).cast_unsigned()))
+    }
+
+    /// The identifier of the topic; `None` if brokers do not answer or have none. It blocks.
+    pub(super) fn topic_id<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> Option<String> {
+        match self.is_embedded.get_or_init(|| is_embedded(consumer)) {
+            true => None,
+            false => topic_id(consumer, &self.topic),
+        }
     }
 
     /// Asks the brokers, for a while also as long as they say that they do not know yet: a topic partition that was just

@@ -38,6 +38,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// A checkpoint that is to be stored.
 pub(super) struct Handover {
     pub(super) what: ToSave,
+    /// Of the letters at this position, which are there only if they are others than at the last one.
+    pub(super) letters_version: u64,
     /// Who waits until it is, and hears what.
     pub(super) replayed: Vec<(Answer, LettersReplayed)>,
 }
@@ -87,12 +89,13 @@ impl Stored {
         }
         // The thread ends when nobody can send commands any more.
         drop(commands);
-        let saver = match saver {
-            None => self.take_over().await,
-            owner => owner,
+        // Who goes on from a checkpoint has its letters in it.
+        let (saver, letters) = match saver {
+            None => (self.take_over().await, None),
+            owner => (owner, Some(0)),
         };
         if let Some(saver) = saver {
-            self.keep_saving(saver, to_save).await;
+            self.keep_saving(saver, letters, to_save).await;
         }
     }
 
@@ -137,6 +140,7 @@ impl Stored {
             shared: self.shared.clone(),
             start: self.asked.start,
             paused_at: self.asked.paused_at,
+            added: self.asked.added,
             checkpoints: (!self.checkpoints.is_empty()).then_some(sender),
         };
         // The index of all keys is made.
@@ -162,10 +166,20 @@ impl Stored {
         )?))
     }
 
-    async fn keep_saving(&self, mut saver: Saver, mut to_save: mpsc::Receiver<Handover>) {
+    /// Stores what is handed over. `letters` is the version of those that the last checkpoint has.
+    async fn keep_saving(
+        &self,
+        mut saver: Saver,
+        mut letters: Option<u64>,
+        mut to_save: mpsc::Receiver<Handover>,
+    ) {
         let (table, shared) = (&self.source.name, &self.shared);
         loop {
-            let Handover { mut what, replayed } = match timeout(IDLE, to_save.recv()).await {
+            let Handover {
+                mut what,
+                letters_version,
+                replayed,
+            } = match timeout(IDLE, to_save.recv()).await {
                 Ok(Some(handover)) => handover,
                 Ok(None) => return,
                 Err(_) => {
@@ -175,10 +189,16 @@ impl Stored {
                     continue;
                 }
             };
+            if what.letters.is_none() && letters != Some(letters_version) {
+                // It counts on letters of a checkpoint before it, which could not be stored.
+                shared.miss_checkpoint("the one before it could not be stored");
+                continue;
+            }
             let position = what.view.position();
             what.sums = self.kept.at(&what.view).await;
             match saver.save(what).await {
                 Ok(()) => {
+                    letters = Some(letters_version);
                     shared.set_checkpoint(position, now_ms());
                     for (answer, replayed) in replayed {
                         // One who does not wait any more need not hear it.

@@ -33,6 +33,9 @@ const SECRET_WORDS: &[&str] = &[
     "sas_key",
     "credential",
     "private_key",
+    "key_pem",
+    "passphrase",
+    "oauthbearer_config",
 ];
 
 /// What DDL works with.
@@ -454,7 +457,7 @@ pub(crate) fn secret_refused(option: &str) -> Error {
 
 /// True if the name of an option says that its value is a secret.
 pub(crate) fn carries_secret(option: &str) -> bool {
-    let option = option.to_ascii_lowercase();
+    let option = option.to_ascii_lowercase().replace(['.', '-'], "_");
     SECRET_WORDS.iter().any(|word| option.contains(word))
 }
 
@@ -469,10 +472,20 @@ mod tests {
             "AWS.ACCESS_KEY_ID",
             "google.token",
             "password",
+            "kafka.ssl.key.pem",
+            "kafka.ssl.key.password",
+            "kafka.sasl.oauthbearer.assertion.private.key.pem",
+            "kafka.sasl.oauthbearer.assertion.private.key.passphrase",
+            "kafka.sasl.oauthbearer.config",
         ] {
             assert!(carries_secret(option), "{option}");
         }
-        for option in ["format.delimiter", "format.has_header"] {
+        for option in [
+            "format.delimiter",
+            "format.has_header",
+            "kafka.ssl.key.location",
+            "kafka.ssl.ca.pem",
+        ] {
             assert!(!carries_secret(option), "{option}");
         }
     }

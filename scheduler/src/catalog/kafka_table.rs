@@ -12,6 +12,7 @@ use millpond_engine::streams::{StreamOptions, live_table};
 use millpond_proto::catalog::{KafkaTable, TopicPartition};
 
 use super::relation::without_views;
+use crate::statement::without_password;
 
 /// The word behind `STORED AS`.
 const KIND: &str = "KAFKA";
@@ -42,7 +43,7 @@ pub(super) fn without_columns(command: &CreateExternalTable) -> Result<Option<Ka
         let hint = match is_json {
             true => {
                 "declare them as in CREATE TABLE: the names are those of the fields of messages; or have them taken \
-                     from the first messages with 'schema.infer' 'true'"
+                     from the first messages with 'schema.infer' 'true', or from a registry with 'format.registry'"
             }
             false => "declare them as in CREATE TABLE: the names are those of the fields of messages",
         };
@@ -81,7 +82,8 @@ pub(super) fn with_columns(
     };
     let key: Vec<usize> = key.iter().map(place).collect::<Result<_, _>>()?;
     let mut command = command.clone();
-    if settings(&command.options).contains_key("format.registry") {
+    let (_, format) = parse(&settings(&command.options))?;
+    if format.registry().is_some() && format.reads_by_schema() {
         // Nobody has said which columns there are to be, so there are all that messages have.
         command
             .options
@@ -178,6 +180,7 @@ pub(crate) fn partitions(starts: Vec<u64>) -> Vec<TopicPartition> {
         owner: None,
         standby: None,
         paused_at: None,
+        added: false,
     };
     starts.into_iter().enumerate().map(partition).collect()
 }
@@ -188,7 +191,7 @@ fn address(command: &CreateExternalTable) -> Result<(String, String), Error> {
     let wrong = || {
         Error::user(
             Code::INVALID_STATEMENT,
-            format!("'{location}' is no location of a topic"),
+            format!("'{}' is no location of a topic", without_password(location)),
         )
         .with_hint("write kafka://HOST:PORT/TOPIC, with commas between several brokers")
     };

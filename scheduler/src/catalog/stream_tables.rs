@@ -188,7 +188,7 @@ pub(super) async fn dead_letters(system: &SystemTables, version: &CatalogState) 
         .kafka_tables()
         .map(|(relation, table)| (table.table_id.as_str(), (relation, table)))
         .collect();
-    let mut letters = system.streams.dead_letters().await;
+    let mut letters = system.streams.dead_letters(version).await;
     letters.sort_by(|a, b| (&a.table_id, a.partition, a.offset).cmp(&(&b.table_id, b.partition, b.offset)));
     let rows = letters.into_iter().filter_map(|letter| {
         let (relation, table) = tables.get(letter.table_id.as_str())?;

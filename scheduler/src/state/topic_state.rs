@@ -20,7 +20,7 @@ impl CatalogState {
             })
     }
 
-    /// Gives topic partitions new owners, or writes down where they stand still.
+    /// Gives topic partitions new owners, or writes down where they stand still. Those that a topic has got are the next ones.
     ///
     /// # Errors
     /// Another table under the name, and an epoch that is not later: somebody else has placed it meanwhile.
@@ -32,6 +32,11 @@ impl CatalogState {
         self.change_topic(&placed.schema, &placed.name, &placed.table_id, |table| {
             let paused = table.paused;
             for new in &placed.partitions {
+                let is_next = new.number as usize == table.partitions.len();
+                if is_next && new.owner.is_none() && table.key.is_empty() {
+                    table.partitions.push(new.clone());
+                    continue;
+                }
                 let known = table
                     .partitions
                     .iter_mut()
@@ -148,6 +153,7 @@ mod tests {
             }),
             standby: None,
             paused_at: None,
+            added: false,
         }
     }
 
@@ -159,6 +165,7 @@ mod tests {
             owner: None,
             standby: None,
             paused_at: None,
+            added: false,
         };
         let relation = Relation {
             schema: "public".to_string(),
@@ -219,6 +226,22 @@ mod tests {
         assert_eq!(partitions[0].owner, None);
         assert_eq!(partitions[1].owner, owned(1, "b:1", 2).owner);
         assert_eq!(partitions[1].start, 7, "where it starts does not change");
+    }
+
+    #[test]
+    fn tables_without_keys_get_more_topic_partitions() {
+        let mut state = with_table();
+        let new = |number| TopicPartition {
+            number,
+            ..TopicPartition::default()
+        };
+        assert!(place(&mut state, "id", new(3)).is_err(), "there is no number 2");
+        place(&mut state, "id", new(2)).unwrap();
+        assert!(place(&mut state, "id", new(2)).is_err(), "it is there");
+        place(&mut state, "id", owned(2, "a:1", 1)).unwrap();
+        let partitions = &table(&state).partitions;
+        assert_eq!(partitions.len(), 3);
+        assert_eq!(partitions[2].owner, owned(2, "a:1", 1).owner);
     }
 
     #[test]

@@ -1,4 +1,7 @@
-//! SQL texts as they may be shown: the values of options whose names say that they are secrets are left out.
+//! SQL texts as they may be shown: the values of options whose names say that they are secrets are left out, and passwords
+//! in addresses.
+
+use std::borrow::Cow;
 
 use crate::catalog::ddl::carries_secret;
 
@@ -23,13 +26,29 @@ pub(super) fn masked(sql: &str) -> String {
             shown.push_str(HIDDEN);
             shown.push('\'');
         } else {
-            shown.push_str(text);
+            shown.push_str(&without_password(text));
         }
         after_secret = !hide && carries_secret(text);
         rest = following;
     }
     shown.push_str(rest);
     shown
+}
+
+/// An address without the password in it; other texts as they are.
+pub(crate) fn without_password(text: &str) -> Cow<'_, str> {
+    let found = text.find("://").and_then(|scheme| {
+        let start = scheme + 3;
+        let rest = &text[start..];
+        let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
+        let account = &authority[..authority.rfind('@')?];
+        let user = account.find(':')?;
+        Some((start + user + 1, start + account.len()))
+    });
+    match found {
+        Some((from, to)) => Cow::Owned(format!("{}{HIDDEN}{}", &text[..from], &text[to..])),
+        None => Cow::Borrowed(text),
+    }
 }
 
 #[cfg(test)]
@@ -45,6 +64,24 @@ mod tests {
             "COPY t TO 's3://b/x' OPTIONS ('aws.secret_access_key' '***', 'format.delimiter' ';')"
         );
         assert_eq!(masked("SET 'password' = 'x"), "SET 'password' = '***'");
+    }
+
+    #[test]
+    fn passwords_in_addresses_are_hidden() {
+        for (sql, shown) in [
+            (
+                "LOCATION 'kafka://ann:s3@cret@h:1/t'",
+                "LOCATION 'kafka://ann:***@h:1/t'",
+            ),
+            (
+                "'format.registry' 'http://u:p@h'",
+                "'format.registry' 'http://u:***@h'",
+            ),
+            ("LOCATION 'kafka://ann@h:1/t'", "LOCATION 'kafka://ann@h:1/t'"),
+            ("LOCATION 's3://b/a:b@c'", "LOCATION 's3://b/a:b@c'"),
+        ] {
+            assert_eq!(masked(sql), shown);
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod write;
 pub(crate) use admission::Admission;
 pub(crate) use frontend::{Frontend, Request, Services};
 pub(crate) use ingest::{Existing, Ingest, Missing};
+pub(crate) use masked::without_password;
 pub(crate) use parts::drop_leftovers;
 pub(crate) use plan_cache::{Described, PlanCache};
 pub(crate) use registry::{Phase, Progress, Registry, Statement};

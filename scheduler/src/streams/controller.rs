@@ -137,8 +137,7 @@ impl Controller {
     async fn place(&self, members: &[Member]) {
         let _placing = self.streams.inner.placing.lock().await;
         let version = self.log.current();
-        let may_move = |(_, table): &(&Relation, &KafkaTable)| !self.streams.is_replaying(&table.table_id);
-        let tables: Vec<(&Relation, &KafkaTable)> = version.kafka_tables().filter(may_move).collect();
+        let tables: Vec<(&Relation, &KafkaTable)> = version.kafka_tables().collect();
         let patient = Instant::now() < self.patient_until;
         // One that is registered and has not answered is waited for as well.
         let is_silent = |address: &str| {
@@ -156,7 +155,8 @@ impl Controller {
             self.streams.status_of(&table.table_id, partition.number, owner)
         };
         let of_tables: Vec<&KafkaTable> = tables.iter().map(|(_, table)| *table).collect();
-        let mut placement = Placement::new(self.candidates(members), &of_tables);
+        let mut placement =
+            Placement::new(self.candidates(members), &of_tables).staying(self.streams.replaying());
         let mut placed: Vec<Vec<TopicPartition>> = of_tables
             .iter()
             .map(|table| placement.mend(table, &may_come, &status))
@@ -199,30 +199,34 @@ impl Controller {
         }
     }
 
-    /// Gives tables the columns that their messages have.
+    /// Gives tables the topic partitions that their topics have got, and the columns that their messages have.
     async fn grow(&self) {
         let version = self.log.current();
         for (relation, table) in version.kafka_tables() {
-            let Some(wanted) = self.streams.wanted_columns(table) else {
-                continue;
-            };
-            let changed = match growth::change(relation, table, &wanted) {
-                Ok(Some(kind)) => self.log.commit(vec![Change { kind: Some(kind) }]).await,
-                Ok(None) => continue,
+            let count = self.streams.topic_partitions(table);
+            let partitions = growth::more_partitions(relation, table, count);
+            let columns = self
+                .streams
+                .wanted_columns(table)
+                .map(|wanted| growth::change(relation, table, &wanted));
+            let changes = match columns.transpose() {
+                Ok(columns) => partitions.into_iter().chain(columns.flatten()),
                 Err(error) => {
                     tracing::warn!(table = relation.name, %error, "give a table the columns of its messages");
                     continue;
                 }
             };
-            match changed {
-                Ok(_) => {
-                    tracing::info!(
-                        table = relation.name,
-                        "a table has the columns of its messages now"
-                    );
-                    self.streams.look_now();
+            for kind in changes {
+                match self.log.commit(vec![Change { kind: Some(kind) }]).await {
+                    Ok(_) => {
+                        tracing::info!(
+                            table = relation.name,
+                            "a table has what its topic has more of now"
+                        );
+                        self.streams.look_now();
+                    }
+                    Err(error) => tracing::warn!(table = relation.name, %error, "have a table grow"),
                 }
-                Err(error) => tracing::warn!(table = relation.name, %error, "give a table columns"),
             }
         }
     }
@@ -335,6 +339,7 @@ fn followed_by(table: &KafkaTable, address: &str) -> Vec<FollowPartition> {
                     epoch: owner.epoch,
                     standby,
                     paused_at: partition.paused_at,
+                    added: partition.added,
                 });
             }
         }

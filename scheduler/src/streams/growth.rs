@@ -1,4 +1,4 @@
-//! Tables that get the columns of newer schemas of their messages (`schema.evolve`).
+//! Tables that get more of what their topics have more of: columns of newer schemas (`schema.evolve`), and topic partitions.
 //!
 //! The executor that meets such a schema stands in front of the message and says which columns the table should have.
 //! They are put into the catalog as `ALTER TABLE` would, and executors go on when they are told of it.
@@ -6,7 +6,29 @@
 use millpond_engine::error::Error;
 use millpond_engine::schema::{decode_schema, encode_schema, grown};
 use millpond_engine::streams::{StreamOptions, data_columns, fixed_columns, with_data_columns};
-use millpond_proto::catalog::{AlterTopic, ChangeKind, KafkaTable, Relation, TopicBefore};
+use millpond_proto::catalog::{
+    AlterTopic, ChangeKind, KafkaTable, PlacePartitions, Relation, TopicBefore, TopicPartition,
+};
+
+/// The change that gives a table without a key the topic partitions that its topic has got, `count` in all, from their
+/// beginnings; `None` if there is nothing to give. With a key it must be read anew: a key would be in two of them.
+pub(super) fn more_partitions(relation: &Relation, table: &KafkaTable, count: u32) -> Option<ChangeKind> {
+    let known = table.partitions.len() as u32;
+    let may_grow = table.key.is_empty() && !table.paused && known > 0;
+    (may_grow && count > known).then(|| {
+        let new = |number| TopicPartition {
+            number,
+            added: true,
+            ..TopicPartition::default()
+        };
+        ChangeKind::PlacePartitions(PlacePartitions {
+            schema: relation.schema.clone(),
+            name: relation.name.clone(),
+            table_id: table.table_id.clone(),
+            partitions: (known..count).map(new).collect(),
+        })
+    })
+}
 
 /// The change that gives a table all of the columns in `wanted`; `None` if it has them.
 ///

@@ -4,7 +4,7 @@
 //! follows fewest. One whose owner drains, or follows more than others, gets a standby, which reads along and becomes
 //! the owner when it is as far; readers and the stream do not wait for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use millpond_proto::catalog::{KafkaTable, PartitionOwner, TopicPartition};
 use millpond_proto::stream::PartitionStatus;
@@ -34,6 +34,8 @@ impl Candidate {
 /// The executors there are, and how much they follow.
 pub(super) struct Placement {
     candidates: Vec<Candidate>,
+    /// Identifiers of tables whose topic partitions stay with owners that are there.
+    staying: HashSet<String>,
     /// By address; what moves counts where it goes.
     load: HashMap<String, usize>,
 }
@@ -48,7 +50,19 @@ impl Placement {
         {
             *load.entry(owner.address.clone()).or_default() += 1;
         }
-        Self { candidates, load }
+        Self {
+            candidates,
+            staying: HashSet::new(),
+            load,
+        }
+    }
+
+    /// Has topic partitions of tables stay with their owners, as long as these are there.
+    pub(super) fn staying(self, tables: HashSet<String>) -> Self {
+        Self {
+            staying: tables,
+            ..self
+        }
     }
 
     /// What has to change of a table's topic partitions. `may_come` says that somebody at an address is waited for, and
@@ -62,7 +76,7 @@ impl Placement {
         let partitions = table.partitions.iter();
         let mended = partitions.filter_map(|partition| {
             let status = |owner: &PartitionOwner| status(table, partition, owner);
-            self.mend_one(partition, may_move(table, partition), may_come, &status)
+            self.mend_one(partition, self.may_move(table, partition), may_come, &status)
         });
         mended.collect()
     }
@@ -125,7 +139,7 @@ impl Placement {
             let is_taken =
                 |partition: &TopicPartition| moves[at].iter().any(|moved| moved.number == partition.number);
             let movable = tables[at].partitions.iter().find(|partition| {
-                is_with(partition, &most) && may_move(tables[at], partition) && !is_taken(partition)
+                is_with(partition, &most) && self.may_move(tables[at], partition) && !is_taken(partition)
             });
             let Some(partition) = movable else { break };
             let epoch = next_epoch(partition);
@@ -143,6 +157,11 @@ impl Placement {
         let most = open.max_by_key(|candidate| self.load_of(candidate))?;
         let is_uneven = self.load_of(most) >= self.load_of(&least) + 2;
         is_uneven.then(|| (most.address.clone(), least))
+    }
+
+    /// False also while a table is paused and nobody has said where: a standby would not know where to stop.
+    fn may_move(&self, table: &KafkaTable, partition: &TopicPartition) -> bool {
+        !self.staying.contains(&table.table_id) && (!table.paused || partition.paused_at.is_some())
     }
 
     fn is_there(&self, owner: &PartitionOwner) -> bool {
@@ -182,11 +201,6 @@ impl Placement {
             epoch,
         }
     }
-}
-
-/// False while a table is paused and nobody has said where: a standby would not know where to stop.
-fn may_move(table: &KafkaTable, partition: &TopicPartition) -> bool {
-    !table.paused || partition.paused_at.is_some()
 }
 
 /// True if a standby has read all that is there, and all that the owner has shown.

@@ -1,9 +1,9 @@
 //! Dead letters that are tried again.
 //!
 //! A standby has its own letters and knows nothing of what its owner does with others, so while letters of a table are
-//! tried again none of its topic partitions moves; one that moves already is waited for by whoever asks.
+//! tried again none of its topic partitions moves, but for those whose owner is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -49,9 +49,29 @@ impl Streams {
         drop(self.inner.placing.lock().await);
     }
 
-    /// True for a table whose topic partitions must stay.
-    pub(super) fn is_replaying(&self, table_id: &str) -> bool {
-        self.inner.replaying.lock().contains(table_id)
+    /// Tables whose topic partitions must stay.
+    pub(super) fn replaying(&self) -> HashSet<String> {
+        self.inner.replaying.lock().clone()
+    }
+
+    /// Looks whether the letters of all topic partitions of a table are known: those of one that is still restored are not.
+    ///
+    /// # Errors
+    /// [`Code::SHARD_MOVED`] if they are not.
+    pub(crate) async fn check_letters(&self, table: &KafkaTable) -> Result<(), Error> {
+        self.refresh_table(table).await;
+        let mut partitions = table.partitions.iter();
+        let unknown = partitions.find(|partition| {
+            let owner = partition.owner.as_ref();
+            let status = owner.and_then(|owner| self.status_of(&table.table_id, partition.number, owner));
+            // Where it ends is asked when there is what was stored.
+            status.is_none_or(|status| status.end.is_none())
+        });
+        unknown.map_or(Ok(()), |partition| {
+            let text = format!("topic partition {} has not begun", partition.number);
+            Err(Error::new(Code::SHARD_MOVED, text)
+                .with_hint("look at system.stream_partitions, and run the statement again in a moment"))
+        })
     }
 
     /// Has the owners of topic partitions try letters again, and says how many are none any more.
@@ -82,12 +102,26 @@ impl Streams {
         let asked = requests
             .iter()
             .map(|(address, request)| self.inner.connections.replay_letters(address, request));
-        let mut settled = 0;
-        for answer in join_all(asked).await {
-            settled += answer?.settled;
+        let answers = join_all(asked).await;
+        let settled = answers
+            .iter()
+            .flatten()
+            .map(|replayed| replayed.settled)
+            .sum::<u64>();
+        match answers.into_iter().find_map(Result::err) {
+            Some(error) if settled > 0 => Err(partly(settled, &error)),
+            Some(error) => Err(error),
+            None => Ok(settled),
         }
-        Ok(settled)
     }
+}
+
+/// To run it again would say nothing of those that are done.
+fn partly(settled: u64, error: &Error) -> Error {
+    let text = format!("{settled} letters are no dead letters any more, and others could not be tried");
+    Error::new(Code::EXECUTION_FAILED, text)
+        .with_detail(error.to_string())
+        .with_hint("run the statement again for the others")
 }
 
 fn moving(partition: &TopicPartition) -> Error {

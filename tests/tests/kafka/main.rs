@@ -2,6 +2,7 @@
 
 mod columns;
 mod exactly;
+mod failed;
 mod fast;
 mod insert;
 mod letters;
@@ -265,6 +266,9 @@ async fn a_table_that_cannot_work_is_refused_when_it_is_created() -> Result<()> 
     .await?;
     if bench.broker.is_real() {
         fails("n INT", "nowhere", "'format' 'json'", &["MP0080", "nowhere"]).await?;
+    } else {
+        let since = "'format' 'json', 'scan.startup' 'timestamp:2026-01-01T00:00:00Z'";
+        fails("n INT", &topic, since, &["MP0005", "embedded broker"]).await?;
     }
     let silent = "CREATE EXTERNAL TABLE t (n INT) STORED AS KAFKA LOCATION 'kafka://127.0.0.1:1/t' OPTIONS ('format' 'json')";
     let text = bench.client.failure(silent).await?;

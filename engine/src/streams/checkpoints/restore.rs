@@ -170,6 +170,7 @@ impl CheckpointFolder {
             segments,
             letters,
             sums: self.sums(checkpoint).await?,
+            topic_id: checkpoint.topic_id.clone(),
             damaged: Vec::new(),
         }))
     }

@@ -34,6 +34,8 @@ pub struct ToSave {
     pub letters: Option<Vec<DeadLetter>>,
     /// Sums of models over the rows.
     pub sums: Vec<StoredSums>,
+    /// Identifier of the topic; empty: nobody knows it.
+    pub topic_id: String,
 }
 
 /// Stores checkpoints of one owner, one after the other.
@@ -122,6 +124,7 @@ impl Saver {
             segments,
             letters: self.letters.clone(),
             sums,
+            topic_id: what.topic_id,
             written_at_ms: now_ms(),
         };
         let name = Name {

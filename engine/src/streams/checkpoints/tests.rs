@@ -74,6 +74,7 @@ fn to_save(shard: &LiveShard, letters: Option<Vec<DeadLetter>>) -> ToSave {
         newest_event_ms: Some(7),
         letters,
         sums: Vec::new(),
+        topic_id: "topic".to_string(),
     }
 }
 

@@ -19,6 +19,8 @@ use super::super::pushed::Pushed;
 /// Messages and bytes that are decoded before it is seen which of them matter.
 const CHUNK_MESSAGES: usize = 65_536;
 const CHUNK_BYTES: usize = 32 << 20;
+/// Bytes of changes that are applied at once, in which time nothing else is.
+const KEPT_BYTES_MAX: usize = 256 << 20;
 /// Reason of a letter that cannot be replayed.
 const TRUNCATE: &str = "truncate_too_late";
 
@@ -57,10 +59,35 @@ pub(super) struct Gathered {
 #[derive(Default)]
 struct Kept {
     rows: Vec<RecordBatch>,
+    bytes: usize,
     kinds: Vec<Kind>,
     messages: Vec<u32>,
     pushed: Vec<Pushed>,
     letters: HashMap<u32, DeadLetter>,
+}
+
+impl Kept {
+    /// Keeps the changes of a message. Those of one that was applied before stand each for itself: rows that some of them
+    /// need may have gone since.
+    fn keep(&mut self, kinds: &[Kind], pushed: &Pushed, letter: Option<DeadLetter>) {
+        let place = self.pushed.len() as u32;
+        if let Some(letter) = letter {
+            self.kinds.extend_from_slice(kinds);
+            self.messages.extend(kinds.iter().map(|_| place));
+            self.pushed.push(pushed.clone());
+            self.letters.insert(place, letter);
+            return;
+        }
+        for (place, kind) in (place..).zip(kinds) {
+            self.kinds.push(match kind {
+                // Its old key is gone.
+                Kind::Rekey => Kind::Delete,
+                kind => kind.clone(),
+            });
+            self.messages.push(place);
+            self.pushed.push(pushed.clone());
+        }
+    }
 }
 
 impl Gathered {
@@ -146,7 +173,7 @@ impl Gathered {
     fn push(&mut self, pushed: Pushed, letter: Option<DeadLetter>) -> Result<(), Error> {
         self.chunk.push((pushed, letter));
         match self.chunk.len() >= CHUNK_MESSAGES || self.chunk_bytes >= CHUNK_BYTES {
-            true => self.close_chunk().map_err(broken),
+            true => self.close_chunk(),
             false => Ok(()),
         }
     }
@@ -154,11 +181,12 @@ impl Gathered {
     /// Everything that is to be applied.
     ///
     /// # Errors
-    /// None that is known.
+    /// More than can be applied at once.
     pub(super) fn finish(mut self) -> Result<Tried, Error> {
-        self.close_chunk().map_err(broken)?;
+        self.close_chunk()?;
         let Kept {
             rows,
+            bytes: _,
             kinds,
             messages,
             pushed,
@@ -183,7 +211,15 @@ impl Gathered {
     }
 
     /// Keeps what matters of the messages that are decoded.
-    fn close_chunk(&mut self) -> Result<(), ArrowError> {
+    fn close_chunk(&mut self) -> Result<(), Error> {
+        self.keep_chunk().map_err(broken)?;
+        match self.kept.bytes > KEPT_BYTES_MAX {
+            true => Err(too_many(self.kept.letters.len())),
+            false => Ok(()),
+        }
+    }
+
+    fn keep_chunk(&mut self) -> Result<(), ArrowError> {
         let changes = self.decoder.take()?;
         let mut chunk = std::mem::take(&mut self.chunk);
         self.chunk_bytes = 0;
@@ -214,26 +250,13 @@ impl Gathered {
                 _ => {}
             }
             self.wanted.extend(keys.iter().cloned());
-            let place = self.kept.pushed.len() as u32;
-            let is_letter = letter.is_some();
-            for row in run {
-                rows.push(row as u32);
-                self.kept.messages.push(place);
-                self.kept.kinds.push(match &changes.kinds[row] {
-                    // It was applied, so its old key is gone.
-                    Kind::Rekey if !is_letter => Kind::Delete,
-                    kind => kind.clone(),
-                });
-            }
-            self.kept
-                .letters
-                .extend(letter.take().map(|letter| (place, letter)));
-            self.kept.pushed.push(std::mem::take(pushed));
+            rows.extend(run.clone().map(|row| row as u32));
+            self.kept.keep(&changes.kinds[run], pushed, letter.take());
         }
         if !rows.is_empty() {
-            self.kept
-                .rows
-                .push(take_record_batch(&changes.rows, &UInt32Array::from(rows))?);
+            let rows = take_record_batch(&changes.rows, &UInt32Array::from(rows))?;
+            self.kept.bytes += rows.get_array_memory_size();
+            self.kept.rows.push(rows);
         }
         Ok(())
     }
@@ -277,6 +300,15 @@ fn unreadable(offset: i64, rejected: &Rejected) -> Error {
     .with_hint(format!(
         "give options that fit both, or replay letters with kafka_offset > {offset} only"
     ))
+}
+
+fn too_many(letters: usize) -> Error {
+    Error::user(
+        Code::MEMORY_LIMIT,
+        format!("{letters} letters, and what came behind them, are too many changes to be tried at once"),
+    )
+    .with_detail(format!("they are more than {} MiB", KEPT_BYTES_MAX >> 20))
+    .with_hint("replay fewer at a time: add a WHERE with kafka_offset or kafka_partition")
 }
 
 fn broken(error: ArrowError) -> Error {

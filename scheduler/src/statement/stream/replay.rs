@@ -32,14 +32,13 @@ pub(super) async fn run(
         .streams
         .start_to_replay(&table.table_id, &name.to_string())?;
     services.streams.placed().await;
-    let letters = letters(catalog, &relation, condition).await?;
     let version = services.catalog.current();
     let mut tables = version.kafka_tables().map(|(_, newest)| newest);
     let table = tables.find(|newest| newest.table_id == table.table_id);
-    let settled = services
-        .streams
-        .replay(table.ok_or_else(|| gone(name))?, letters)
-        .await?;
+    let table = table.ok_or_else(|| gone(name))?;
+    services.streams.check_letters(table).await?;
+    let letters = letters(catalog, &relation, condition).await?;
+    let settled = services.streams.replay(table, letters).await?;
     count_result(settled)
 }
 

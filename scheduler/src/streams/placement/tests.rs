@@ -32,6 +32,7 @@ fn owned(number: u32, name: &str, epoch: u64) -> TopicPartition {
         owner: (epoch > 0).then(|| owner(name, epoch)),
         standby: None,
         paused_at: None,
+        added: false,
     }
 }
 
