@@ -354,7 +354,8 @@ impl Follower {
     }
 
     fn linger(&self) -> Duration {
-        match self.partitions.values().all(|partition| partition.caught_up) {
+        let mut reading = self.partitions.values().filter(|partition| partition.reads());
+        match reading.all(|partition| partition.caught_up) {
             true => LINGER_LIVE,
             false => LINGER_BACKLOG,
         }

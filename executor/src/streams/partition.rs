@@ -200,6 +200,11 @@ impl Partition {
         !self.shared.is_standby() && !self.shared.is_revoked()
     }
 
+    /// True if nobody has followed it before.
+    fn is_first_owner(&self) -> bool {
+        self.shared.epoch == 1 && !self.is_restored
+    }
+
     pub(super) fn number(&self) -> u32 {
         self.shared.number
     }
@@ -222,9 +227,11 @@ impl Partition {
     }
 
     /// Stands still from now on. One that has not begun goes on to where its owner before stood.
+    /// One that the topic has got since, and nobody has read, does not begin.
     pub(super) fn pause(&mut self) {
         let has_begun = !self.shared.is_standby() && !self.shared.waits_for_adoption();
         self.halt = match self.course {
+            Course::New if self.added && self.is_first_owner() => Halt::At(self.position),
             Course::New if !has_begun => self.paused_at.map_or(Halt::AtEnd, Halt::At),
             _ => Halt::At(self.position),
         };
@@ -275,7 +282,7 @@ impl Partition {
         }
         // One that only looks again has told its readers before where it began.
         let begins = self.shared.waits_for_adoption();
-        let first_owner = self.shared.epoch == 1 && !self.is_restored;
+        let first_owner = self.is_first_owner();
         let takes_what_there_is = self.added || self.source.options.startup == Startup::Earliest;
         if begins && first_owner && takes_what_there_is {
             // What was deleted since the table was created was never promised.
