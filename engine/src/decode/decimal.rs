@@ -1,11 +1,11 @@
 //! Decimal numbers, taken exactly from the text that a message has.
 
+use num_bigint::{BigInt, Sign};
+
 use super::cell::Misfit;
 
 /// Longest whole number of which all digits are worked out, in bytes: that takes the square of its length.
 const LONG_MAX: usize = 1 << 12;
-/// Nine digits, which are worked out at once.
-const NINE_DIGITS: u64 = 1_000_000_000;
 
 /// A number that was read at some scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,38 +90,14 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<i128, Misfit> {
 /// No bytes, or too many.
 #[cold]
 pub(super) fn long_digits(bytes: &[u8]) -> Result<(bool, String), Misfit> {
-    let first = *bytes.first().ok_or(Misfit::Type)?;
+    if bytes.is_empty() {
+        return Err(Misfit::Type);
+    }
     if bytes.len() > LONG_MAX {
         return Err(Misfit::Range);
     }
-    let is_negative = first >= 0x80;
-    // The least first.
-    let mut groups: Vec<u64> = vec![0];
-    for byte in magnitude(bytes, is_negative) {
-        let mut carry = u64::from(byte);
-        for group in &mut groups {
-            carry += *group << 8;
-            *group = carry % NINE_DIGITS;
-            carry /= NINE_DIGITS;
-        }
-        if carry > 0 {
-            groups.push(carry);
-        }
-    }
-    let mut groups = groups.iter().rev();
-    let mut digits = groups.next().map_or_else(String::new, u64::to_string);
-    digits.extend(groups.map(|group| format!("{group:09}")));
-    Ok((is_negative, digits))
-}
-
-/// The bytes of a whole number without its sign.
-fn magnitude(bytes: &[u8], is_negative: bool) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    let mut carries = true;
-    for byte in bytes.iter_mut().rev().filter(|_| is_negative) {
-        (*byte, carries) = (!*byte).overflowing_add(u8::from(carries));
-    }
-    bytes
+    let number = BigInt::from_signed_bytes_be(bytes);
+    Ok((number.sign() == Sign::Minus, number.magnitude().to_string()))
 }
 
 /// Moves a number from one scale to another.

@@ -10,8 +10,8 @@
 //! the client, which is bounded.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,7 @@ pub(super) struct Follower {
     identified_at: Instant,
     /// The topic is to be looked at again, and when it was last.
     doubts: bool,
-    doubted_at: Instant,
+    doubted_at: Option<Instant>,
     commands: Receiver<Command>,
     partitions: BTreeMap<u32, Partition>,
     paused: bool,
@@ -138,7 +138,7 @@ impl Follower {
             identity: None,
             identified_at: Instant::now(),
             doubts: false,
-            doubted_at: Instant::now() - DOUBT_PAUSE,
+            doubted_at: None,
             source,
             commands,
             partitions: BTreeMap::new(),
@@ -309,10 +309,12 @@ impl Follower {
     /// Has the brokers asked whether the offsets to begin with are there, of topic partitions that are new. A broker that is not
     /// there is waited for by nobody but its topic partitions.
     fn inquire(&mut self) {
+        // They are all of one topic: the first that can asks which.
+        let identity = Arc::new(OnceLock::new());
         for (number, partition) in &mut self.partitions {
             let is_asked = self.inquiries.iter().any(|inquiry| inquiry.number == *number);
             if partition.awaits_brokers() && !is_asked {
-                match Inquiry::begin(&self.source, &self.consumer, partition) {
+                match Inquiry::begin(&self.source, &self.consumer, partition, identity.clone()) {
                     Ok(inquiry) => self.inquiries.push(inquiry),
                     Err(error) => partition.is_unknown(format!("start a thread: {error}")),
                 }
@@ -417,11 +419,11 @@ impl Follower {
     /// Looks again whether the topic is there, is the one that it was, and has the offsets to go on from. The client does not
     /// say which topic partition has lost its place. If it was looked not long ago, the next report does it.
     fn doubt(&mut self) {
-        self.doubts = self.doubted_at.elapsed() < DOUBT_PAUSE;
+        self.doubts = self.doubted_at.is_some_and(|at| at.elapsed() < DOUBT_PAUSE);
         if self.doubts {
             return;
         }
-        self.doubted_at = Instant::now();
+        self.doubted_at = Some(Instant::now());
         self.apply();
         self.partitions.values_mut().for_each(Partition::doubt);
         self.is_stale = true;
@@ -512,9 +514,7 @@ impl Follower {
         if self.identity.is_none() && self.identified_at.elapsed() >= IDENTITY_INTERVAL {
             self.identified_at = Instant::now();
             let (source, consumer) = (self.source.clone(), self.consumer.clone());
-            let thread = std::thread::Builder::new().name(format!("ask {}", source.name));
-            let asked = thread.spawn(move || source.topic_id(&consumer));
-            self.identity = asked.ok();
+            self.identity = ask(&source.clone(), move || source.topic_id(&consumer)).ok();
         }
     }
 
@@ -557,20 +557,30 @@ impl Inquiry {
         source: &Arc<Source>,
         consumer: &Arc<BaseConsumer<Authorized<Watch>>>,
         partition: &Partition,
+        identity: Arc<OnceLock<Option<String>>>,
     ) -> std::io::Result<Self> {
         let (source, consumer, number) = (source.clone(), consumer.clone(), partition.number());
         // Before it is asked: what the owner of then has shown may be behind the end that the brokers say.
         let is_owned = partition.is_owned();
-        let thread = std::thread::Builder::new().name(format!("ask {}", source.name));
+        let answer = ask(&source.clone(), move || {
+            let range = source.range(&consumer, number)?;
+            let topic_id = identity.get_or_init(|| source.topic_id(&consumer)).clone();
+            Ok(Found { range, topic_id })
+        })?;
         Ok(Self {
             number,
             is_owned,
-            answer: thread.spawn(move || {
-                Ok(Found {
-                    range: source.range(&consumer, number)?,
-                    topic_id: source.topic_id(&consumer),
-                })
-            })?,
+            answer,
         })
     }
+}
+
+/// Asks brokers in a thread of its own, which may wait long.
+fn ask<T: Send + 'static>(
+    source: &Source,
+    question: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    std::thread::Builder::new()
+        .name(format!("ask {}", source.name))
+        .spawn(question)
 }
