@@ -23,7 +23,7 @@ pub(super) struct Framed<'m> {
 impl<'m> Framed<'m> {
     /// Of a topic whose schemas are in a registry, if `by_registry`; else headers are not looked at.
     pub(super) fn of(message: &'m BorrowedMessage<'_>, by_registry: bool) -> Self {
-        let headers = message.headers().filter(|_| by_registry);
+        let headers = by_registry.then(|| message.headers()).flatten();
         let headers = headers.into_iter().flat_map(|headers| headers.iter());
         let headers = headers.filter_map(|header| Some((header.key, header.value?)));
         Self::new(message.key(), message.payload(), headers)

@@ -1,4 +1,4 @@
-//! Where the row of each key is.
+//! Which row each key has.
 //!
 //! A table of keys that grows is copied, which takes the longer the more it has; so there are many small ones, and
 //! none of them stops the stream for long.
@@ -6,6 +6,8 @@
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::row_ids::RowId;
 
 /// Tables by hash.
 const TABLES: usize = 256;
@@ -16,13 +18,6 @@ const TABLE_SHIFT: u32 = 40;
 const ENTRY_BYTES: usize = (size_of::<Entry<ShortKey>>() + 1) * 3 / 2;
 /// Bytes of keys that lie in their entries.
 const SHORT_MAX: usize = 15;
-
-/// A row of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) segment: u32,
-    pub(super) row: u32,
-}
 
 /// See the module. Keys are rows of the key columns in a form that can be compared byte by byte. Most are short: whoever
 /// finds the entry has found the key.
@@ -42,7 +37,7 @@ struct Tables<K> {
 
 struct Entry<K> {
     key: K,
-    place: Place,
+    row: RowId,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,8 +82,8 @@ impl KeyIndex {
         keys * ENTRY_BYTES + key_bytes
     }
 
-    /// Where the row of this key is.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Place> {
+    /// The row of this key.
+    pub(super) fn get(&self, key: &[u8]) -> Option<RowId> {
         let hash = self.hasher.hash_one(key);
         match ShortKey::of(key) {
             Some(short) => self.short.get(hash, |known| *known == short),
@@ -96,19 +91,19 @@ impl KeyIndex {
         }
     }
 
-    /// The row of this key is here now; the answer is where it was.
-    pub(super) fn put(&mut self, key: &[u8], place: Place) -> Option<Place> {
+    /// This is the row of this key now; the answer is the one it had.
+    pub(super) fn put(&mut self, key: &[u8], row: RowId) -> Option<RowId> {
         let hasher = &self.hasher;
         let hash = hasher.hash_one(key);
         match ShortKey::of(key) {
             Some(short) => {
-                let entry = Entry { key: short, place };
+                let entry = Entry { key: short, row };
                 self.short.put(hasher, hash, entry, |known| *known == short)
             }
             None => {
                 let entry = Entry {
                     key: Box::from(key),
-                    place,
+                    row,
                 };
                 let old = self.long.put(hasher, hash, entry, |known| **known == *key);
                 self.long_bytes += if old.is_none() { key.len() } else { 0 };
@@ -117,8 +112,8 @@ impl KeyIndex {
         }
     }
 
-    /// There is no row of this key any more; the answer is where it was.
-    pub(super) fn remove(&mut self, key: &[u8]) -> Option<Place> {
+    /// There is no row of this key any more; the answer is the one it had.
+    pub(super) fn remove(&mut self, key: &[u8]) -> Option<RowId> {
         let hash = self.hasher.hash_one(key);
         match ShortKey::of(key) {
             Some(short) => self.short.remove(hash, |known| *known == short),
@@ -143,9 +138,9 @@ impl<K: AsRef<[u8]>> Tables<K> {
         (hash >> TABLE_SHIFT) as usize % TABLES
     }
 
-    fn get(&self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<Place> {
+    fn get(&self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<RowId> {
         let entry = self.tables[Self::table(hash)].find(hash, |entry| is_it(&entry.key));
-        entry.map(|entry| entry.place)
+        entry.map(|entry| entry.row)
     }
 
     fn put(
@@ -154,22 +149,22 @@ impl<K: AsRef<[u8]>> Tables<K> {
         hash: u64,
         entry: Entry<K>,
         is_it: impl Fn(&K) -> bool,
-    ) -> Option<Place> {
+    ) -> Option<RowId> {
         let table = &mut self.tables[Self::table(hash)];
         if let Some(known) = table.find_mut(hash, |entry| is_it(&entry.key)) {
-            return Some(std::mem::replace(&mut known.place, entry.place));
+            return Some(std::mem::replace(&mut known.row, entry.row));
         }
         table.insert_unique(hash, entry, |entry| hasher.hash_one(entry.key.as_ref()));
         self.keys += 1;
         None
     }
 
-    fn remove(&mut self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<Place> {
+    fn remove(&mut self, hash: u64, is_it: impl Fn(&K) -> bool) -> Option<RowId> {
         let table = &mut self.tables[Self::table(hash)];
         let entry = table.find_entry(hash, |entry| is_it(&entry.key)).ok()?;
         let (entry, _) = entry.remove();
         self.keys -= 1;
-        Some(entry.place)
+        Some(entry.row)
     }
 }
 
@@ -180,39 +175,33 @@ mod tests {
     #[test]
     fn keys_are_where_they_were_put_last() {
         let mut index = KeyIndex::new();
-        let place = |number: u32| Place {
-            segment: number / 7,
-            row: number,
-        };
+        let id = |number: u32| RowId(number.into());
         for number in 0..10_000u32 {
-            assert_eq!(index.put(&number.to_be_bytes(), place(number)), None);
+            assert_eq!(index.put(&number.to_be_bytes(), id(number)), None);
         }
         for number in (0..10_000u32).step_by(3) {
-            assert_eq!(index.remove(&number.to_be_bytes()), Some(place(number)));
+            assert_eq!(index.remove(&number.to_be_bytes()), Some(id(number)));
             assert_eq!(index.remove(&number.to_be_bytes()), None);
         }
-        assert_eq!(index.put(&1u32.to_be_bytes(), place(0)), Some(place(1)));
-        assert_eq!(index.put(&1u32.to_be_bytes(), place(1)), Some(place(0)));
+        assert_eq!(index.put(&1u32.to_be_bytes(), id(0)), Some(id(1)));
+        assert_eq!(index.put(&1u32.to_be_bytes(), id(1)), Some(id(0)));
         assert_eq!(index.bytes(), 6_666 * ENTRY_BYTES);
     }
 
     #[test]
     fn keys_of_any_length_are_others() {
         let mut index = KeyIndex::new();
-        let place = |row: usize| Place {
-            segment: 0,
-            row: row as u32,
-        };
+        let id = |row: usize| RowId(row as u64);
         let keys: Vec<Vec<u8>> = (0..40).map(|length| vec![0; length]).collect();
         for (row, key) in keys.iter().enumerate() {
-            assert_eq!(index.put(key, place(row)), None);
+            assert_eq!(index.put(key, id(row)), None);
         }
         let long = || keys.iter().map(Vec::len).filter(|length| *length > SHORT_MAX);
         assert_eq!(index.bytes(), 40 * ENTRY_BYTES + long().sum::<usize>());
         for (row, key) in keys.iter().enumerate() {
-            assert_eq!(index.get(key), Some(place(row)));
-            assert_eq!(index.put(key, place(row + 1)), Some(place(row)));
-            assert_eq!(index.remove(key), Some(place(row + 1)));
+            assert_eq!(index.get(key), Some(id(row)));
+            assert_eq!(index.put(key, id(row + 1)), Some(id(row)));
+            assert_eq!(index.remove(key), Some(id(row + 1)));
             assert_eq!(index.get(key), None);
         }
         assert_eq!(index.bytes(), 0);

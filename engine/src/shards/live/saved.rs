@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 
 use super::graves;
-use super::index::Place;
+use super::row_ids::{RowId, RowIds};
 use super::segment::{Dead, Segment};
 use super::shard::{LiveShard, Stalled};
 use super::table::LiveTable;
@@ -112,21 +112,22 @@ impl LiveShard {
     fn take_back(&mut self, saved: SavedSegment) -> std::result::Result<(), Stalled> {
         let prepared = self.prepare(&saved.rows)?;
         let claim = self.claim(prepared.bytes()).map_err(Stalled::NoMemory)?;
-        let dead = Dead::of(saved.rows.num_rows(), &saved.dead);
+        let rows = saved.rows.num_rows();
+        let dead = Dead::of(rows, &saved.dead);
+        let first = self.new_ids(rows);
         if let Some(mut keys) = self.keys.take() {
             let row_keys = keys.of(&saved.rows)?;
-            let claimed = self.claim_index(&keys, saved.rows.num_rows(), row_keys.size());
+            let claimed = self.claim_index(&keys, rows, row_keys.size());
             claimed.map_err(Stalled::NoMemory)?;
-            for row in (0..saved.rows.num_rows()).filter(|row| !dead.has(*row)) {
-                let place = Place {
-                    segment: saved.id,
-                    row: row as u32,
-                };
-                keys.index.put(row_keys.row(row).as_ref(), place);
+            for row in (0..rows).filter(|row| !dead.has(*row)) {
+                let id = RowId(first + row as u64);
+                keys.index.put(row_keys.row(row).as_ref(), id);
             }
             self.keys = Some(keys);
         }
-        self.segments.push(prepared.segment(saved.id, dead, claim));
+        let ids = RowIds::contiguous(first, rows);
+        self.segments
+            .push(prepared.segment(saved.id, ids, dead, claim));
         self.next_segment = self.next_segment.max(saved.id + 1);
         Ok(())
     }

@@ -13,6 +13,7 @@ use datafusion::common::stats::Precision;
 use datafusion::error::{DataFusionError, Result};
 
 use super::moment;
+use super::row_ids::RowIds;
 use crate::schema::fit_column;
 use crate::shards::packed::Column;
 use crate::shards::room::Claim;
@@ -75,6 +76,7 @@ impl Dead {
 pub(in crate::shards) struct Segment {
     id: u32,
     rows: usize,
+    ids: Arc<RowIds>,
     columns: Arc<Vec<Column>>,
     /// Of all rows, dead ones too.
     statistics: Arc<Statistics>,
@@ -137,6 +139,10 @@ impl Prepared {
         })
     }
 
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(Column::bytes).sum();
         let versions = self
@@ -151,10 +157,12 @@ impl Prepared {
         self.versions.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn segment(self, id: u32, dead: Dead, claim: Claim) -> Segment {
+    /// A segment of these rows, whose numbers are `ids`.
+    pub(super) fn segment(self, id: u32, ids: RowIds, dead: Dead, claim: Claim) -> Segment {
         Segment {
             id,
             rows: self.rows,
+            ids: Arc::new(ids),
             columns: Arc::new(self.columns),
             statistics: Arc::new(self.statistics),
             dead: (dead.count > 0).then(|| Arc::new(dead)),
@@ -170,6 +178,11 @@ impl Prepared {
 impl Segment {
     pub(super) fn id(&self) -> u32 {
         self.id
+    }
+
+    /// The numbers of its rows, dead ones too.
+    pub(super) fn ids(&self) -> &RowIds {
+        &self.ids
     }
 
     /// True if both have the same rows; others of them may be dead.

@@ -22,9 +22,11 @@ use parking_lot::RwLock;
 use self::merge::Merge;
 use self::versioned::Verdict;
 use super::graves::Graves;
-use super::index::{KeyIndex, Place};
+use super::index::KeyIndex;
 use super::keys::Keys;
+use super::row_ids::{RowId, RowIds};
 use super::segment::{Dead, Marks, Prepared, Segment};
+use super::segments::Segments;
 use super::table::LiveTable;
 use super::view::{Origin, View};
 use crate::decode::{Changes, Kind};
@@ -109,8 +111,10 @@ pub struct LiveShard {
     /// Of a table whose changes have versions.
     pub(super) graves: Option<Graves>,
     index_claim: Claim,
-    pub(super) segments: Vec<Segment>,
+    pub(super) segments: Segments,
     pub(super) next_segment: u32,
+    /// Number of the next row.
+    next_row: u64,
     /// As [`SEGMENT_ROWS`], but for tests.
     segment_rows: usize,
     origin: Origin,
@@ -161,8 +165,9 @@ impl LiveShard {
             index_claim: store.live_room().claim(&table.name),
             store,
             table,
-            segments: Vec::new(),
+            segments: Segments::default(),
             next_segment: 0,
+            next_row: 0,
             segment_rows: SEGMENT_ROWS,
             origin,
             view: Arc::new(RwLock::new(Arc::new(view))),
@@ -193,20 +198,20 @@ impl LiveShard {
             graves.set_tombstones(version.tombstones);
         }
         let time = table.expiry.map(|expiry| expiry.place);
-        for segment in &mut self.segments {
-            segment.set_time(time);
-        }
+        let mut segments = self.segments.to_vec();
+        segments.iter_mut().for_each(|segment| segment.set_time(time));
+        self.segments.set(segments);
         self.table.expiry = table.expiry;
         Ok(())
     }
 
     fn set_columns(&mut self, table: &LiveTable) -> std::result::Result<(), Stalled> {
-        let mut segments = self.segments.clone();
+        let mut segments = self.segments.to_vec();
         for segment in &mut segments {
             let grow = |claim: &Claim, bytes| self.grow(claim, bytes).map_err(Stalled::NoMemory);
             segment.fit(&self.table.schema, &table.schema, grow)?;
         }
-        self.segments = segments;
+        self.segments.set(segments);
         self.version = table.version.map(|version| version.place);
         self.table.version = table.version;
         self.table.schema = table.schema.clone();
@@ -224,8 +229,8 @@ impl LiveShard {
     }
 
     fn version_at(&self, index: &KeyIndex, key: &[u8]) -> Option<i64> {
-        let place = index.get(key)?;
-        self.segments[self.find(place.segment)?].version(place.row as usize)
+        let (segment, row) = self.segments.find(index.get(key)?)?;
+        self.segments[segment].version(row)
     }
 
     /// Applies changes in their order. Readers see them when [`LiveShard::publish`] is called.
@@ -260,7 +265,7 @@ impl LiveShard {
         let view = View::new(
             self.origin,
             self.table.schema.clone(),
-            self.segments.clone(),
+            self.segments.to_vec(),
             graves.unwrap_or_default(),
             position,
         );
@@ -308,9 +313,18 @@ impl LiveShard {
     }
 
     fn add(&mut self, prepared: Prepared, dead: Dead, claim: Claim) {
+        let rows = prepared.rows();
+        let ids = RowIds::contiguous(self.new_ids(rows), rows);
         self.segments
-            .push(prepared.segment(self.next_segment, dead, claim));
+            .push(prepared.segment(self.next_segment, ids, dead, claim));
         self.next_segment += 1;
+    }
+
+    /// Numbers for so many rows, of which this is the first.
+    pub(super) fn new_ids(&mut self, rows: usize) -> u64 {
+        let first = self.next_row;
+        self.next_row += rows as u64;
+        first
     }
 
     fn apply_keyed(
@@ -357,10 +371,7 @@ impl LiveShard {
             }
             let key = row_keys.row(row);
             let key: &[u8] = key.as_ref();
-            let here = Place {
-                segment: self.next_segment,
-                row: row as u32,
-            };
+            let here = RowId(self.next_row + row as u64);
             match kind {
                 Kind::Put => {
                     let old = keys.index.put(key, here);
@@ -472,18 +483,18 @@ impl LiveShard {
         Some(self.table.schema.field(*missing).name())
     }
 
-    /// The row at a place is there no more. `new` is the segment that is being made.
-    fn kill(&mut self, place: Option<Place>, new: &mut Dead) {
-        let Some(place) = place else { return };
-        if place.segment == self.next_segment {
-            new.kill(place.row as usize);
-        } else if let Some(at) = self.find(place.segment) {
-            self.segments[at].kill(place.row as usize);
+    /// A row is there no more. `new` are those of the batch that is applied.
+    fn kill(&mut self, id: Option<RowId>, new: &mut Dead) {
+        let Some(id) = id else { return };
+        match self.in_batch(id) {
+            Some(row) => new.kill(row),
+            None => self.segments.kill(id),
         }
     }
 
-    fn find(&self, segment: u32) -> Option<usize> {
-        self.segments.iter().position(|known| known.id() == segment)
+    /// Which row of the batch that is applied has a number, if one of them has.
+    fn in_batch(&self, id: RowId) -> Option<usize> {
+        id.0.checked_sub(self.next_row).map(|row| row as usize)
     }
 }
 

@@ -8,7 +8,7 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::error::Result;
 
 use super::LiveShard;
-use crate::shards::live::index::Place;
+use crate::shards::live::row_ids::{RowId, RowIds};
 use crate::shards::live::segment::{Dead, Segment};
 
 /// Part of the time after which rows expire by which segments that are joined may differ.
@@ -71,24 +71,33 @@ impl LiveShard {
             .collect::<Result<_>>()?;
         let rows = concat_batches(&self.table.schema, &parts)?;
         let prepared = self.prepare(&rows)?;
+        let kept = self.segments.joined_ids(first..first + count);
+        let id_bytes = kept.as_ref().map_or(0, RowIds::bytes);
         // Without memory for the copy the segments stay as they are.
-        let Ok(claim) = self.claim(prepared.bytes()) else {
+        let Ok(claim) = self.claim(prepared.bytes() + id_bytes) else {
             return Ok(());
         };
-        let id = self.next_segment;
-        self.next_segment += 1;
         let began = old.iter().filter_map(Segment::began).min();
-        let mut joined = prepared.segment(id, Dead::none(rows.num_rows()), claim);
+        let ids = match kept {
+            Some(ids) => ids,
+            None => self.renumber(&rows)?,
+        };
+        let mut joined = prepared.segment(self.next_segment, ids, Dead::none(rows.num_rows()), claim);
+        self.next_segment += 1;
         joined.set_began(began);
+        self.segments.replace(first..first + count, joined);
+        Ok(())
+    }
+
+    /// New numbers for some rows, and the index knows them.
+    fn renumber(&mut self, rows: &RecordBatch) -> Result<RowIds> {
+        let first = self.new_ids(rows.num_rows());
         if let Some(keys) = &mut self.keys {
-            let row_keys = keys.of_segment(&joined)?;
-            for row in 0..rows.num_rows() {
-                let key = row_keys.row(row);
-                let row = row as u32;
-                keys.index.put(key.as_ref(), Place { segment: id, row });
+            let row_keys = keys.of(rows)?;
+            for (key, id) in row_keys.iter().zip(first..) {
+                keys.index.put(key.as_ref(), RowId(id));
             }
         }
-        self.segments.splice(first..first + count, [joined]);
-        Ok(())
+        Ok(RowIds::contiguous(first, rows.num_rows()))
     }
 }

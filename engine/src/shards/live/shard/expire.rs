@@ -49,7 +49,7 @@ impl LiveShard {
             excess = excess.saturating_sub(segment.bytes());
             dropped += 1;
         }
-        self.segments.drain(..dropped);
+        self.segments.drop_first(dropped);
         dropped > 0
     }
 

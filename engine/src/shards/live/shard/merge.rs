@@ -6,14 +6,14 @@ use datafusion::error::Result;
 
 use super::LiveShard;
 use crate::decode::Kind;
-use crate::shards::live::index::Place;
+use crate::shards::live::row_ids::RowId;
 use crate::shards::shard::batch_of;
 
 /// A row that a sparse change makes from an older one.
 pub(super) struct Merge {
     pub(super) row: usize,
-    /// Where the older one is, under its key of before if the change has another; none: there is none.
-    pub(super) old: Option<Place>,
+    /// The older one, under its key of before if the change has another.
+    pub(super) old: Option<RowId>,
 }
 
 impl LiveShard {
@@ -34,7 +34,7 @@ impl LiveShard {
         // Where each value is: an array and a place in it. The first array is the column, the second has a null.
         let mut values: Vec<(usize, usize)> = (0..column.len()).map(|row| (0, row)).collect();
         let mut arrays: Vec<ArrayRef> = vec![column.clone(), new_null_array(column.data_type(), 1)];
-        let mut segments: Vec<u32> = Vec::new();
+        let mut segments: Vec<usize> = Vec::new();
         for merge in merges {
             let Kind::Merge(given) = &kinds[merge.row] else {
                 continue;
@@ -42,23 +42,22 @@ impl LiveShard {
             if given.get(place).copied().unwrap_or(true) {
                 continue;
             }
-            values[merge.row] = match merge.old {
-                None => (1, 0),
-                Some(old) if old.segment == self.next_segment => values[old.row as usize],
-                Some(old) => {
-                    let known = segments.iter().position(|segment| *segment == old.segment);
+            let in_batch = merge.old.and_then(|old| self.in_batch(old));
+            let in_segment = merge.old.and_then(|old| self.segments.find(old));
+            values[merge.row] = match (in_batch, in_segment) {
+                (Some(row), _) => values[row],
+                (None, None) => (1, 0),
+                (None, Some((at, row))) => {
+                    let known = segments.iter().position(|segment| *segment == at);
                     let array = match known {
                         Some(known) => known + 2,
-                        None => match self.find(old.segment) {
-                            Some(at) => {
-                                segments.push(old.segment);
-                                arrays.push(self.segments[at].column(place)?);
-                                arrays.len() - 1
-                            }
-                            None => 1,
-                        },
+                        None => {
+                            segments.push(at);
+                            arrays.push(self.segments[at].column(place)?);
+                            arrays.len() - 1
+                        }
                     };
-                    (array, if array == 1 { 0 } else { old.row as usize })
+                    (array, row)
                 }
             };
         }
