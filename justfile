@@ -31,9 +31,11 @@ cluster:
 faults:
     cargo test --workspace --test faults --test history --test loss
 
-# Tables that follow topics, on a real Apache Kafka from Maven Central; `just test` has the same on the embedded broker.
+# Tables that follow topics, on real Apache Kafkas from Maven Central, the newest and the oldest that is promised; `just
+# test` has the same on the embedded broker.
 kafka: binary
     tests/kafka/with-broker cargo test --workspace --test kafka --test ingest --test moves --test schemas
+    KAFKA_VERSION=3.9.1 tests/kafka/with-broker cargo test --workspace --test kafka --test moves
 
 # Tables that follow a real PostgreSQL over Debezium and Apache Kafka, from Maven Central; MILLPOND_SEED repeats a history.
 debezium: binary venv

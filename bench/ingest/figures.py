@@ -56,17 +56,17 @@ def _per_row(found: dict) -> float | None:
     return None if found["told_bytes"] is None else found["told_bytes"] / found["rows"]
 
 
-def _fresh_lines(percent: int, name: str) -> list[Line]:
+def _fresh_lines(load: str, name: str) -> list[Line]:
     return [
-        Line(f"at {percent} %: changes per second", lambda result: _sent_rate(result["live"][name])),
+        Line(f"at {load}: changes per second", lambda result: _sent_rate(result["live"][name])),
         *[
             Line(
-                f"at {percent} %: produced to visible, p{hundredths}, ms",
+                f"at {load}: produced to visible, p{hundredths}, ms",
                 lambda result, hundredths=hundredths: percentile(result["live"][name]["fresh_ms"], hundredths),
             )
             for hundredths in (50, 99)
         ],
-        Line(f"at {percent} %: cores in use", lambda result: result["live"][name]["busy_cores"], 2),
+        Line(f"at {load}: cores in use", lambda result: result["live"][name]["busy_cores"], 2),
     ]
 
 
@@ -77,8 +77,9 @@ def _sent_rate(phase: dict) -> float:
 LINES = [
     *_catch_up_lines("changes", "changes"),
     *_catch_up_lines("sensors", "sensors"),
-    *_fresh_lines(20, "light"),
-    *_fresh_lines(80, "heavy"),
+    *_fresh_lines("20 %", "light"),
+    *_fresh_lines("80 % of a core", "core"),
+    *_fresh_lines("80 %", "heavy"),
     Line("group-by, idle, ms", lambda result: statistics.median(result["live"]["idle_query_ms"]), 1),
     Line("group-by at 80 %, ms", lambda result: statistics.median(result["live"]["query"]["query_ms"]), 1),
     Line("group-by: slowdown", lambda result: slowdown(result["live"]), 2),
@@ -115,7 +116,7 @@ def warnings(results: Results, binary: Path | None) -> list[str]:
     for name, result in results.items():
         if (busy := result["busy_cores_before"]) > BUSY_CORES_MAX:
             lines.append(f"{busy:.1f} cores were busy with other work before {name} began: its figures are too low.")
-        for phase in ("light", "heavy", "query"):
+        for phase in ("light", "core", "heavy", "query"):
             lines += _load_warnings(name, phase, result["live"][phase])
     if binary and "release" not in binary.parts:
         lines.append("Millpond was not built with the release profile.")

@@ -95,8 +95,8 @@ def measure_engine(engine: Engine, name: str, options: argparse.Namespace) -> di
     live = customers(f"live_{name.lower()}")
     engine.follow(live)
     engine.catch_up(live)
-    rate = options.changes / found["changes"]["seconds"]
-    found["live"] = measure_live(engine, live, options.brokers, Changes(options.keys), rate, options.seconds)
+    rates = tuple(options.changes / found["changes"][what] for what in ("seconds", "cpu_seconds"))
+    found["live"] = measure_live(engine, live, options.brokers, Changes(options.keys), rates, options.seconds)
     return found
 
 

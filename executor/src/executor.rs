@@ -259,7 +259,7 @@ impl Service {
             0 => store,
             bytes => store.with_live_room(to_usize(bytes)),
         });
-        let brokers = Access::new(&options.kafka, options.registry.clone());
+        let brokers = Access::new(&options.cluster_name, &options.kafka, options.registry.clone());
         let kept = Arc::new(Kept::default());
         let parts = Parts {
             name: options.name.clone(),

@@ -33,4 +33,4 @@ pub use error::Error;
 pub use executor::{Addresses, Executor};
 pub use options::Options;
 pub use roles::Roles;
-pub use streams::Account;
+pub use streams::{Account, Preview, Previewed};

@@ -59,6 +59,8 @@ pub struct Options {
     pub shuffle_memory_bytes: Option<u64>,
     /// Longest wait for running tasks when asked to stop.
     pub drain_timeout: Duration,
+    /// Name of the cluster, for consumer groups.
+    pub cluster_name: String,
     /// Time between heartbeats, in whole seconds, at least one.
     pub heartbeat_interval: Duration,
     /// Largest gRPC message in bytes. Plans and task reports must fit.
@@ -93,6 +95,7 @@ impl Options {
             shuffle_dir: None,
             shuffle_memory_bytes: None,
             drain_timeout: Duration::from_secs(30),
+            cluster_name: "default".to_string(),
             heartbeat_interval: Duration::from_secs(2),
             grpc_max_message_bytes: 64 << 20,
             buckets: Vec::new(),
@@ -101,7 +104,7 @@ impl Options {
         }
     }
 
-    /// Reads the keys `executor.*`, `cluster.heartbeat_interval`, `grpc.max_message_size` `kafka.registry.*` and the buckets.
+    /// Reads the keys `executor.*`, `cluster.name`, `cluster.heartbeat_interval`, `grpc.max_message_size`, `kafka.registry.*` and the buckets.
     ///
     /// The name is the machine's; processes that share a machine must be given names of their own.
     ///
@@ -133,12 +136,13 @@ impl Options {
                 .get(keys::EXECUTOR_SHUFFLE_MEMORY)
                 .map(|limit| limit.as_u64()),
             drain_timeout: config.get(keys::EXECUTOR_DRAIN_TIMEOUT),
+            cluster_name: config.get(keys::CLUSTER_NAME),
             heartbeat_interval: config.get(keys::CLUSTER_HEARTBEAT_INTERVAL),
             grpc_max_message_bytes: usize::try_from(config.get(keys::GRPC_MAX_MESSAGE_SIZE).as_u64())
                 .unwrap_or(usize::MAX),
             buckets: config.buckets().to_vec(),
             kafka: config.kafka_clusters().to_vec(),
-            registry: account(config)?,
+            registry: Account::of(config)?,
         })
     }
 
@@ -208,22 +212,6 @@ impl Options {
             None if self.bind_host.is_unspecified() => None,
             None => Some(self.bind_host.to_string()),
         }
-    }
-}
-
-/// User and password for the registry of schemas, if all of it is given.
-fn account(config: &Config) -> Result<Option<Account>, Error> {
-    let url = config.get(keys::KAFKA_REGISTRY_URL);
-    let user = config.get(keys::KAFKA_REGISTRY_USER);
-    let password = config.get(keys::KAFKA_REGISTRY_PASSWORD);
-    match (url, user, password) {
-        (Some(url), Some(user), Some(password)) => Ok(Some(Account { url, user, password })),
-        (_, None, None) => Ok(None),
-        _ => Err(setting(
-            "kafka.registry.user",
-            "",
-            "set kafka.registry.url, kafka.registry.user and kafka.registry.password, all three",
-        )),
     }
 }
 

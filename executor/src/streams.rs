@@ -24,6 +24,7 @@ mod lateness;
 mod letterbox;
 mod metrics;
 mod partition;
+mod preview;
 mod pushed;
 mod registry;
 mod replay;
@@ -60,6 +61,7 @@ pub(crate) use self::access::Access;
 pub(crate) use self::sink::Producers;
 
 use self::follower::{Command, Follower};
+pub use self::preview::{Preview, Previewed};
 pub use self::registry::Account;
 use self::replay::Replay;
 use self::shared::Shared;

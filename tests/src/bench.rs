@@ -120,9 +120,7 @@ impl Bench {
     /// What the cluster or the brokers say.
     pub async fn start_again(&mut self) -> Result<()> {
         self.cluster.restart_scheduler_in_place()?;
-        for _ in std::mem::take(&mut self.cluster.executors) {
-            self.cluster.add_executor(&[])?;
-        }
+        self.cluster.restart_executors()?;
         self.client = self.cluster.connect().await?;
         Ok(())
     }

@@ -19,6 +19,8 @@ pub struct Cluster {
     pub scheduler: Process,
     /// The executors; a test may kill any.
     pub executors: Vec<Process>,
+    /// Executors that were started since all were, which makes their names.
+    started: usize,
     folder: TempDir,
     scheduler_args: Vec<String>,
     internal: String,
@@ -63,6 +65,7 @@ impl Cluster {
         let mut cluster = Self {
             scheduler,
             executors: Vec::new(),
+            started: 0,
             folder,
             scheduler_args,
             internal,
@@ -79,8 +82,8 @@ impl Cluster {
     /// # Errors
     /// It does not start.
     pub fn add_executor(&mut self, flags: &[&str]) -> Result<()> {
-        let number = self.executors.len() + 1;
-        let name = format!("executor-{number}");
+        self.started += 1;
+        let name = format!("executor-{}", self.started);
         let mut args = vec!["executor", "--scheduler", &self.internal, "--name", &name];
         args.extend([
             "--data-port",
@@ -95,6 +98,16 @@ impl Cluster {
         args.extend_from_slice(flags);
         self.executors.push(Process::start(&args)?);
         Ok(())
+    }
+
+    /// As many executors as there were, under the names of the first ones; those are killed.
+    ///
+    /// # Errors
+    /// One that does not start.
+    pub fn restart_executors(&mut self) -> Result<()> {
+        self.started = 0;
+        let old = std::mem::take(&mut self.executors).len();
+        (0..old).try_for_each(|_| self.add_executor(&[]))
     }
 
     /// Starts the scheduler again with the same flags and state, after it was killed, on new ports.

@@ -4,6 +4,7 @@
 //! [`Cluster::connect`] gives the product's own Flight SQL client. Everything ends with the test.
 
 mod bench;
+pub mod binary;
 mod broker;
 mod client;
 mod cluster;

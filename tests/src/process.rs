@@ -1,7 +1,8 @@
 //! One process of the binary under test.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -89,6 +90,34 @@ impl Process {
             .get(name)
             .map(String::as_str)
             .with_context(|| format!("no {name} in {:?}", self.announced))
+    }
+
+    /// The sum of a metric over its labels; 0 if the process has no such one.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn metric(&self, name: &str) -> Result<u64> {
+        let samples = self.samples(name)?;
+        Ok(samples.iter().map(|(_, value)| *value as u64).sum())
+    }
+
+    /// The samples of a metric, with their labels.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn samples(&self, name: &str) -> Result<Vec<(String, f64)>> {
+        let address = self.announced("http")?.replace("http://", "");
+        let mut connection = TcpStream::connect(address)?;
+        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+        let mut page = String::new();
+        connection.read_to_string(&mut page)?;
+        let of_metric = page
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+        let samples = of_metric.filter(|(labels, _)| labels.is_empty() || labels.starts_with('{'));
+        samples
+            .map(|(labels, value)| Ok((labels.to_string(), value.parse()?)))
+            .collect()
     }
 
     /// Ends the process as `kill -9` does.

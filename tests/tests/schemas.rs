@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use cluster_tests::{Bench, Broker, Cluster, Registry};
-use serde_json::json;
+use cluster_tests::binary::{framed, int, text};
+use cluster_tests::{Bench, Broker, Cluster, Registry, command};
+use serde_json::{Value, json};
 
 const ROW: &str = r#"{"type":"record","name":"Row","fields":[{"name":"id","type":"long"},
     {"name":"name","type":["null","string"]}]}"#;
@@ -31,28 +32,6 @@ const EVENT: &str = r##"{"type":"object","required":["id"],"properties":{
 const INCOME: &str = r#"{"type":"object","title":"Value","properties":{
     "city":{"connect.index":1,"oneOf":[{"type":"null"},{"type":"string"}]},
     "income":{"type":"number","connect.index":0,"connect.type":"float64"}}}"#;
-
-/// A whole number of Avro.
-fn int(value: i64) -> Vec<u8> {
-    let mut zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
-    let mut bytes = Vec::new();
-    while zigzag >= 0x80 {
-        bytes.push((zigzag & 0x7f) as u8 | 0x80);
-        zigzag >>= 7;
-    }
-    bytes.push(zigzag as u8);
-    bytes
-}
-
-/// A text of Avro.
-fn text(value: impl AsRef<[u8]>) -> Vec<u8> {
-    let value = value.as_ref();
-    [int(value.len() as i64), value.to_vec()].concat()
-}
-
-fn framed(id: u32, parts: &[Vec<u8>]) -> Vec<u8> {
-    [vec![0], id.to_be_bytes().to_vec(), parts.concat()].concat()
-}
 
 fn say(broker: &Broker, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<()> {
     broker.send(topic, 0, key, value)?;
@@ -432,5 +411,91 @@ async fn messages_of_protobuf_have_the_types_of_the_registry() -> Result<()> {
     ensure!(rows == ["7 BLUE [\"a\"]"], "{rows:?}");
     let letters = bench.rows("SELECT reason FROM system.dead_letters").await?;
     ensure!(letters == ["not_protobuf"], "{letters:?}");
+    Ok(())
+}
+
+/// Lines of `millpond topic consume`, by offset.
+fn consume(broker: &Broker, topic: &str, flags: &[&str]) -> Result<Vec<Value>> {
+    let output = command()?
+        .args(["topic", "consume", topic, "--brokers", broker.servers()])
+        .args(flags)
+        .env("MILLPOND_KAFKA_REGISTRY_PASSWORD", "secret")
+        .output()?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{complaint}");
+    ensure!(!complaint.contains("secret"), "{complaint}");
+    let text = String::from_utf8(output.stdout)?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_shown_as_rows_by_its_schemas() -> Result<()> {
+    let broker = Broker::start()?;
+    let registry = Registry::start_for(Some("Basic bWU6c2VjcmV0")).await?;
+    let url = registry.url();
+    let by_registry = format!("format.registry={url}");
+    let address = format!("kafka.registry.url={url}");
+    let account = ["--set", &address, "--set", "kafka.registry.user=me"];
+
+    let rows = broker.topic("shown", 1).await?;
+    let number = registry.register(&format!("{rows}-value"), ROW);
+    for value in [
+        framed(number, &[int(7), int(1), text("Ada")]),
+        framed(number, &[int(8), int(0)]),
+        b"{}".to_vec(),
+    ] {
+        say(&broker, &rows, None, Some(&value))?;
+    }
+    let avro = [&["--format", "avro", "-o", &by_registry], &account[..]].concat();
+    let lines = consume(&broker, &rows, &avro)?;
+    let values: Vec<&Value> = lines.iter().map(|line| &line["value"]).collect();
+    ensure!(
+        values[..2] == [&json!({"id": 7, "name": "Ada"}), &json!({"id": 8, "name": null})],
+        "{lines:?}"
+    );
+    let rejected = values[2]["rejected"].as_str().unwrap_or_default();
+    ensure!(
+        rejected.starts_with("not_framed: ") && values[2]["message"] == json!({}),
+        "{lines:?}"
+    );
+    ensure!(lines[1]["offset"] == 1, "{lines:?}");
+
+    let changes = broker.topic("shown_changes", 1).await?;
+    registry.register(&format!("{changes}-key"), KEY);
+    let number = registry.register(&format!("{changes}-value"), ENVELOPE);
+    let row = |id: i64| [int(1), int(id), int(1), text([50]), int(0)].concat();
+    for [before, after, op] in [
+        [int(0), row(1), text("c")],
+        [row(1), row(2), text("u")],
+        [row(2), int(0), text("d")],
+    ] {
+        say(
+            &broker,
+            &changes,
+            None,
+            Some(&framed(number, &[before, after, op])),
+        )?;
+    }
+    say(&broker, &changes, None, None)?;
+    let debezium = [
+        &["--values", "--format", "debezium-avro", "-o", &by_registry],
+        &account[..],
+    ];
+    let lines = consume(&broker, &changes, &debezium.concat())?;
+    let whole = |id: i64| json!({"id": id, "income": 0.5, "born": null});
+    let expected = [
+        json!([{"change": "put", "row": whole(1)}]),
+        json!([{"change": "delete", "row": {"id": 1}}, {"change": "put", "row": whole(2)}]),
+        json!([{"change": "delete", "row": {"id": 2, "income": 0.5}}]),
+        json!({"skipped": "tombstone"}),
+    ];
+    ensure!(lines == expected, "{lines:?}");
+
+    let said = consume(&broker, &rows, &[&["--format", "json"], &account[..]].concat());
+    let said = said.unwrap_err().to_string();
+    ensure!(said.contains("without a schema"), "{said}");
+    let said = consume(&broker, &rows, &["--format", "avro", "-o", &by_registry]);
+    let said = said.unwrap_err().to_string();
+    ensure!(said.contains("kafka.registry.user"), "{said}");
     Ok(())
 }

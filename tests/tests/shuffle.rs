@@ -5,8 +5,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,7 +32,7 @@ fn more_than_memory_holds_goes_to_disk() -> Result<()> {
         for _ in 0..3 {
             assert_eq!(client.number(&too_large).await?, 200_000);
         }
-        ensure!(disk_tasks(&cluster).await? > 0, "nothing went to disk");
+        ensure!(disk_tasks(&cluster)? > 0, "nothing went to disk");
         assert_eq!(client.number(GROUPS).await?, 7);
         Ok(())
     })
@@ -101,18 +100,11 @@ fn add_executor(cluster: &mut Cluster, memory: &Path, flags: &[&str]) -> Result<
 }
 
 /// Tasks of the executor that wrote to disk, from its metrics.
-async fn disk_tasks(cluster: &Cluster) -> Result<u64> {
-    let address = cluster.executors[0].announced("http")?.replace("http://", "");
-    let mut connection = TcpStream::connect(address)?;
-    connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
-    let mut page = String::new();
-    connection.read_to_string(&mut page)?;
-    let line = page
-        .lines()
-        .find(|line| line.starts_with("executor_shuffle_tasks_total") && line.contains("disk"))
-        .with_context(|| format!("no metric in {page}"))?;
-    let count = line.rsplit(' ').next().unwrap_or_default();
-    Ok(count.parse::<f64>()? as u64)
+fn disk_tasks(cluster: &Cluster) -> Result<u64> {
+    let samples = cluster.executors[0].samples("executor_shuffle_tasks_total")?;
+    let on_disk = samples.iter().find(|(labels, _)| labels.contains("disk"));
+    let (_, count) = on_disk.with_context(|| format!("no metric in {samples:?}"))?;
+    Ok(*count as u64)
 }
 
 /// The executors' folders in memory.

@@ -1,4 +1,5 @@
-//! The messages of a topic, shown: one JSON object a line.
+//! The messages of a topic, shown: one JSON object a line. Binary ones need a format with a schema to become rows
+//! ([`decoded`](super::decoded)).
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -12,6 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::client::{ANSWER_TIMEOUT, Brokers};
+use super::decoded::{FormatArgs, Rows};
 use super::topics::partitions_of;
 use crate::error::Error;
 use crate::terminal::note;
@@ -35,6 +37,8 @@ pub struct Args {
     values: bool,
     #[command(flatten)]
     brokers: Brokers,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 /// Where to begin in a topic.
@@ -49,8 +53,9 @@ enum Start {
 /// Runs the command. It blocks until it has shown what there is, or for ever with `--follow`.
 ///
 /// # Errors
-/// Brokers that do not answer, no such topic, an output that is closed.
+/// Brokers that do not answer, no such topic, an output that is closed, a format without a schema.
 pub fn run(args: &Args) -> Result<(), Error> {
+    let rows = args.format.open(&args.topic)?;
     let mut config = args.brokers.config()?;
     config
         .set("group.id", "millpond-topic")
@@ -74,23 +79,32 @@ pub fn run(args: &Args) -> Result<(), Error> {
             .map_err(failed)?;
     }
     consumer.assign(&wanted).map_err(failed)?;
-    show(args, &consumer, partitions.len())
+    show(args, &consumer, partitions.len(), rows)
 }
 
-fn show(args: &Args, consumer: &BaseConsumer, partitions: usize) -> Result<(), Error> {
+fn show(
+    args: &Args,
+    consumer: &BaseConsumer,
+    partitions: usize,
+    mut rows: Option<Rows>,
+) -> Result<(), Error> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let closed = |source| Error::Output {
         target: "standard output".to_string(),
         source,
     };
     // One that is written to meanwhile comes to its end again and again.
-    let (mut shown, mut at_end) = (0, HashSet::new());
+    let (mut count, mut at_end) = (0, HashSet::new());
     let mut answered_at = Instant::now();
-    while args.count.is_none_or(|count| shown < count) && (args.follow || at_end.len() < partitions) {
+    while args.count.is_none_or(|most| count < most) && (args.follow || at_end.len() < partitions) {
         match consumer.poll(Duration::from_millis(200)) {
             Some(Ok(message)) => {
-                writeln!(out, "{}", line_of(args, &message)).map_err(closed)?;
-                shown += 1;
+                let value = match &mut rows {
+                    Some(rows) => rows.of(&message)?,
+                    None => shown(message.payload()),
+                };
+                writeln!(out, "{}", line_of(args, &message, value)).map_err(closed)?;
+                count += 1;
                 answered_at = Instant::now();
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
@@ -114,8 +128,7 @@ fn show(args: &Args, consumer: &BaseConsumer, partitions: usize) -> Result<(), E
     out.flush().map_err(closed)
 }
 
-fn line_of(args: &Args, message: &BorrowedMessage<'_>) -> String {
-    let value = shown(message.payload());
+fn line_of(args: &Args, message: &BorrowedMessage<'_>, value: Value) -> String {
     if args.values {
         return match value {
             Value::String(text) => text,
@@ -133,7 +146,7 @@ fn line_of(args: &Args, message: &BorrowedMessage<'_>) -> String {
 }
 
 /// JSON as it is, other text as text, and other bytes as text with marks where they are none.
-fn shown(bytes: Option<&[u8]>) -> Value {
+pub(super) fn shown(bytes: Option<&[u8]>) -> Value {
     bytes.map_or(Value::Null, |bytes| {
         serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
     })

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod consume;
+mod decoded;
 pub mod embedded;
 pub mod produce;
 pub mod topics;

@@ -138,6 +138,9 @@ registry! {
     /// How long a stopping executor waits for its running tasks before it cancels them.
     EXECUTOR_DRAIN_TIMEOUT: Duration = "executor.drain_timeout", "30s", Node;
 
+    /// Name of this cluster among those that read the same topics: it is in the names of their consumer groups,
+    /// `millpond.CLUSTER.SCHEMA.TABLE`.
+    CLUSTER_NAME: String = "cluster.name", "default", Node;
     /// How often an executor tells the scheduler that it is alive.
     CLUSTER_HEARTBEAT_INTERVAL: Duration = "cluster.heartbeat_interval", "2s", Node;
     /// An executor that is silent for this long is given up and its work is done elsewhere. Must be longer than

@@ -51,7 +51,15 @@ pub(super) fn read(environment: impl IntoIterator<Item = (String, String)>) -> R
         if !name.starts_with("MILLPOND_") || is_service_link(&name, &value) {
             continue;
         }
-        if let Some(field) = name.strip_prefix(S3) {
+        let key = KEYS
+            .iter()
+            .find(|key| key.short_variable == Some(&name) || key.variable() == name);
+        if let Some(key) = key {
+            variables
+                .layer
+                .entries
+                .push((key.name.to_owned(), Written::One(value), Origin::Variable(name)));
+        } else if let Some(field) = name.strip_prefix(S3) {
             let bucket = bucket.get_or_insert_with(|| Bucket {
                 prefix: S3_PREFIX.to_owned(),
                 ..Bucket::default()
@@ -66,14 +74,7 @@ pub(super) fn read(environment: impl IntoIterator<Item = (String, String)>) -> R
         } else if name == PROFILE {
             variables.profile = Some(value).filter(|value| !value.is_empty());
         } else {
-            let key = KEYS
-                .iter()
-                .find(|key| key.short_variable == Some(&name) || key.variable() == name);
-            let key = key.ok_or_else(|| unknown(&name))?;
-            variables
-                .layer
-                .entries
-                .push((key.name.to_owned(), Written::One(value), Origin::Variable(name)));
+            return Err(unknown(&name));
         }
     }
     // A long name is more precise than a short one, so it is laid on last.
@@ -161,6 +162,14 @@ mod tests {
                 read([(name.to_owned(), value.to_owned())]).map(|variables| variables.layer.entries.len());
             assert_eq!(read.ok(), Some(0), "{name}");
         }
+    }
+
+    #[test]
+    fn the_account_of_a_registry_is_no_cluster() {
+        let variable = |name: &str| (format!("MILLPOND_KAFKA_REGISTRY_{name}"), "x".to_owned());
+        let read = read(["URL", "USER", "PASSWORD"].map(variable)).map(|variables| variables.layer);
+        let counts = read.map(|layer| (layer.entries.len(), layer.kafka.len()));
+        assert_eq!(counts.ok(), Some((3, 0)));
     }
 
     #[test]

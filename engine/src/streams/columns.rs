@@ -99,6 +99,7 @@ pub fn live_table(
         key: key.to_vec(),
         version,
         expiry,
+        bytes_max: None,
     })
 }
 

@@ -19,6 +19,8 @@ const OF_NODE: &[&str] = &["enable.ssl", "sasl.", "security.", "ssl."];
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Access {
+    /// Name of the cluster of this node.
+    cluster: Arc<str>,
     clusters: Arc<[KafkaCluster]>,
     account: Option<Account>,
     /// Fetches tokens.
@@ -27,8 +29,9 @@ pub(crate) struct Access {
 
 impl Access {
     /// With the settings of this node, whose runtime this is called in.
-    pub(crate) fn new(clusters: &[KafkaCluster], account: Option<Account>) -> Self {
+    pub(crate) fn new(cluster: &str, clusters: &[KafkaCluster], account: Option<Account>) -> Self {
         Self {
+            cluster: cluster.into(),
             clusters: clusters.into(),
             account,
             runtime: Handle::try_current().ok(),
@@ -48,6 +51,11 @@ impl Access {
         config
             .create_with_context(Authorized { context, tokens })
             .map_err(|error| refuses_settings(&error))
+    }
+
+    /// The consumer group in which people see how far a table is. It has no members, and nothing is read from it.
+    pub(super) fn group(&self, table: &str) -> String {
+        format!("millpond.{}.{table}", self.cluster)
     }
 
     /// For the registry of schemas.

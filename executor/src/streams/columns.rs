@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::datatypes::Schema;
-use millpond_engine::decode::{Inferred, SchemaText};
+use millpond_engine::decode::{Format, Inferred, SchemaText};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::encode_schema;
 use millpond_proto::stream::TopicDescription;
@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(2);
 pub(super) fn of(source: &Source) -> Result<TopicDescription, Error> {
     let is_known = source.format.has_columns() && !source.options.infers_columns;
     let (schema, key) = match is_known {
-        true => of_schemas(source)?,
+        true => of_schemas(&source.topic, &source.format, source.registry.as_deref())?,
         false => (inferred(source)?, Vec::new()),
     };
     Ok(TopicDescription {
@@ -36,20 +36,29 @@ pub(super) fn of(source: &Source) -> Result<TopicDescription, Error> {
     })
 }
 
-fn of_schemas(source: &Source) -> Result<(Schema, Vec<String>), Error> {
-    let (value, key) = match &source.registry {
-        Some(registry) => of_registry(source, registry)?,
+/// Columns and key as the schemas of the messages of a topic have them: the newest of the registry, if there is one.
+///
+/// # Errors
+/// A registry that does not answer, a schema without columns.
+pub(super) fn of_schemas(
+    topic: &str,
+    format: &Format,
+    registry: Option<&Registry>,
+) -> Result<(Schema, Vec<String>), Error> {
+    let (value, key) = match registry {
+        Some(registry) => of_registry(topic, format, registry)?,
         None => (None, None),
     };
-    source.format.columns(value.as_ref(), key.as_ref()).map_err(unfit)
+    format.columns(value.as_ref(), key.as_ref()).map_err(unfit)
 }
 
 /// The newest schemas of values and keys, under the names that serializers give them.
 fn of_registry(
-    source: &Source,
+    topic: &str,
+    format: &Format,
     registry: &Registry,
 ) -> Result<(Option<SchemaText>, Option<SchemaText>), Error> {
-    let subject = format!("{}-value", source.topic);
+    let subject = format!("{topic}-value");
     let value = latest(registry, &subject)?.ok_or_else(|| {
         Error::user(
             Code::INVALID_STATEMENT,
@@ -57,8 +66,8 @@ fn of_registry(
         )
         .with_hint("declare them as in CREATE TABLE")
     })?;
-    let key = match source.format.is_change_log() {
-        true => latest(registry, &format!("{}-key", source.topic))?,
+    let key = match format.is_change_log() {
+        true => latest(registry, &format!("{topic}-key"))?,
         false => None,
     };
     Ok((Some(value), key))

@@ -185,7 +185,10 @@ pub(super) fn seek(source: &Source, topic: &Opened) -> Result<bool, Error> {
 }
 
 /// Decodes a message; a registry that is slow is not one that is silent.
-fn push_patiently<'m>(decoder: &mut Decoder, message: impl Fn() -> Message<'m>) -> Result<Outcome, Rejected> {
+pub(super) fn push_patiently<'m>(
+    decoder: &mut Decoder,
+    message: impl Fn() -> Message<'m>,
+) -> Result<Outcome, Rejected> {
     let deadline = Instant::now() + REGISTRY_TIMEOUT;
     loop {
         match decoder.push(message()) {

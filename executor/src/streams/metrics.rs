@@ -13,6 +13,7 @@ const BYTES: &str = "stream_bytes";
 const RUNS: &str = "stream_up";
 const CHECKPOINT_AGE: &str = "stream_checkpoint_age_seconds";
 const MESSAGES: &str = "stream_messages_total";
+const DAMAGED: &str = "stream_damaged_checkpoints_total";
 
 fn describe() {
     static DESCRIBED: Once = Once::new();
@@ -31,7 +32,18 @@ fn describe() {
             MESSAGES,
             "messages by outcome: applied, filtered, dead or skipped; read is their sum"
         );
+        describe_counter!(
+            DAMAGED,
+            "checkpoints that were passed over for an older one, because something of them is missing or damaged"
+        );
     });
+}
+
+/// Counts checkpoints that could not be used.
+pub(super) fn count_damaged(table: &str, partition: u32, checkpoints: usize) {
+    describe();
+    let labels = [("table", table.to_string()), ("partition", partition.to_string())];
+    counter!(DAMAGED, &labels).increment(checkpoints as u64);
 }
 
 /// Writes what is known of a topic partition into the registry. `now_ms` is milliseconds since the Unix epoch.

@@ -569,14 +569,17 @@ impl Partition {
 
     /// Lets rows go that are too old, or too many. Readers see it at once, at the same position.
     pub(super) fn expire(&mut self) {
-        let of_each = |bytes: u64| bytes / self.source.partition_count.max(1) as u64;
-        let bytes = self.source.options.retention_bytes.map(of_each);
-        let expired = self.shard.expire(SystemTime::now()).unwrap_or_else(|error| {
-            tracing::warn!(table = self.source.name, %error, "let old rows go");
-            false
-        });
-        let shrunk = bytes.is_some_and(|bytes| self.shard.shrink(bytes as usize));
-        if expired || shrunk {
+        let expired = self.shard.expire(SystemTime::now());
+        let shrunk = self.shard.shrink();
+        let has_gone = |outcome| match outcome {
+            Ok(has_gone) => has_gone,
+            Err(error) => {
+                let table = &self.source.name;
+                tracing::warn!(table, error = &error as &dyn std::error::Error, "let old rows go");
+                false
+            }
+        };
+        if has_gone(expired) | has_gone(shrunk) {
             let position = self.shard.views().read().position();
             self.shard.publish(position);
             self.stored = None;

@@ -87,7 +87,11 @@ impl Source {
         let schema = decode_schema(&asked.arrow_schema).map_err(Error::from_datafusion)?;
         let format = Format::parse(&asked.settings).map_err(unfit)?;
         let key: Vec<usize> = asked.key.iter().map(|column| *column as usize).collect();
-        let live = Arc::new(live_table(&asked.name, &schema, &key, &options)?);
+        let of_each = |bytes: u64| bytes as usize / asked.partition_count.max(1) as usize;
+        let live = Arc::new(LiveTable {
+            bytes_max: options.retention_bytes.map(of_each),
+            ..live_table(&asked.name, &schema, &key, &options)?
+        });
         let registry = format
             .registry()
             .map(|url| Arc::new(Registry::new(url, access.account())));
@@ -180,7 +184,7 @@ impl Source {
         }
         config
             .set("bootstrap.servers", &self.brokers)
-            .set("group.id", format!("millpond.{}", self.name));
+            .set("group.id", self.access.group(&self.name));
         self.access.client(config, context)
     }
 

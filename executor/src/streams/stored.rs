@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::follower::Command;
+use super::metrics;
 use super::partition::{Begun, Partition};
 use super::replay::Answer;
 use super::shared::Shared;
@@ -132,6 +133,7 @@ impl Stored {
         if !restored.damaged.is_empty() {
             let (table, partition) = (&self.source.name, self.asked.number);
             tracing::warn!(table, partition, checkpoints = ?restored.damaged, "passed over damaged checkpoints");
+            metrics::count_damaged(table, partition, restored.damaged.len());
         }
         let sums = std::mem::take(&mut restored.sums);
         let begun = Begun {

@@ -111,3 +111,37 @@ async fn a_sparse_change_of_no_row_is_a_letter_where_a_column_must_have_a_value(
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_moves_to_another_topic_partition_is_a_letter() -> Result<()> {
+    let bench = Bench::start(1).await?;
+    let topic = bench.broker.topic("moved_keys", 2).await?;
+    let say = |partition: i32, op: &str, before: &str, after: &str| {
+        let value = format!(r#"{{"op":"{op}","before":{before},"after":{after}}}"#);
+        bench.broker.say(&topic, partition, &value)
+    };
+    say(0, "c", "null", r#"{"id":1,"n":1}"#)?;
+    say(1, "c", "null", r#"{"id":2,"n":2}"#)?;
+    let options = "'format' 'debezium-json'";
+    bench
+        .create("t", "id BIGINT, n BIGINT, PRIMARY KEY (id)", &topic, options)
+        .await?;
+    bench.wait("t", &topic).await?;
+    // The row of key 1 is in topic partition 0.
+    say(1, "u", r#"{"id":1,"n":1}"#, r#"{"id":3,"n":3}"#)?;
+    say(1, "u", r#"{"id":2,"n":2}"#, r#"{"id":4,"n":4}"#)?;
+    bench.wait("t", &topic).await?;
+    let rows = bench.rows("SELECT id, n FROM t ORDER BY id").await?;
+    ensure!(rows == ["1 1", "4 4"], "{rows:?}");
+    let letters = bench
+        .rows("SELECT kafka_partition, kafka_offset, reason FROM system.dead_letters WHERE table_name = 't'")
+        .await?;
+    ensure!(letters == ["1 1 key_change_across_partitions"], "{letters:?}");
+    // As Debezium does it: the end of one key, and another.
+    say(0, "d", r#"{"id":1,"n":1}"#, "null")?;
+    say(1, "c", "null", r#"{"id":3,"n":3}"#)?;
+    bench.wait("t", &topic).await?;
+    let rows = bench.rows("SELECT id, n FROM t ORDER BY id").await?;
+    ensure!(rows == ["3 3", "4 4"], "{rows:?}");
+    Ok(())
+}

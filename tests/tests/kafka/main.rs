@@ -9,6 +9,7 @@ mod letters;
 mod options;
 mod replay;
 mod secure;
+mod windows;
 
 use anyhow::{Result, ensure};
 use cluster_tests::Bench;

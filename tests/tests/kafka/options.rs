@@ -165,3 +165,31 @@ async fn a_table_that_is_refreshed_begins_anew() -> Result<()> {
     ensure!(bench.rows("SELECT read, applied FROM system.streams").await? == ["100 100"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_its_size_a_table_drops_its_oldest_rows() -> Result<()> {
+    const ROWS: i32 = 40_000;
+    let bench = Bench::start(2).await?;
+    let topic = bench.broker.topic("sized", 2).await?;
+    let options = "'format' 'csv', 'metadata' 'partition', 'retention.size' '1MiB'";
+    bench.create("sized", "n INT, text TEXT", &topic, options).await?;
+    for n in 0..ROWS {
+        let value = format!("{n},{n:090}");
+        bench.broker.send(&topic, n % 2, None, Some(value.as_bytes()))?;
+    }
+    bench.wait("sized", &topic).await?;
+    let fits = "SELECT bytes <= 1048576 FROM system.streams";
+    bench.until(fits, "the table is larger than it may be").await?;
+    let least = bench.client.number("SELECT min(n) FROM sized").await?;
+    ensure!(
+        least > 0 && least < i64::from(ROWS) - 2000,
+        "the first row is {least}"
+    );
+    // No row is missing behind the first one of a topic partition, and the last one is there.
+    let whole =
+        "SELECT max(n) >= 39998 AND count(*) = (max(n) - min(n)) / 2 + 1 FROM sized GROUP BY kafka_partition";
+    let whole = bench.rows(whole).await?;
+    ensure!(whole == ["true", "true"], "{whole:?}");
+    ensure!(bench.rows("SELECT read, applied FROM system.streams").await? == ["40000 40000"]);
+    Ok(())
+}

@@ -69,6 +69,7 @@ impl Graves {
                 place: keys + 1,
                 after: version.tombstones,
             }),
+            bytes_max: None,
         };
         Ok(Self {
             shard: Box::new(LiveShard::with_versions(store, graves, Some(keys), 0)?),

@@ -95,7 +95,11 @@ impl RowIds {
 
     /// The numbers, row by row.
     pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
-        let all = if self.words.is_empty() { self.first..self.end } else { 0..0 };
+        let all = if self.words.is_empty() {
+            self.first..self.end
+        } else {
+            0..0
+        };
         let words = self.words.iter().zip((self.first..).step_by(WORD_BITS as usize));
         all.chain(words.flat_map(|(word, base)| ones(*word).map(move |bit| base + bit)))
     }

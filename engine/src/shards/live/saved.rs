@@ -126,8 +126,7 @@ impl LiveShard {
             self.keys = Some(keys);
         }
         let ids = RowIds::contiguous(first, rows);
-        self.segments
-            .push(prepared.segment(saved.id, ids, dead, claim));
+        self.segments.push(prepared.segment(saved.id, ids, dead, claim));
         self.next_segment = self.next_segment.max(saved.id + 1);
         Ok(())
     }

@@ -185,7 +185,7 @@ impl LiveShard {
         self.segments.iter().map(Segment::bytes).sum::<usize>() + self.index_claim.bytes() + graves
     }
 
-    /// Other columns, and other times after which rows and graves go. The columns of the key and of the version are the
+    /// Other columns, other times after which rows and graves go, and another size. The columns of the key and of the version are the
     /// same. Readers see it when [`LiveShard::publish`] is called.
     ///
     /// # Errors
@@ -202,6 +202,7 @@ impl LiveShard {
         segments.iter_mut().for_each(|segment| segment.set_time(time));
         self.segments.set(segments);
         self.table.expiry = table.expiry;
+        self.table.bytes_max = table.bytes_max;
         Ok(())
     }
 

@@ -19,6 +19,8 @@ pub struct LiveTable {
     pub version: Option<VersionColumn>,
     /// When rows go by themselves, if they do. Only without a key.
     pub expiry: Option<Expiry>,
+    /// Bytes of a shard beyond which its oldest rows go. Only without a key.
+    pub bytes_max: Option<usize>,
 }
 
 /// A column that says which of two changes of a key is the newer one.

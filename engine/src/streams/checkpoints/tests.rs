@@ -39,6 +39,7 @@ fn table() -> LiveTable {
         key: vec![0],
         version: None,
         expiry: None,
+        bytes_max: None,
     }
 }
 

@@ -4,10 +4,14 @@ use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
+use millpond_engine::config::{Config, keys};
 use millpond_engine::decode::{NoSchema, SchemaId, SchemaText};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use url::Url;
+
+use crate::error::Error;
+use crate::options::setting;
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,6 +29,27 @@ pub struct Account {
     pub user: String,
     /// The password.
     pub password: String,
+}
+
+impl Account {
+    /// The one of the configuration: `kafka.registry.*`, if all of it is given.
+    ///
+    /// # Errors
+    /// Only a part of it is.
+    pub fn of(config: &Config) -> Result<Option<Self>, Error> {
+        let url = config.get(keys::KAFKA_REGISTRY_URL);
+        let user = config.get(keys::KAFKA_REGISTRY_USER);
+        let password = config.get(keys::KAFKA_REGISTRY_PASSWORD);
+        match (url, user, password) {
+            (Some(url), Some(user), Some(password)) => Ok(Some(Self { url, user, password })),
+            (_, None, None) => Ok(None),
+            _ => Err(setting(
+                "kafka.registry.user",
+                "",
+                "set kafka.registry.url, kafka.registry.user and kafka.registry.password, all three",
+            )),
+        }
+    }
 }
 
 impl fmt::Debug for Account {

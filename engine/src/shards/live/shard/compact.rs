@@ -1,7 +1,7 @@
 //! Segments of few rows are joined with their neighbours, and those with many dead rows are written anew.
 //!
 //! Each batch of changes pays for at most one step, which is bounded by the size of a segment. Segments whose rows expire at
-//! other times stay apart, for they go as a whole.
+//! other times stay apart, for they go as a whole, and so do those that together would be a large part of what may be there.
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
@@ -13,6 +13,8 @@ use crate::shards::live::segment::{Dead, Segment};
 
 /// Part of the time after which rows expire by which segments that are joined may differ.
 const EXPIRY_PARTS: u128 = 8;
+/// Part of the size of a shard that a segment is of at most.
+const SIZE_PARTS: usize = 8;
 
 impl LiveShard {
     /// One step towards fewer and fuller segments, if there is one to take.
@@ -32,7 +34,7 @@ impl LiveShard {
         while first > 0
             && live(first - 1) <= 2 * rows
             && live(first - 1) + rows <= self.segment_rows
-            && self.expire_together(first - 1, last)
+            && self.go_together(first - 1, last)
         {
             first -= 1;
             rows += live(first);
@@ -42,7 +44,7 @@ impl LiveShard {
         }
         let hollow = |at: &usize| 2 * live(*at) < self.segments[*at].rows();
         if let Some(at) = (0..last).find(hollow) {
-            let with_next = live(at) + live(at + 1) <= self.segment_rows && self.expire_together(at, at + 1);
+            let with_next = live(at) + live(at + 1) <= self.segment_rows && self.go_together(at, at + 1);
             return Some((at, if with_next { 2 } else { 1 }));
         }
         // What will not grow any more is packed.
@@ -51,8 +53,12 @@ impl LiveShard {
     }
 
     /// True if the batches of some segments would go at about the same time.
-    fn expire_together(&self, first: usize, last: usize) -> bool {
+    fn go_together(&self, first: usize, last: usize) -> bool {
         let segments = &self.segments[first..=last];
+        let bytes = || segments.iter().map(Segment::bytes).sum::<usize>();
+        if self.table.bytes_max.is_some_and(|max| bytes() > max / SIZE_PARTS) {
+            return false;
+        }
         let began = segments.iter().filter_map(Segment::began).min();
         let newest = segments.iter().filter_map(Segment::newest).max();
         match (self.table.expiry, began, newest) {

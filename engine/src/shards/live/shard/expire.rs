@@ -1,11 +1,13 @@
-//! Rows go by themselves: in whole segments, the oldest first.
+//! Rows go by themselves, the oldest first, when they are too old or too many.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use datafusion::arrow::array::UInt32Array;
+use datafusion::arrow::compute::take_record_batch;
 use datafusion::error::Result;
 
 use super::LiveShard;
-use crate::shards::live::segment::Segment;
+use crate::shards::live::segment::{Dead, Segment};
 
 impl LiveShard {
     /// Drops segments of which every row has expired, and says whether there were any. Of a shard with a key it is one at
@@ -36,21 +38,51 @@ impl LiveShard {
         Ok(has_changed)
     }
 
-    /// Drops the oldest segments until the rest takes no more than so many bytes, and says whether there were any. Only of a
-    /// shard without a key.
-    pub fn shrink(&mut self, bytes: usize) -> bool {
-        let mut excess = self.bytes().saturating_sub(bytes);
+    /// Drops the oldest rows of a shard that is larger than it may be, and says whether there were any: whole segments, and
+    /// a part of the newest one if it alone is too large. Readers see it when [`LiveShard::publish`] is called.
+    ///
+    /// # Errors
+    /// Rows that cannot be unpacked.
+    pub fn shrink(&mut self) -> Result<bool> {
+        let Some(max) = self.table.bytes_max else {
+            return Ok(false);
+        };
+        let mut excess = self.bytes().saturating_sub(max);
+        if excess == 0 {
+            return Ok(false);
+        }
         let mut dropped = 0;
-        // The newest one stays.
         for segment in self.segments.iter().rev().skip(1).rev() {
-            if excess == 0 || self.keys.is_some() {
+            if excess == 0 {
                 break;
             }
             excess = excess.saturating_sub(segment.bytes());
             dropped += 1;
         }
         self.segments.drop_first(dropped);
-        dropped > 0
+        if excess > 0 {
+            self.cut_newest(max)?;
+        }
+        Ok(true)
+    }
+
+    /// The last rows of the newest segment take the place of all; some fewer than may stay, so that it is not soon again.
+    fn cut_newest(&mut self, max: usize) -> Result<()> {
+        let Some(newest) = self.segments.last() else {
+            return Ok(());
+        };
+        let all = newest.decoded(&self.table.schema)?;
+        let share = max as f64 / newest.bytes() as f64 * 0.9;
+        let kept = (all.num_rows() as f64 * share) as usize;
+        let first = all.num_rows() - kept.clamp(1, all.num_rows());
+        let last: UInt32Array = (first as u32..all.num_rows() as u32).collect();
+        let prepared = self.prepare(&take_record_batch(&all, &last)?)?;
+        // Without memory for the copy it stays as it is.
+        if let Ok(claim) = self.claim(prepared.bytes()) {
+            self.segments.drop_first(self.segments.len());
+            self.add(prepared, Dead::none(last.len()), claim);
+        }
+        Ok(())
     }
 
     fn forget(&mut self, segment: &Segment) -> Result<()> {

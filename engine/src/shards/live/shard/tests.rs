@@ -45,6 +45,7 @@ fn table(key: &[usize]) -> LiveTable {
         key: key.to_vec(),
         version: None,
         expiry: None,
+        bytes_max: None,
     }
 }
 

@@ -69,10 +69,36 @@ fn the_oldest_rows_make_room() {
             .unwrap();
     }
     let bytes = live.bytes();
-    assert!(!live.shrink(bytes));
-    assert!(live.shrink(bytes / 2));
+    let shrink = |live: &mut LiveShard, max: usize| {
+        live.table.bytes_max = Some(max);
+        live.shrink().unwrap()
+    };
+    assert!(!shrink(&mut live, bytes));
+    assert!(shrink(&mut live, bytes / 2));
     assert!(live.bytes() <= bytes / 2 && live.bytes() > bytes / 4);
-    live.shrink(0);
+    shrink(&mut live, 0);
     assert_eq!(live.segments.len(), 1);
+    assert_eq!(live.segments[0].rows(), 1);
     assert_eq!(live.segments[0].newest(), Some(49 * 20 * 1000));
+}
+
+#[test]
+fn a_shard_is_no_larger_than_it_may_be_whatever_its_batches() {
+    let store = store(usize::MAX);
+    for batch in [1, 50, 5000] {
+        let mut live = LiveShard::new(store.clone(), table(&[]), 0).unwrap();
+        live.table.bytes_max = Some(100_000);
+        for first in 0..20_000 / batch {
+            live.apply(&puts(first * batch..(first + 1) * batch)).unwrap();
+            live.shrink().unwrap();
+            assert!(live.bytes() <= 100_000, "{} bytes", live.bytes());
+            assert!(live.segments.len() < 40, "{} segments", live.segments.len());
+        }
+        live.publish(20_000);
+        let rows = rows(store.pin(&live.views().read().clone(), "w"), None);
+        let ids: Vec<i64> = rows.into_iter().map(|(id, _)| id).collect();
+        let first = *ids.first().unwrap();
+        assert!((1..19_500).contains(&first), "{first}");
+        assert_eq!(ids, (first..20_000).collect::<Vec<_>>());
+    }
 }
