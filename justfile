@@ -80,6 +80,10 @@ bench-ingest *options: binary venv
     python -m pip install --quiet --requirement bench/ingest/requirements.txt
     MILLPOND_BIN="${MILLPOND_BIN:-target/debug/millpond}" tests/kafka/with-broker python bench/ingest/run.py "$@"
 
+# Changes of ten million keys in memory, beside a hash map: the longest stop of the stream and of readers.
+bench-live keys="10000000":
+    cargo bench --workspace --profile dev --bench live_shard -- {{ keys }}
+
 # Models, beside scikit-learn and Spark; bench/models/README.md has options and method.
 [positional-arguments]
 bench-models *options: binary venv

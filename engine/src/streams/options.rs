@@ -131,7 +131,7 @@ impl MetadataColumn {
             Self::Offset => "kafka_offset",
             Self::Timestamp => "kafka_timestamp",
             Self::Key => "kafka_key",
-            Self::Headers => "kafka_headers",
+            Self::Headers => "headers",
         }
     }
 
@@ -164,9 +164,10 @@ impl FromStr for MetadataColumn {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
+        let word = |name: &str| name.strip_prefix("kafka_").unwrap_or(name).to_owned();
         let found = Self::ALL
             .into_iter()
-            .find(|column| column.name() == name || column.name().strip_prefix("kafka_") == Some(name));
+            .find(|column| word(column.name()) == word(name));
         found.ok_or_else(|| {
             invalid(
                 "metadata",

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 const COLUMNS: &str = "id BIGINT, PRIMARY KEY (id)";
 /// Where each letter is from and what is wrong, by its headers.
 const HEADERS: &str = "SELECT CAST(value AS TEXT), array_to_string(array_sort(array_agg(DISTINCT concat(h['key'], '=', CAST(h['value'] AS TEXT)))), ' ')
-    FROM (SELECT value, unnest(kafka_headers) AS h FROM letters) WHERE h['key'] NOT IN ('millpond.detail', 'millpond.topic') GROUP BY 1 ORDER BY 1";
+    FROM (SELECT value, unnest(headers) AS h FROM letters) WHERE h['key'] NOT IN ('millpond.detail', 'millpond.topic') GROUP BY 1 ORDER BY 1";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn letters_are_in_their_topic_before_they_are_stored() -> Result<()> {

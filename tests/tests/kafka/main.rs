@@ -371,7 +371,7 @@ async fn headers_are_a_column() -> Result<()> {
     let options = "'format' 'json', 'metadata' 'headers'";
     bench.create("t", "n INT", &topic, options).await?;
     bench.wait("t", &topic).await?;
-    let each = "SELECT n, header['key'], CAST(header['value'] AS TEXT) FROM (SELECT n, unnest(kafka_headers) AS header FROM t)";
+    let each = "SELECT n, header['key'], CAST(header['value'] AS TEXT) FROM (SELECT n, unnest(headers) AS header FROM t)";
     for mode in ["direct", "staged"] {
         bench
             .client
@@ -384,7 +384,7 @@ async fn headers_are_a_column() -> Result<()> {
         );
         ensure!(
             bench
-                .rows("SELECT n FROM t WHERE cardinality(kafka_headers) = 0")
+                .rows("SELECT n FROM t WHERE cardinality(headers) = 0")
                 .await?
                 == ["2"]
         );

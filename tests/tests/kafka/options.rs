@@ -180,7 +180,10 @@ async fn beyond_its_size_a_table_drops_its_oldest_rows() -> Result<()> {
     bench.wait("sized", &topic).await?;
     let fits = "SELECT bytes <= 1048576 FROM system.streams";
     bench.until(fits, "the table is larger than it may be").await?;
-    let least = bench.client.number("SELECT min(n) FROM sized").await?;
+    let least = bench
+        .client
+        .number("SELECT CAST(min(n) AS BIGINT) FROM sized")
+        .await?;
     ensure!(
         least > 0 && least < i64::from(ROWS) - 2000,
         "the first row is {least}"
