@@ -62,6 +62,8 @@ impl Broker {
         };
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &servers)
+            // Else messages could change places when some are sent again, and be there twice.
+            .set("enable.idempotence", "true")
             .set("linger.ms", "1")
             .set("reconnect.backoff.max.ms", "500")
             .set("queue.buffering.max.messages", "2000000")
