@@ -6,7 +6,9 @@
 //!
 //! An adaptive plan chooses between hash and sort-merge joins by sizes that it has measured. One that is not has estimates:
 //! its joins are hash joins, which Ballista broadcasts where it can, if each has a side that is small by these. Hash joins do
-//! not spill, so else they are sort-merge joins, unless the user prefers hash joins.
+//! not spill, so else they are sort-merge joins, unless the user prefers hash joins. None is planned to collect a side: Ballista
+//! divides such a join again where it keeps rows of that side, and an aggregate above it that counts on one partition does
+//! not know (one row for each partition).
 
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub(super) async fn state_for(state: &SessionState, plan: &LogicalPlan) -> Resul
     let options = state.config_mut().options_mut();
     options.set(ADAPTIVE, "false")?;
     options.optimizer.prefer_hash_join = true;
+    options.optimizer.hash_join_single_partition_threshold = 0;
+    options.optimizer.hash_join_single_partition_threshold_rows = 0;
     if !prefers_hash {
         let planned = state
             .query_planner()
