@@ -84,6 +84,10 @@ bench-ingest *options: binary venv
 bench-live keys="10000000":
     cargo bench --workspace --profile dev --bench live_shard -- {{ keys }}
 
+# Messages that become columns, beside other readers of JSON.
+bench-decode:
+    cargo bench --workspace --profile dev --bench decode
+
 # Models, beside scikit-learn and Spark; bench/models/README.md has options and method.
 [positional-arguments]
 bench-models *options: binary venv

@@ -32,10 +32,8 @@ type Row = (&'static str, f64, i64);
 
 /// The n-th change of a run: a row of a key that seems to be random.
 fn change(number: i64, keys: i64) -> (i64, Row) {
-    // Odd, and so prime to a power of two; most keys come once before any comes twice.
-    let key = number
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed())
-        .rem_euclid(keys);
+    // Far from the one before, and each once before any comes twice, if factor and number of keys have no common divisor.
+    let key = number * 6_180_339_887 % keys;
     (
         key,
         (REGIONS[(number % 4) as usize], number as f64 / 100.0, number),

@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows Kafka, offsets or tables in memory. Any bytes give rows, a skip or a [`Rejected`].
 
+mod announced;
 mod avro;
 mod canal;
 mod cell;
@@ -65,10 +66,12 @@ pub use infer::Inferred;
 pub use rejected::{Reason, Rejected};
 pub use schemas::{NoSchema, SchemaId, SchemaText, Schemas};
 
+use announced::Announced;
 use cell::{Shape, Writing};
 use column::Column;
 use format::Name;
 use rows::Rows;
+use schemas::Nobody;
 use target::Target;
 
 use crate::schema::nullable;
@@ -115,8 +118,9 @@ pub struct Decoder {
     is_change_log: bool,
     /// Messages may have the frame of a schema in front of their JSON.
     is_json: bool,
+    announced: Announced,
     can_truncate: bool,
-    by_registry: bool,
+    heeds_frames: bool,
     kinds: Vec<Kind>,
     messages: Vec<u32>,
     /// Messages since the last take.
@@ -131,14 +135,19 @@ impl Decoder {
     /// # Errors
     /// For users: what the table lacks, or a column that messages of this format cannot fill.
     pub fn new(format: &Format, table: &Table) -> Result<Self, String> {
-        Self::with_schemas(format, table, Arc::new(schemas::Nobody))
+        Self::build(format, table, None)
     }
 
-    /// The same for messages whose schemas are in a registry.
+    /// The same for messages whose schemas are in a registry. JSON is read without, but each schema is asked for before its
+    /// first message is read.
     ///
     /// # Errors
     /// As for [`Decoder::new`], and a schema among the options that is none.
     pub fn with_schemas(format: &Format, table: &Table, schemas: Arc<dyn Schemas>) -> Result<Self, String> {
+        Self::build(format, table, Some(schemas))
+    }
+
+    fn build(format: &Format, table: &Table, schemas: Option<Arc<dyn Schemas>>) -> Result<Self, String> {
         let columns = columns_of(table)?;
         let targets = targets_of(table)?;
         let name = format.name();
@@ -157,6 +166,9 @@ impl Decoder {
             hint: None,
         };
         let mut rows = Rows::new(targets, table, writing, options);
+        let is_json = !format.reads_by_schema() && !matches!(format.name, Name::Csv | Name::Raw);
+        let announced = Announced::to(schemas.clone().filter(|_| is_json));
+        let schemas = schemas.unwrap_or_else(|| Arc::new(Nobody));
         let reader: Box<dyn Reader> = match format.name {
             Name::Json => Box::new(json_row::Json::new(&rows)),
             Name::Csv => Box::new(csv::Csv::new(options, &rows)?),
@@ -181,9 +193,10 @@ impl Decoder {
             reader,
             rows,
             is_change_log: format.is_change_log(),
-            is_json: !format.reads_by_schema() && !matches!(format.name, Name::Csv | Name::Raw),
+            is_json,
             can_truncate: true,
-            by_registry: format.registry().is_some() && format.reads_by_schema(),
+            heeds_frames: announced.heeds_frames() || format.registry().is_some() && format.reads_by_schema(),
+            announced,
             kinds: Vec::new(),
             messages: Vec::new(),
             pushed: 0,
@@ -200,9 +213,9 @@ impl Decoder {
         }
     }
 
-    /// True if messages need the frame of a schema in front, which their writers may have put into a header.
-    pub fn by_registry(&self) -> bool {
-        self.by_registry
+    /// True if messages should have the frame of a schema in front, which their writers may have put into a header.
+    pub fn heeds_frames(&self) -> bool {
+        self.heeds_frames
     }
 
     /// Decodes a message. After an error nothing of it is left.
@@ -223,7 +236,7 @@ impl Decoder {
         }
         let value = message.value.filter(|value| !self.is_null(value));
         let text = match value {
-            Some(value) if self.is_json => scanner::text_of(frame::without(value))?,
+            Some(value) if self.is_json => scanner::text_of(self.announced.without_frame(value)?)?,
             Some(value) if self.reader.is_text() => scanner::text_of(value)?,
             _ => "",
         };
@@ -277,6 +290,7 @@ impl Decoder {
     /// # Errors
     /// It still cannot; [`Reason::passes`] is true.
     pub fn retry(&mut self) -> Result<(), Rejected> {
+        self.announced.retry()?;
         self.reader.retry()?;
         self.rows.retry_key()
     }

@@ -24,6 +24,7 @@ use crate::ballista::{self, Parts, TaskRuntimes};
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::http::{self, Shown};
+use crate::ingest_cores::IngestCores;
 use crate::membership::{self, Membership};
 use crate::options::Options;
 use crate::ports::{self, HeldPort};
@@ -235,6 +236,7 @@ impl Service {
             Available::detect(),
         )?;
         let vcores = options.vcores();
+        let ingest_cores = IngestCores::divide(options.own_cores())?;
         let others = options.without_ingest(limit.bytes)?;
         let storage_limit = options.storage_limit(others)?;
         let budget = Budget::new(others, storage_limit, vcores);
@@ -280,6 +282,7 @@ impl Service {
                 brokers.clone(),
                 kept.clone(),
                 options.roles.ingest,
+                ingest_cores,
             )),
             brokers,
             kept,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::roles::Roles;
-use crate::streams::Account;
+use crate::streams::RegistrySettings;
 
 pub(crate) const DATA_PORT: &str = "executor.data_port";
 pub(crate) const GRPC_PORT: &str = "executor.grpc_port";
@@ -49,6 +49,8 @@ pub struct Options {
     pub storage_limit_bytes: Option<u64>,
     /// The part of that memory which tables over topics have for themselves, in bytes; 0 for none.
     pub ingest_limit_bytes: u64,
+    /// Cores that only threads of tables over topics run on; 0: they share all.
+    pub ingest_cores: usize,
     /// Most bytes of it for columns of shards that other executors hold; 0 keeps none.
     pub column_cache_bytes: u64,
     /// Where results of stages and spilled data go; `None` for a temporary directory.
@@ -69,8 +71,8 @@ pub struct Options {
     pub buckets: Vec<Bucket>,
     /// Settings and credentials for brokers of Kafka.
     pub kafka: Vec<KafkaCluster>,
-    /// User and password for the registry of schemas.
-    pub registry: Option<Account>,
+    /// For registries of schemas.
+    pub registry: RegistrySettings,
 }
 
 impl Options {
@@ -90,6 +92,7 @@ impl Options {
             memory_fraction: 0.7,
             storage_limit_bytes: None,
             ingest_limit_bytes: 0,
+            ingest_cores: 0,
             column_cache_bytes: 1 << 30,
             work_dir: None,
             shuffle_dir: None,
@@ -100,7 +103,7 @@ impl Options {
             grpc_max_message_bytes: 64 << 20,
             buckets: Vec::new(),
             kafka: Vec::new(),
-            registry: None,
+            registry: RegistrySettings::default(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Options {
                 .get(keys::EXECUTOR_STORAGE_LIMIT)
                 .map(|limit| limit.as_u64()),
             ingest_limit_bytes: config.get(keys::EXECUTOR_INGEST_LIMIT).as_u64(),
+            ingest_cores: config.get(keys::EXECUTOR_INGEST_CORES),
             column_cache_bytes: config.get(keys::EXECUTOR_COLUMN_CACHE).as_u64(),
             work_dir: config.get(keys::EXECUTOR_WORK_DIR),
             shuffle_dir: config.get(keys::EXECUTOR_SHUFFLE_DIR),
@@ -142,7 +146,7 @@ impl Options {
                 .unwrap_or(usize::MAX),
             buckets: config.buckets().to_vec(),
             kafka: config.kafka_clusters().to_vec(),
-            registry: Account::of(config)?,
+            registry: RegistrySettings::from_config(config)?,
         })
     }
 
@@ -172,11 +176,25 @@ impl Options {
         Ok(())
     }
 
-    /// The number of vcores, where 0 stands for all cores.
+    /// The number of vcores, where 0 stands for all cores that following topics leaves.
     pub(crate) fn vcores(&self) -> usize {
         match self.vcores {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                cores.saturating_sub(self.own_cores()).max(1)
+            }
             vcores => vcores,
+        }
+    }
+
+    /// Cores that following topics has for itself; none if it follows no topics, or does nothing else.
+    pub(crate) fn own_cores(&self) -> usize {
+        match self.roles {
+            Roles {
+                query: true,
+                ingest: true,
+            } => self.ingest_cores,
+            _ => 0,
         }
     }
 

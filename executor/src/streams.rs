@@ -62,11 +62,12 @@ pub(crate) use self::sink::Producers;
 
 use self::follower::{Command, Follower};
 pub use self::preview::{Preview, Previewed};
-pub use self::registry::Account;
+pub use self::registry::RegistrySettings;
 use self::replay::Replay;
 use self::shared::Shared;
 use self::source::Source;
 use self::stored::Stored;
+use crate::ingest_cores::IngestCores;
 
 /// Longest wait for the last checkpoints of a table when the process ends.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,6 +79,8 @@ const OPTIONS_PAUSE: Duration = Duration::from_millis(20);
 /// See the module.
 pub(crate) struct Streams {
     ingests: bool,
+    /// Where threads of followed topics run.
+    cores: IngestCores,
     /// How brokers are reached.
     access: Access,
     instance: String,
@@ -122,7 +125,7 @@ struct Followed {
 }
 
 impl Streams {
-    /// Follows nothing yet. Rows go to `store`, checkpoints where `runtime` reaches, with what is `kept` of the rows. Without the role for it (`ingests`)
+    /// Follows nothing yet. Rows go to `store`, checkpoints where `runtime` reaches, with what is `kept` of the rows. Threads are on `cores`. Without the role for it (`ingests`)
     /// the scheduler asks for nothing.
     pub(crate) fn new(
         store: Arc<ShardStore>,
@@ -130,9 +133,11 @@ impl Streams {
         access: Access,
         kept: Arc<Kept>,
         ingests: bool,
+        cores: IngestCores,
     ) -> Self {
         Self {
             ingests,
+            cores,
             access,
             instance: uuid::Uuid::new_v4().simple().to_string(),
             store,
@@ -204,7 +209,12 @@ impl Streams {
         }
         let table = match tables.entry(asked.table_id.clone()) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) => free.insert(Table::start(asked, follow.version, &self.access)?),
+            Entry::Vacant(free) => {
+                let started = self
+                    .cores
+                    .start(|| Table::start(asked, follow.version, &self.access));
+                free.insert(started?)
+            }
         };
         let has_grown = table.source.partition_count != asked.partition_count as usize;
         if table.settings != asked.settings || table.columns != asked.arrow_schema || has_grown {
@@ -232,7 +242,7 @@ impl Streams {
             shared: shared.clone(),
             kept: self.kept.clone(),
         };
-        let task = tokio::spawn(stored.run(table.commands.clone()));
+        let task = self.cores.spawn(stored.run(table.commands.clone()));
         Followed { shared, task }
     }
 

@@ -1,6 +1,6 @@
 //! One process of the binary under test.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -120,6 +120,28 @@ impl Process {
             .collect()
     }
 
+    /// Its threads: name, and the cores that each may run on.
+    ///
+    /// # Errors
+    /// It has ended, or the system is not Linux.
+    pub fn threads(&self) -> Result<Vec<(String, BTreeSet<usize>)>> {
+        let mut threads = Vec::new();
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // Some end meanwhile.
+            let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else {
+                continue;
+            };
+            let field = |name: &str| {
+                status
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"))
+            };
+            let cores = field("Cpus_allowed_list").context("cores of a thread")?;
+            threads.push((field("Name").unwrap_or_default().to_string(), numbers(cores)?));
+        }
+        Ok(threads)
+    }
+
     /// Ends the process as `kill -9` does.
     ///
     /// # Errors
@@ -157,6 +179,17 @@ impl Process {
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
+}
+
+/// The numbers of a list such as `0-2,5`.
+fn numbers(list: &str) -> Result<BTreeSet<usize>> {
+    let mut numbers = BTreeSet::new();
+    for range in list.split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (usize, usize) = (first.parse()?, last.parse()?);
+        numbers.extend(first..=last);
+    }
+    Ok(numbers)
 }
 
 impl Drop for Process {

@@ -4,17 +4,16 @@ use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use arrow::json::LineDelimitedWriter;
-use arrow::json::writer::{LineDelimited, WriterBuilder};
+use arrow::json::writer::{JsonArray, WriterBuilder};
 use millpond_engine::decode::{Changes, Kind};
 use millpond_engine::error::Error as EngineError;
-use millpond_executor::{Account, Preview, Previewed};
+use millpond_executor::{Preview, Previewed, RegistrySettings};
 use rdkafka::message::{BorrowedMessage, Message};
 use serde_json::{Map, Value, json};
 
 use super::consume::shown;
 use crate::error::Error;
-use crate::node::ConfigArgs;
+use crate::node::{ConfigArgs, key_and_value};
 
 /// Flags that say how messages are written.
 #[derive(Debug, clap::Args)]
@@ -24,7 +23,7 @@ pub(super) struct FormatArgs {
     #[arg(long, value_name = "NAME", help_heading = "Format")]
     format: Option<String>,
     /// Option of the format, such as format.registry=http://127.0.0.1:8081
-    #[arg(short = 'o', long = "option", value_name = "KEY=VALUE", value_parser = option, requires = "format", help_heading = "Format")]
+    #[arg(short = 'o', long = "option", value_name = "KEY=VALUE", value_parser = key_and_value, requires = "format", help_heading = "Format")]
     options: Vec<(String, String)>,
     /// Columns of the primary key, if the schema of the keys does not say
     #[arg(
@@ -42,7 +41,6 @@ pub(super) struct FormatArgs {
 /// Rows of messages.
 pub(super) struct Rows {
     preview: Preview,
-    is_change_log: bool,
 }
 
 impl FormatArgs {
@@ -55,14 +53,12 @@ impl FormatArgs {
             return Ok(None);
         };
         let config = self.config.load(Vec::new())?;
-        let account = Account::of(&config).map_err(|error| Error::Usage(error.to_string()))?;
+        let settings =
+            RegistrySettings::from_config(&config).map_err(|error| Error::Usage(error.to_string()))?;
         let format = [("format".to_string(), format.clone())];
         let options: HashMap<String, String> = self.options.iter().cloned().chain(format).collect();
-        let preview = Preview::new(topic, &options, &self.key, account.as_ref()).map_err(refused)?;
-        Ok(Some(Rows {
-            is_change_log: preview.is_change_log(),
-            preview,
-        }))
+        let preview = Preview::new(topic, &options, &self.key, &settings).map_err(refused)?;
+        Ok(Some(Rows { preview }))
     }
 }
 
@@ -80,7 +76,7 @@ impl Rows {
 
     fn shown(&self, changes: &Changes) -> Result<Value, Error> {
         let rows = objects(&changes.rows)?;
-        if self.is_change_log {
+        if self.preview.is_change_log() {
             let shown = rows.into_iter().zip(&changes.kinds);
             let schema = changes.rows.schema();
             return Ok(shown.map(|(row, kind)| change(row, kind, &schema)).collect());
@@ -112,22 +108,14 @@ fn change(mut row: Map<String, Value>, kind: &Kind, schema: &Schema) -> Value {
 }
 
 fn objects(rows: &RecordBatch) -> Result<Vec<Map<String, Value>>, Error> {
-    let mut writer: LineDelimitedWriter<Vec<u8>> = WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, LineDelimited>(Vec::new());
+    let writer = WriterBuilder::new().with_explicit_nulls(true);
+    let mut writer = writer.build::<_, JsonArray>(Vec::new());
     let failed = |error: &dyn std::fmt::Display| Error::Node(format!("rows cannot be shown: {error}"));
     writer.write(rows).map_err(|error| failed(&error))?;
     writer.finish().map_err(|error| failed(&error))?;
-    let written = writer.into_inner();
-    let objects = serde_json::Deserializer::from_slice(&written).into_iter();
-    objects.collect::<Result<_, _>>().map_err(|error| failed(&error))
+    serde_json::from_slice(&writer.into_inner()).map_err(|error| failed(&error))
 }
 
 fn refused(error: EngineError) -> Error {
     Error::Usage(error.user_text())
-}
-
-fn option(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').ok_or("write KEY=VALUE")?;
-    Ok((pair.0.to_owned(), pair.1.to_owned()))
 }

@@ -55,7 +55,11 @@ impl ConfigArgs {
     }
 }
 
-fn key_and_value(text: &str) -> Result<(String, String), String> {
+/// A pair with `=` between its parts.
+///
+/// # Errors
+/// It is none, in words for the command line.
+pub(crate) fn key_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
         _ => Err("write KEY=VALUE".to_owned()),

@@ -11,5 +11,6 @@ mod state_location;
 pub use announce::announce;
 pub use child::{Child, Launch};
 pub use config_args::ConfigArgs;
+pub(crate) use config_args::key_and_value;
 pub use shares::share_of_machine;
 pub use state_location::state_url;

@@ -12,9 +12,11 @@ pub fn share_of_machine(config: &Config, number: usize, count: usize) -> Vec<(St
     }
     if config.get(keys::EXECUTOR_VCORES).is_none() {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // All executors of a machine leave the same ones to followed topics.
+        let shared = cores.saturating_sub(config.get(keys::EXECUTOR_INGEST_CORES));
         settings.push((
             keys::EXECUTOR_VCORES.key.name.to_owned(),
-            (cores / count).max(1).to_string(),
+            (shared / count).max(1).to_string(),
         ));
     }
     let sets_memory = config.get(keys::EXECUTOR_MEMORY_LIMIT).is_some()

@@ -107,7 +107,7 @@ registry! {
     EXECUTOR_GRPC_PORT: u16 = "executor.grpc_port", "50052", Node;
     /// Port of the executor's `/metrics`, `/healthz` and `/readyz`; 0 is any free port.
     EXECUTOR_HTTP_PORT: u16 = "executor.http_port", "50053", Node;
-    /// How many tasks the executor runs at a time; 0 is one for each core.
+    /// How many tasks the executor runs at a time; 0 is one for each core that `executor.ingest_cores` leaves.
     EXECUTOR_VCORES: Option<usize> = "executor.vcores", "0", Node;
     /// What the executor does: `query` runs tasks of statements, `ingest` follows topics and keeps their tables.
     EXECUTOR_ROLES: Vec<String> = "executor.roles", "query,ingest", Node;
@@ -123,6 +123,9 @@ registry! {
     /// The part of the executor's memory that tables over topics have for themselves: neither statements nor other tables
     /// take it, and when it is full their streams wait. 0: they share `executor.storage_limit` with other tables.
     EXECUTOR_INGEST_LIMIT: ByteSize = "executor.ingest_limit", "0", Node;
+    /// Cores, of those that the process may use, on which only threads that follow topics run, and these on no others. 0:
+    /// they share all cores with statements.
+    EXECUTOR_INGEST_CORES: usize = "executor.ingest_cores", "0", Node;
     /// Most memory, as far as tables leave it free in `executor.storage_limit`, for columns of tables that lie with other
     /// executors and are read again and again; they are forgotten when nobody has read them for a minute. 0 keeps none.
     EXECUTOR_COLUMN_CACHE: ByteSize = "executor.column_cache", "1GiB", Node;
@@ -161,6 +164,8 @@ registry! {
     KAFKA_REGISTRY_USER: Option<String> = "kafka.registry.user", "", Node;
     /// Password of that user.
     KAFKA_REGISTRY_PASSWORD: Option<String> = "kafka.registry.password", "", Node, secret true;
+    /// File with certificates (PEM) to trust besides those of the system, for registries with an authority of their own.
+    KAFKA_REGISTRY_TLS_CA: Option<PathBuf> = "kafka.registry.tls_ca", "", Node;
 
     /// Folders of the local disk that statements may read and write, with everything below them. Empty allows none.
     STORAGE_LOCAL_ROOTS: Vec<String> = "storage.local_roots", "", Node;

@@ -164,7 +164,9 @@ impl FromStr for MetadataColumn {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        let word = |name: &str| name.strip_prefix("kafka_").unwrap_or(name).to_owned();
+        fn word(name: &str) -> &str {
+            name.strip_prefix("kafka_").unwrap_or(name)
+        }
         let found = Self::ALL
             .into_iter()
             .find(|column| word(column.name()) == word(name));

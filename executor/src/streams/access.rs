@@ -9,7 +9,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use tokio::runtime::Handle;
 
-use super::registry::Account;
+use super::registry::RegistrySettings;
 use super::sink::refuses_settings;
 use super::tokens::{Authorized, Tokens};
 
@@ -22,18 +22,18 @@ pub(crate) struct Access {
     /// Name of the cluster of this node.
     cluster: Arc<str>,
     clusters: Arc<[KafkaCluster]>,
-    account: Option<Account>,
+    registry: RegistrySettings,
     /// Fetches tokens.
     runtime: Option<Handle>,
 }
 
 impl Access {
     /// With the settings of this node, whose runtime this is called in.
-    pub(crate) fn new(cluster: &str, clusters: &[KafkaCluster], account: Option<Account>) -> Self {
+    pub(crate) fn new(cluster: &str, clusters: &[KafkaCluster], registry: RegistrySettings) -> Self {
         Self {
             cluster: cluster.into(),
             clusters: clusters.into(),
-            account,
+            registry,
             runtime: Handle::try_current().ok(),
         }
     }
@@ -58,9 +58,9 @@ impl Access {
         format!("millpond.{}.{table}", self.cluster)
     }
 
-    /// For the registry of schemas.
-    pub(super) fn account(&self) -> Option<&Account> {
-        self.account.as_ref()
+    /// For registries of schemas.
+    pub(super) fn registry(&self) -> &RegistrySettings {
+        &self.registry
     }
 
     /// Sets what the options of a table and this node say about some brokers.

@@ -43,7 +43,7 @@ pub(super) struct Opened {
 /// # Errors
 /// Brokers that do not answer, a topic or an offset that is not there, messages of which none fits.
 pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
-    source.decoder()?;
+    source.sampling_decoder()?;
     check_evolves(source)?;
     let topic = open(source)?;
     source.check_letterbox(&topic.consumer)?;
@@ -54,16 +54,15 @@ pub(super) fn describe(source: &Source) -> Result<TopicDescription, Error> {
     })
 }
 
-/// Columns of newer schemas come to light only where messages are read with their schemas.
+/// Columns of newer schemas come to light only where schemas are.
 fn check_evolves(source: &Source) -> Result<(), Error> {
-    if !source.options.evolves || source.registry.is_none() || source.format.reads_by_schema() {
+    if !source.options.evolves || source.registry.is_some() {
         return Ok(());
     }
-    let format = source.format.name();
-    let refused = format!(
-        "'schema.evolve' is not for format '{format}', whose messages are read without their schemas"
-    );
-    Err(unfit(refused).with_hint("leave it out; ALTER TABLE ... ADD COLUMN gives the table a column"))
+    let refused = "'schema.evolve' is for messages whose schemas are in a registry".to_string();
+    Err(unfit(refused).with_hint(
+        "name it: 'format.registry'; or leave it out, ALTER TABLE ... ADD COLUMN gives the table a column",
+    ))
 }
 
 /// Asks the brokers about a topic.
@@ -217,7 +216,7 @@ fn look(source: &Source, topic: &Opened) -> Result<(), Error> {
     if !seek(source, topic)? {
         return Ok(());
     }
-    let mut decoder = source.decoder()?;
+    let mut decoder = source.sampling_decoder()?;
     let mut first: Option<(i32, i64, Rejected)> = None;
     let deadline = Instant::now() + SAMPLE_TIMEOUT;
     let mut seen = 0;
@@ -226,7 +225,7 @@ fn look(source: &Source, topic: &Opened) -> Result<(), Error> {
             continue;
         };
         seen += 1;
-        let framed = Framed::of(&message, decoder.by_registry());
+        let framed = Framed::of(&message, decoder.heeds_frames());
         match push_patiently(&mut decoder, || framed.message()) {
             Ok(_) => return Ok(()),
             Err(rejected) if rejected.reason.passes() => return Err(no_schemas(source, &rejected)),

@@ -21,17 +21,17 @@ pub(super) struct Framed<'m> {
 }
 
 impl<'m> Framed<'m> {
-    /// Of a topic whose schemas are in a registry, if `by_registry`; else headers are not looked at.
-    pub(super) fn of(message: &'m BorrowedMessage<'_>, by_registry: bool) -> Self {
-        let headers = by_registry.then(|| message.headers()).flatten();
+    /// Of a topic; headers are only looked at for a decoder that heeds frames.
+    pub(super) fn of(message: &'m BorrowedMessage<'_>, heeds_frames: bool) -> Self {
+        let headers = heeds_frames.then(|| message.headers()).flatten();
         let headers = headers.into_iter().flat_map(|headers| headers.iter());
         let headers = headers.filter_map(|header| Some((header.key, header.value?)));
         Self::new(message.key(), message.payload(), headers)
     }
 
     /// Of a message that was kept as a letter.
-    pub(super) fn of_letter(letter: &'m DeadLetter, by_registry: bool) -> Self {
-        let headers = letter.headers.iter().filter(|_| by_registry);
+    pub(super) fn of_letter(letter: &'m DeadLetter, heeds_frames: bool) -> Self {
+        let headers = letter.headers.iter().filter(|_| heeds_frames);
         let headers = headers.filter_map(|Header { key, value }| Some((key.as_str(), value.as_deref()?)));
         Self::new(letter.key.as_deref(), letter.value.as_deref(), headers)
     }
@@ -83,8 +83,8 @@ mod tests {
         }
     }
 
-    fn framed(letter: &DeadLetter, by_registry: bool) -> (Vec<u8>, Vec<u8>) {
-        let framed = Framed::of_letter(letter, by_registry);
+    fn framed(letter: &DeadLetter, heeds_frames: bool) -> (Vec<u8>, Vec<u8>) {
+        let framed = Framed::of_letter(letter, heeds_frames);
         let message = framed.message();
         (message.key.unwrap().to_vec(), message.value.unwrap().to_vec())
     }

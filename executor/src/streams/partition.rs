@@ -429,7 +429,7 @@ impl Partition {
             return true;
         }
         let place = self.pushed.len() as u32;
-        let framed = Framed::of(message, self.decoder.by_registry());
+        let framed = Framed::of(message, self.decoder.heeds_frames());
         let outcome = self.decoder.push(framed.message());
         self.pushed
             .push(Pushed::of(message, &self.source.options.metadata));

@@ -11,7 +11,7 @@ use rdkafka::message::BorrowedMessage;
 use super::columns;
 use super::describe::push_patiently;
 use super::framed::Framed;
-use super::registry::{Account, Registry};
+use super::registry::{Registry, RegistrySettings};
 use super::source::unfit;
 
 /// See the module. Columns are those of the schema of the messages.
@@ -42,7 +42,7 @@ impl Preview {
         topic: &str,
         options: &HashMap<String, String>,
         key: &[String],
-        account: Option<&Account>,
+        settings: &RegistrySettings,
     ) -> Result<Self, Error> {
         let format = Format::parse(options).map_err(unfit)?;
         if !format.has_columns() {
@@ -51,7 +51,9 @@ impl Preview {
                 "leave the format out, and they are shown as they are; or name a registry: format.registry",
             ));
         }
-        let registry = format.registry().map(|url| Arc::new(Registry::new(url, account)));
+        let registry = format
+            .registry()
+            .map(|url| Arc::new(Registry::new(url, settings)));
         let (schema, schema_key) = columns::of_schemas(topic, &format, registry.as_deref())?;
         let key = match key {
             [] => &schema_key,
@@ -66,8 +68,8 @@ impl Preview {
             schema: nullable(&schema),
         };
         let decoder = match registry {
-            Some(registry) => Decoder::with_schemas(&format, &table, registry),
-            None => Decoder::new(&format, &table),
+            Some(registry) if format.reads_by_schema() => Decoder::with_schemas(&format, &table, registry),
+            _ => Decoder::new(&format, &table),
         };
         Ok(Self {
             decoder: decoder.map_err(unfit)?,
@@ -85,7 +87,7 @@ impl Preview {
     /// # Errors
     /// None that is known.
     pub fn look(&mut self, message: &BorrowedMessage<'_>) -> Result<Previewed, Error> {
-        let framed = Framed::of(message, self.decoder.by_registry());
+        let framed = Framed::of(message, self.decoder.heeds_frames());
         let pushed = push_patiently(&mut self.decoder, || framed.message());
         let taken = self
             .decoder

@@ -8,6 +8,7 @@
 //! ```
 
 mod fetch;
+mod settings;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,9 +18,9 @@ use millpond_engine::decode::{NoSchema, SchemaId, SchemaText, Schemas};
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 
-pub use self::fetch::Account;
 use self::fetch::Fetch;
 pub(super) use self::fetch::innermost;
+pub use self::settings::RegistrySettings;
 
 /// Longest wait of a reader of messages.
 const WAIT_MAX: Duration = Duration::from_secs(1);
@@ -53,10 +54,10 @@ enum Answer {
 
 impl Registry {
     /// Of an address; nothing is asked yet. It is asked from the runtime that this is called in.
-    pub(super) fn new(url: &str, account: Option<&Account>) -> Self {
+    pub(super) fn new(url: &str, settings: &RegistrySettings) -> Self {
         Self {
             inner: Arc::new(Inner {
-                fetch: Fetch::new(url, account),
+                fetch: Fetch::new(url, settings),
                 known: Mutex::default(),
                 changed: Condvar::new(),
             }),

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::datatypes::SchemaRef;
-use millpond_engine::decode::{Decoder, Format, Table};
+use millpond_engine::decode::{Decoder, Format, Schemas, Table};
 use millpond_engine::error::{Code, Error};
 use millpond_engine::schema::decode_schema;
 use millpond_engine::shards::LiveTable;
@@ -94,7 +94,7 @@ impl Source {
         });
         let registry = format
             .registry()
-            .map(|url| Arc::new(Registry::new(url, access.account())));
+            .map(|url| Arc::new(Registry::new(url, access.registry())));
         let columns = data_columns(&schema, &options.metadata);
         let growth = registry.as_ref().filter(|_| options.evolves).map(|registry| {
             let fixed = fixed_columns(&columns, &key, &options);
@@ -148,15 +148,30 @@ impl Source {
         &self.table.schema
     }
 
-    /// A decoder of its messages.
+    /// A decoder of its messages. In front of one whose schema has more columns than a table that grows, it waits for them.
     ///
     /// # Errors
     /// A table that messages of the format cannot fill.
     pub(super) fn decoder(&self) -> Result<Decoder, Error> {
-        let decoder = match (&self.growth, &self.registry) {
-            (Some(growth), _) => Decoder::with_schemas(&self.format, &self.table, growth.clone()),
-            (None, Some(registry)) => Decoder::with_schemas(&self.format, &self.table, registry.clone()),
-            (None, None) => Decoder::new(&self.format, &self.table),
+        match &self.growth {
+            Some(growth) => self.decoder_with(Some(growth.clone())),
+            None => self.sampling_decoder(),
+        }
+    }
+
+    /// A decoder for a look at messages: it never waits for columns.
+    ///
+    /// # Errors
+    /// As for [`Source::decoder`].
+    pub(super) fn sampling_decoder(&self) -> Result<Decoder, Error> {
+        let registry = self.registry.clone().filter(|_| self.format.reads_by_schema());
+        self.decoder_with(registry.map(|registry| registry as Arc<dyn Schemas>))
+    }
+
+    fn decoder_with(&self, schemas: Option<Arc<dyn Schemas>>) -> Result<Decoder, Error> {
+        let decoder = match schemas {
+            Some(schemas) => Decoder::with_schemas(&self.format, &self.table, schemas),
+            None => Decoder::new(&self.format, &self.table),
         };
         let decoder = decoder.map_err(unfit)?;
         Ok(match self.partition_count {

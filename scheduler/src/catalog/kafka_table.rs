@@ -82,8 +82,8 @@ pub(super) fn with_columns(
     };
     let key: Vec<usize> = key.iter().map(place).collect::<Result<_, _>>()?;
     let mut command = command.clone();
-    let (_, format) = parse(&settings(&command.options))?;
-    if format.registry().is_some() && format.reads_by_schema() {
+    let (options, format) = parse(&settings(&command.options))?;
+    if format.registry().is_some() && !options.infers_columns {
         // Nobody has said which columns there are to be, so there are all that messages have.
         command
             .options

@@ -1,6 +1,7 @@
 //! Tables that follow Kafka topics: what is said in SQL, and what the rows are then.
 
 mod columns;
+mod cores;
 mod exactly;
 mod failed;
 mod fast;

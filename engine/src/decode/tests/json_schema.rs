@@ -1,5 +1,8 @@
 //! JSON Schema: the columns that a registry has for messages of JSON.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::super::{NoSchema, SchemaId, SchemaText, Schemas};
 use super::avro::outcome;
 use super::*;
@@ -282,46 +285,84 @@ fn keys_of_upsert_bring_their_columns() {
 }
 
 /// Panics if it is asked.
-#[derive(Debug)]
-struct Unasked;
+/// A registry that knows some schemas, is away for others, and remembers which it was asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    ids: Mutex<Vec<SchemaId>>,
+    is_away: AtomicBool,
+}
 
-impl Schemas for Unasked {
+impl Schemas for Asked {
     fn find(&self, id: SchemaId) -> Result<Arc<SchemaText>, NoSchema> {
-        panic!("asked for schema {id}")
+        self.ids.lock().unwrap().push(id);
+        match self.is_away.load(Ordering::Relaxed) {
+            true => Err(NoSchema::Away("it sleeps".to_owned())),
+            false => Err(NoSchema::Unknown("it has none".to_owned())),
+        }
     }
+}
+
+fn framed(id: u8, text: &str) -> Vec<u8> {
+    // It is no UTF-8.
+    [&[0, 0, 0, 200, id], text.as_bytes()].concat()
+}
+
+const WAYS: [(&str, usize, &str); 3] = [
+    ("json", 0, r#"{"id":1,"name":"a"}"#),
+    ("upsert", 1, r#"{"id":1,"name":"a"}"#),
+    ("debezium-json", 1, r#"{"op":"c","after":{"id":1,"name":"a"}}"#),
+];
+
+fn id_and_name(key: usize) -> Table {
+    table(&[("id", DataType::Int64), ("name", DataType::Utf8)], key)
 }
 
 #[test]
 fn messages_are_read_without_their_schemas() {
-    let columns = |key| table(&[("id", DataType::Int64), ("name", DataType::Utf8)], key);
-    let framed = |text: &str| [b"\0\0\0\0\xc8".as_slice(), text.as_bytes()].concat();
-    for (word, key, value, expected) in [
-        ("json", 0, r#"{"id":1,"name":"a"}"#, "Put 1|a"),
-        ("upsert", 1, r#"{"id":1,"name":"a"}"#, "Put 1|a"),
-        (
-            "debezium-json",
-            1,
-            r#"{"op":"c","after":{"id":1,"name":"a"}}"#,
-            "Put 1|a",
-        ),
-    ] {
-        let mut decoder =
-            Decoder::with_schemas(&format(word, &[]), &columns(key), Arc::new(Unasked)).unwrap();
-        assert_eq!(
-            outcome(&mut decoder, None, Some(&framed(value))),
-            expected,
-            "{word}"
-        );
-        assert_eq!(
-            outcome(&mut decoder, None, Some(value.as_bytes())),
-            expected,
-            "{word}"
-        );
-        assert!(!decoder.by_registry(), "{word}");
+    for (word, key, value) in WAYS {
+        let mut decoder = Decoder::new(&format(word, &[]), &id_and_name(key)).unwrap();
+        for value in [&framed(7, value)[..], value.as_bytes()] {
+            assert_eq!(outcome(&mut decoder, None, Some(value)), "Put 1|a", "{word}");
+        }
+        assert!(!decoder.heeds_frames(), "{word}");
     }
-    let mut decoder = Decoder::with_schemas(&format("upsert", &[]), &columns(1), Arc::new(Unasked)).unwrap();
+    let mut decoder = Decoder::new(&format("upsert", &[]), &id_and_name(1)).unwrap();
     assert_eq!(
-        outcome(&mut decoder, Some(&framed(r#"{"id":1}"#)), None),
+        outcome(&mut decoder, Some(&framed(7, r#"{"id":1}"#)), None),
         "Delete 1|-"
     );
+}
+
+#[test]
+fn a_registry_hears_of_each_schema_before_its_first_message_is_read() {
+    for (word, key, value) in WAYS {
+        let asked = Arc::new(Asked::default());
+        let mut decoder =
+            Decoder::with_schemas(&format(word, &[]), &id_and_name(key), asked.clone()).unwrap();
+        assert!(decoder.heeds_frames(), "{word}");
+        for value in [
+            &framed(1, value)[..],
+            &framed(1, value),
+            value.as_bytes(),
+            &framed(2, value),
+        ] {
+            assert_eq!(outcome(&mut decoder, None, Some(value)), "Put 1|a", "{word}");
+        }
+        let numbers = [1, 2].map(|id| SchemaId::Number(200 << 8 | id));
+        assert_eq!(*asked.ids.lock().unwrap(), numbers, "{word}");
+
+        asked.is_away.store(true, Ordering::Relaxed);
+        let message = framed(3, value);
+        let mut push = || {
+            decoder.push(Message {
+                key: None,
+                value: Some(&message),
+            })
+        };
+        assert!(push().unwrap_err().reason.passes(), "{word}");
+        assert!(decoder.retry().is_err(), "{word}");
+        asked.is_away.store(false, Ordering::Relaxed);
+        decoder.retry().unwrap();
+        assert_eq!(outcome(&mut decoder, None, Some(&message)), "Put 1|a", "{word}");
+    }
 }

@@ -185,8 +185,8 @@ impl LiveShard {
         self.segments.iter().map(Segment::bytes).sum::<usize>() + self.index_claim.bytes() + graves
     }
 
-    /// Other columns, other times after which rows and graves go, and another size. The columns of the key and of the version are the
-    /// same. Readers see it when [`LiveShard::publish`] is called.
+    /// Other columns, other times after which rows and graves go, and another size. The columns of the key and of the
+    /// version are the same. Readers see it when [`LiveShard::publish`] is called.
     ///
     /// # Errors
     /// No memory for the columns; values that have no place in them.

@@ -1,66 +1,18 @@
 //! What is asked of a registry over HTTP.
 
 use std::collections::HashSet;
-use std::fmt;
-use std::time::Duration;
 
-use millpond_engine::config::{Config, keys};
 use millpond_engine::decode::{NoSchema, SchemaId, SchemaText};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use crate::error::Error;
-use crate::options::setting;
+use super::settings::{Account, RegistrySettings};
 
-/// Longest wait for an answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer, in bytes.
 const ANSWER_MAX: usize = 8 << 20;
 /// Most schemas that one names, and those that they name.
 const REFERENCES_MAX: usize = 256;
-
-/// User and password for a registry. They are sent to this one only.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Account {
-    /// Address of the registry.
-    pub url: Url,
-    /// The user.
-    pub user: String,
-    /// The password.
-    pub password: String,
-}
-
-impl Account {
-    /// The one of the configuration: `kafka.registry.*`, if all of it is given.
-    ///
-    /// # Errors
-    /// Only a part of it is.
-    pub fn of(config: &Config) -> Result<Option<Self>, Error> {
-        let url = config.get(keys::KAFKA_REGISTRY_URL);
-        let user = config.get(keys::KAFKA_REGISTRY_USER);
-        let password = config.get(keys::KAFKA_REGISTRY_PASSWORD);
-        match (url, user, password) {
-            (Some(url), Some(user), Some(password)) => Ok(Some(Self { url, user, password })),
-            (_, None, None) => Ok(None),
-            _ => Err(setting(
-                "kafka.registry.user",
-                "",
-                "set kafka.registry.url, kafka.registry.user and kafka.registry.password, all three",
-            )),
-        }
-    }
-}
-
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, user, .. } = self;
-        f.debug_struct("Account")
-            .field("url", &url.as_str())
-            .field("user", user)
-            .finish_non_exhaustive()
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -71,18 +23,11 @@ pub(super) struct Fetch {
 }
 
 impl Fetch {
-    pub(super) fn new(url: &str, account: Option<&Account>) -> Self {
-        let origin = Url::parse(url).ok().map(|url| url.origin());
-        let is_meant = |account: &&Account| Some(account.url.origin()) == origin;
-        // Without a redirect the account stays with the registry.
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
-            .build();
+    pub(super) fn new(url: &str, settings: &RegistrySettings) -> Self {
         Self {
             url: url.to_string(),
-            client: client.unwrap_or_default(),
-            account: account.filter(is_meant).cloned(),
+            client: settings.client(),
+            account: settings.account_for(url).cloned(),
         }
     }
 

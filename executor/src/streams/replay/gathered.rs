@@ -119,7 +119,7 @@ impl Gathered {
     /// # Errors
     /// A schema that cannot be had now.
     pub(super) fn add_letter(&mut self, letter: DeadLetter) -> Result<(), Error> {
-        let framed = Framed::of_letter(&letter, self.decoder.by_registry());
+        let framed = Framed::of_letter(&letter, self.decoder.heeds_frames());
         let pushed = Pushed::of_letter(&letter);
         let outcome = self.decoder.push(framed.message());
         self.chunk_bytes += letter.value.as_ref().map_or(0, Vec::len);
@@ -155,7 +155,7 @@ impl Gathered {
         message: &BorrowedMessage<'_>,
         columns: &[MetadataColumn],
     ) -> Result<(), Error> {
-        let framed = Framed::of(message, self.decoder.by_registry());
+        let framed = Framed::of(message, self.decoder.heeds_frames());
         self.add(Pushed::of(message, columns), framed.message())
     }
 
