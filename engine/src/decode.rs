@@ -276,7 +276,7 @@ impl Decoder {
             Ok(skip) => return Ok((skip, None)),
             Err(rejected) => rejected,
         };
-        let is_about_json = self.is_json && rejected.reason == Reason::NotJson;
+        let is_about_json = self.is_json && rejected.reason() == Reason::NotJson;
         let Some(escaped) = is_about_json.then(|| scanner::escaped(text)).flatten() else {
             return Err(rejected);
         };
@@ -336,7 +336,7 @@ impl Decoder {
                 column.append(*cell, stock);
             }
         }
-        self.kinds.extend(self.rows.take_kinds());
+        self.rows.move_kinds(&mut self.kinds);
         self.messages.extend(std::iter::repeat_n(index, added));
         added
     }

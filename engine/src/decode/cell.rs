@@ -162,6 +162,7 @@ impl Shape {
     }
 
     /// Makes a cell of a slot. Decoded bytes go to `bytes`.
+    #[inline(always)]
     pub(super) fn cell(
         &self,
         slot: Slot,
@@ -282,6 +283,7 @@ impl Shape {
     }
 
     /// Makes a cell of the text of a number, for a column of whole or floating point numbers.
+    #[inline(always)]
     fn number(&self, text: &str) -> Result<Cell, Misfit> {
         match self {
             Self::Int { min, max } => int(text)
@@ -326,6 +328,7 @@ fn boolean(text: &str) -> Result<bool, Misfit> {
     }
 }
 
+#[inline]
 fn int(text: &str) -> Result<i64, Misfit> {
     text.parse()
         .or_else(|_| whole(text).and_then(|value| i64::try_from(value).map_err(|_| Misfit::Range)))
@@ -353,6 +356,7 @@ fn not_finite(text: &str) -> Option<f64> {
     }
 }
 
+#[inline]
 fn float(text: &str, is_single: bool) -> Result<f64, Misfit> {
     // The standard parser knows words such as "inf" too.
     let is_number = text

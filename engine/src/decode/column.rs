@@ -99,6 +99,7 @@ impl Column {
     }
 
     /// Adds a cell that was made for the type of this column, and so is within its range.
+    #[inline]
     pub(super) fn append(&mut self, cell: Cell, stock: Stock<'_>) {
         let text = |piece| stock.texts.get(piece);
         let bytes = |start, end| stock.bytes.get(start..end).unwrap_or_default();

@@ -63,6 +63,6 @@ mod tests {
         assert_eq!(split(b"{\"a\":1}"), None);
         assert_eq!(without(b"\0\0\0\0\x07{}"), b"{}");
         assert_eq!(without(b"{}"), b"{}");
-        assert_eq!(split_required(b"{").unwrap_err().reason, Reason::NotFramed);
+        assert_eq!(split_required(b"{").unwrap_err().reason(), Reason::NotFramed);
     }
 }

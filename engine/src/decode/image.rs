@@ -25,6 +25,7 @@ impl Image {
         }
     }
 
+    #[inline]
     pub(super) fn clear(&mut self) {
         if self.is_present {
             self.slots.fill(Slot::Absent);
@@ -42,11 +43,13 @@ impl Image {
         self.is_present = true;
     }
 
+    #[inline]
     pub(super) fn get(&self, column: usize) -> Slot {
         self.slots.get(column).copied().unwrap_or_default()
     }
 
     /// Sets a column; of several values the last stands.
+    #[inline]
     pub(super) fn set(&mut self, found: Found, slot: Slot) {
         self.is_present = true;
         if found.exact || !self.exact[found.column] {
@@ -62,6 +65,7 @@ impl Image {
     }
 
     /// Reads an object in place of what was here. A null is no row.
+    #[inline]
     pub(super) fn read(&mut self, scanner: &mut Scanner<'_, '_>, names: &mut Names) -> Result<(), Rejected> {
         self.clear();
         if scanner.take_null()? {
@@ -91,6 +95,7 @@ impl Image {
     }
 
     /// True if all these columns have values.
+    #[inline]
     pub(super) fn has(&self, columns: &[usize]) -> bool {
         self.is_present && columns.iter().all(|column| self.get(*column).is_set())
     }

@@ -43,6 +43,7 @@ impl Names {
     }
 
     /// The column of the name at a place in an object: the one with this very name, or else with another case.
+    #[inline]
     pub(super) fn find(&mut self, place: usize, name: &str) -> Option<Found> {
         match self.last.get(place) {
             Some((last, found)) if last == name => *found,

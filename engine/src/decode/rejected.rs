@@ -7,14 +7,15 @@ const DETAIL_MAX: usize = 240;
 /// Longest piece of a message that a detail quotes, in bytes.
 const QUOTE_MAX: usize = 48;
 
-/// A message that cannot become a row.
+/// A message that cannot become a row. As large as a pointer, for whatever reads a value may answer it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}: {detail}")]
-pub struct Rejected {
-    /// What kind of fault it is.
-    pub reason: Reason,
-    /// Where it is, what was expected and what was found.
-    pub detail: String,
+#[error("{}: {}", .0.reason, .0.detail)]
+pub struct Rejected(Box<Fault>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fault {
+    reason: Reason,
+    detail: String,
 }
 
 /// Kinds of faults.
@@ -107,7 +108,17 @@ impl Rejected {
             detail.truncate(boundary(&detail, DETAIL_MAX));
             detail.push('…');
         }
-        Self { reason, detail }
+        Self(Box::new(Fault { reason, detail }))
+    }
+
+    /// What kind of fault it is.
+    pub fn reason(&self) -> Reason {
+        self.0.reason
+    }
+
+    /// Where it is, what was expected and what was found.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
     }
 }
 

@@ -199,6 +199,7 @@ impl Rows {
     }
 
     /// Forgets the last message.
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.scratch.clear();
         self.cells.clear();
@@ -218,8 +219,9 @@ impl Rows {
         self.kinds.contains(&Kind::Truncate)
     }
 
-    pub(super) fn take_kinds(&mut self) -> std::vec::Drain<'_, Kind> {
-        self.kinds.drain(..)
+    /// Moves the kinds of the rows behind others.
+    pub(super) fn move_kinds(&mut self, to: &mut Vec<Kind>) {
+        to.append(&mut self.kinds);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -227,6 +229,7 @@ impl Rows {
     }
 
     /// What slots point to.
+    #[inline]
     pub(super) fn texts<'a>(&'a self, message: &'a str) -> Texts<'a> {
         Texts {
             message,
@@ -235,6 +238,7 @@ impl Rows {
     }
 
     /// What cells point to.
+    #[inline]
     pub(super) fn stock<'a>(&'a self, message: &'a str) -> Stock<'a> {
         Stock {
             texts: self.texts(message),
@@ -272,6 +276,7 @@ impl Rows {
     }
 
     /// A row is put, and one with an old key goes.
+    #[inline]
     pub(super) fn put(
         &mut self,
         images: Images<'_>,
@@ -317,7 +322,7 @@ impl Rows {
             Ok(_) if !self.key.is_empty() && of_key.has(&self.key) => {
                 self.push_delete(&of_key, &of_key, "").map(|()| None)
             }
-            Err(rejected) if rejected.reason.is_about_schemas() => Err(rejected),
+            Err(rejected) if rejected.reason().is_about_schemas() => Err(rejected),
             _ => Ok(Some(Skip::Tombstone)),
         };
         self.of_key = of_key;
@@ -368,6 +373,7 @@ impl Rows {
     }
 
     /// Finds the first image that has the whole key, and the key of the message after them all.
+    #[inline]
     fn with_identity<'i>(
         &mut self,
         candidates: impl Iterator<Item = &'i Image>,
@@ -390,6 +396,7 @@ impl Rows {
         done
     }
 
+    #[inline]
     fn check_count(&self) -> Result<(), Rejected> {
         if self.cells.len() > CELLS_MAX {
             let detail = format!("more than {} rows in a message", CELLS_MAX / self.width());

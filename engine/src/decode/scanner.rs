@@ -22,6 +22,7 @@ impl Scratch {
     /// Most bytes that are kept from one message to the next.
     const KEPT_MAX: usize = 1 << 20;
 
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.text.shrink_to(Self::KEPT_MAX);
@@ -44,6 +45,7 @@ pub(super) struct Scanner<'a, 's> {
 
 impl<'a, 's> Scanner<'a, 's> {
     /// At the start of the value of a message.
+    #[inline]
     pub(super) fn new(text: &'a str, scratch: &'s mut Scratch) -> Self {
         let tape = std::mem::take(&mut scratch.tape);
         Self {
@@ -57,8 +59,9 @@ impl<'a, 's> Scanner<'a, 's> {
 
     /// At the start of a value that was passed over before.
     pub(super) fn part(text: &'a str, piece: Piece, scratch: &'s mut Scratch) -> Self {
-        let (start, end) = (piece.start as usize, piece.end as usize);
-        let part = text.get(start..end).unwrap_or_default();
+        let range = piece.range();
+        let start = range.start;
+        let part = text.get(range).unwrap_or_default();
         Self {
             text,
             base: start,
@@ -82,6 +85,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// True if an object comes next.
+    #[inline]
     pub(super) fn at_object(&mut self) -> Result<bool, Rejected> {
         Ok(self.peek()? == Peek::Object)
     }
@@ -92,6 +96,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// True if null came next; then it is behind us.
+    #[inline]
     pub(super) fn take_null(&mut self) -> Result<bool, Rejected> {
         let is_null = self.peek()? == Peek::Null;
         if is_null {
@@ -101,6 +106,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// Enters an object; `pick` turns its first name into what the caller wants of the value.
+    #[inline]
     pub(super) fn first<M>(&mut self, pick: impl FnOnce(&str) -> M) -> Result<Option<M>, Rejected> {
         let peek = self.peek()?;
         if peek != Peek::Object {
@@ -112,6 +118,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// Goes to the next name of an object, or leaves it.
+    #[inline]
     pub(super) fn next<M>(&mut self, pick: impl FnOnce(&str) -> M) -> Result<Option<M>, Rejected> {
         let name = self.json.next_key().map_err(|error| not_json(&error))?;
         Ok(name.map(pick))
@@ -140,11 +147,13 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// Passes over a value.
+    #[inline]
     pub(super) fn skip(&mut self) -> Result<(), Rejected> {
         self.json.next_skip().map_err(|error| not_json(&error))
     }
 
     /// Takes a value.
+    #[inline]
     pub(super) fn slot(&mut self) -> Result<Slot, Rejected> {
         let peek = self.peek()?;
         let start = self.json.current_index();
@@ -165,6 +174,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// Takes a text. One without escapes is a piece of the message.
+    #[inline]
     fn text(&mut self) -> Result<Slot, Rejected> {
         let message = self.text.as_bytes();
         let text = self.json.known_str().map_err(|error| not_json(&error))?;
@@ -178,6 +188,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// What was passed since `start`.
+    #[inline]
     fn piece(&mut self, start: usize) -> Piece {
         let (start, end) = (self.base + start, self.base + self.json.current_index());
         if self.copies {
@@ -188,18 +199,20 @@ impl<'a, 's> Scanner<'a, 's> {
         }
     }
 
+    #[inline]
     fn peek(&mut self) -> Result<Peek, Rejected> {
         self.json.peek().map_err(|error| not_json(&error))
     }
 }
 
 /// The text of a value.
+#[inline]
 pub(super) fn text_of(value: &[u8]) -> Result<&str, Rejected> {
-    if u32::try_from(value.len()).is_err() {
+    if i32::try_from(value.len()).is_err() {
         let detail = format!("{} bytes", value.len());
         return Err(Rejected::new(Reason::TooLarge, detail));
     }
-    std::str::from_utf8(value).map_err(|error| {
+    simdutf8::compat::from_utf8(value).map_err(|error| {
         let detail = format!("byte {} is no UTF-8", error.valid_up_to());
         Rejected::new(Reason::NotUtf8, detail)
     })

@@ -4,6 +4,7 @@
 //! the next one. Texts with escapes are written out to a scratch text; the message key goes there too.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use datafusion::arrow::datatypes::TimeUnit;
 
@@ -35,6 +36,7 @@ pub(super) enum Slot {
 }
 
 impl Slot {
+    #[inline]
     pub(super) fn is_set(self) -> bool {
         !matches!(self, Self::Absent | Self::Null)
     }
@@ -48,15 +50,17 @@ impl Slot {
     }
 }
 
-/// Where a text is.
+/// Where a text is: one number, for many are copied, and processors copy parts of a value slowly that they have just
+/// written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Piece {
-    pub(super) start: u32,
-    pub(super) end: u32,
-    pub(super) in_scratch: bool,
-}
+pub(super) struct Piece(u64);
+
+/// Bits of a place in a text.
+const PLACE: u32 = 31;
+const PLACE_MAX: u64 = (1 << PLACE) - 1;
 
 impl Piece {
+    #[inline]
     pub(super) fn of_message(start: usize, end: usize) -> Self {
         Self::new(start, end, false)
     }
@@ -74,12 +78,20 @@ impl Piece {
     }
 
     /// Lengths are checked when a message comes in, and the scratch text is bounded too.
+    #[inline]
     fn new(start: usize, end: usize, in_scratch: bool) -> Self {
-        Self {
-            start: start as u32,
-            end: end as u32,
-            in_scratch,
-        }
+        let (start, end) = (start as u64 & PLACE_MAX, end as u64 & PLACE_MAX);
+        Self(u64::from(in_scratch) << (2 * PLACE) | start << PLACE | end)
+    }
+
+    /// The places of the text among the bytes of the one that it is in.
+    #[inline]
+    pub(super) fn range(self) -> Range<usize> {
+        (self.0 >> PLACE & PLACE_MAX) as usize..(self.0 & PLACE_MAX) as usize
+    }
+
+    fn is_in_scratch(self) -> bool {
+        self.0 >> (2 * PLACE) != 0
     }
 }
 
@@ -91,14 +103,14 @@ pub(super) struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
+    #[inline]
     pub(super) fn get(self, piece: Piece) -> &'a str {
-        let text = if piece.in_scratch {
+        let text = if piece.is_in_scratch() {
             self.scratch
         } else {
             self.message
         };
-        text.get(piece.start as usize..piece.end as usize)
-            .unwrap_or_default()
+        text.get(piece.range()).unwrap_or_default()
     }
 
     /// The text of a slot, if it is a text.

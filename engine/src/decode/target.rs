@@ -16,6 +16,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Makes a cell of a slot. Decoded bytes go to `bytes`.
+    #[inline(always)]
     pub(super) fn cell(
         &self,
         slot: Slot,

@@ -127,7 +127,7 @@ pub(super) fn one(options: &[(&str, &str)], table: &Table, key: Option<&str>, va
         }
         Err(rejected) => {
             assert_eq!(decoder.rows(), 0);
-            rejected.reason.to_string()
+            rejected.reason().to_string()
         }
     }
 }

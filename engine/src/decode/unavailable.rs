@@ -63,6 +63,7 @@ impl Unavailable {
         bytes == self.text.as_bytes()
     }
 
+    #[inline]
     pub(super) fn is(&self, slot: Slot, texts: Texts<'_>) -> bool {
         match slot {
             Slot::Text(piece) => {

@@ -191,7 +191,7 @@ pub(super) fn push_patiently<'m>(
     let deadline = Instant::now() + REGISTRY_TIMEOUT;
     loop {
         match decoder.push(message()) {
-            Err(rejected) if rejected.reason.passes() => {
+            Err(rejected) if rejected.reason().passes() => {
                 while decoder.retry().is_err() {
                     if Instant::now() >= deadline {
                         return Err(rejected);
@@ -207,7 +207,7 @@ pub(super) fn push_patiently<'m>(
 fn no_schemas(source: &Source, rejected: &Rejected) -> Error {
     let what = format!("the schemas of topic '{}' cannot be read", source.topic);
     Error::external(Code::REGISTRY_SILENT, what)
-        .with_detail(&rejected.detail)
+        .with_detail(rejected.detail())
         .with_hint("executors must reach the registry in 'format.registry'")
 }
 
@@ -228,7 +228,7 @@ fn look(source: &Source, topic: &Opened) -> Result<(), Error> {
         let framed = Framed::of(&message, decoder.heeds_frames());
         match push_patiently(&mut decoder, || framed.message()) {
             Ok(_) => return Ok(()),
-            Err(rejected) if rejected.reason.passes() => return Err(no_schemas(source, &rejected)),
+            Err(rejected) if rejected.reason().passes() => return Err(no_schemas(source, &rejected)),
             Err(rejected) => {
                 first.get_or_insert((message.partition(), message.offset(), rejected));
             }

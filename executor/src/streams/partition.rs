@@ -441,12 +441,12 @@ impl Partition {
                 self.doubtful.insert(place, self.letter(message, "", ""));
             }
             Ok(Outcome::Skipped(_)) => self.counts.filtered += 1,
-            Err(rejected) if rejected.reason.passes() => {
+            Err(rejected) if rejected.reason().passes() => {
                 self.stall(rejected.to_string());
                 return true;
             }
             Err(rejected) => {
-                let letter = self.letter(message, rejected.reason.name(), &rejected.detail);
+                let letter = self.letter(message, rejected.reason().name(), rejected.detail());
                 if !self.put_aside(letter) {
                     return true;
                 }

@@ -11,6 +11,7 @@ use super::{Absent, Before, Images, Rows};
 
 impl Rows {
     /// A row that comes after an old image, which its identity may be, can bring a part of its key anew.
+    #[inline]
     pub(super) fn push_put(
         &mut self,
         (images, has_old): (Images<'_>, bool),
@@ -102,6 +103,7 @@ impl Rows {
         self.check_count()
     }
 
+    #[inline(always)]
     fn cell(&mut self, column: usize, slot: Slot, text: &str) -> Result<Cell, Rejected> {
         let hint = self.hints.of(column);
         let slot = match hint {
@@ -145,6 +147,7 @@ impl Rows {
         Ok(Slot::Number(Piece::copy(&spelled, &mut self.scratch.text)))
     }
 
+    #[inline]
     fn is_unavailable(&self, slot: Slot, text: &str) -> bool {
         let unavailable = self.unavailable.as_ref();
         unavailable.is_some_and(|unavailable| match slot {

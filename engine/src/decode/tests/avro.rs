@@ -85,7 +85,7 @@ pub(super) fn outcome(decoder: &mut Decoder, key: Option<&[u8]>, value: Option<&
     match decoder.push(Message { key, value }) {
         Ok(Outcome::Rows(_) | Outcome::Doubtful(_)) => take(decoder).join("; "),
         Ok(Outcome::Skipped(skip)) => format!("skipped {}", skip.name()),
-        Err(rejected) => rejected.reason.to_string(),
+        Err(rejected) => rejected.reason().to_string(),
     }
 }
 
@@ -300,8 +300,8 @@ fn what_a_silent_registry_knows_is_tried_again() {
         key: None,
         value: Some(&value),
     };
-    assert!(decoder.push(message).unwrap_err().reason.passes());
-    assert!(decoder.retry().unwrap_err().reason.passes());
+    assert!(decoder.push(message).unwrap_err().reason().passes());
+    assert!(decoder.retry().unwrap_err().reason().passes());
     *registry.is_away.lock().unwrap() = false;
     decoder.retry().unwrap();
     assert_eq!(outcome(&mut decoder, None, Some(&value)), "Put 7|-");
@@ -504,7 +504,7 @@ proptest! {
             for value in [&framed, &value] {
                 let outcome = decoder.push(Message { key: key.as_deref(), value: Some(value) });
                 if let Err(rejected) = outcome {
-                    prop_assert!(rejected.detail.len() < 256);
+                    prop_assert!(rejected.detail().len() < 256);
                 }
             }
             let changes = decoder.take().unwrap();

@@ -359,7 +359,7 @@ fn a_registry_hears_of_each_schema_before_its_first_message_is_read() {
                 value: Some(&message),
             })
         };
-        assert!(push().unwrap_err().reason.passes(), "{word}");
+        assert!(push().unwrap_err().reason().passes(), "{word}");
         assert!(decoder.retry().is_err(), "{word}");
         asked.is_away.store(false, Ordering::Relaxed);
         decoder.retry().unwrap();

@@ -50,7 +50,7 @@ fn members_are_columns() {
         key: None,
         value: Some(b"{\"Name\":\"\xff\"}"),
     };
-    assert_eq!(decoder.push(bytes).unwrap_err().reason.name(), "not_utf8");
+    assert_eq!(decoder.push(bytes).unwrap_err().reason().name(), "not_utf8");
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn push_to(format: &str, table: &Table, key: Option<&[u8]>, value: Option<&[u8]>
         Ok(Outcome::Skipped(_)) => assert_eq!(decoder.rows(), 0),
         Err(rejected) => {
             assert_eq!(decoder.rows(), 0);
-            assert!(rejected.detail.len() < 256);
+            assert!(rejected.detail().len() < 256);
         }
     }
     let changes = decoder.take().unwrap();

@@ -243,7 +243,7 @@ proptest! {
         ], 1), &registry);
         for value in [value.clone(), framed(0, &[vec![2, 2], value])] {
             if let Err(rejected) = decoder.push(Message { key: Some(&value), value: Some(&value) }) {
-                prop_assert!(rejected.detail.len() < 256);
+                prop_assert!(rejected.detail().len() < 256);
             }
         }
         let changes = decoder.take().unwrap();

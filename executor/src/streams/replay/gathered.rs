@@ -134,11 +134,11 @@ impl Gathered {
                 self.filtered += 1;
                 self.push(pushed, None)
             }
-            Err(rejected) if rejected.reason.passes() => Err(away(&rejected)),
+            Err(rejected) if rejected.reason().passes() => Err(away(&rejected)),
             Err(rejected) => {
                 self.dead.push(DeadLetter {
-                    reason: rejected.reason.name().to_string(),
-                    detail: rejected.detail,
+                    reason: rejected.reason().name().to_string(),
+                    detail: rejected.detail().to_string(),
                     ..letter
                 });
                 self.push(pushed, None)
@@ -163,7 +163,7 @@ impl Gathered {
         let outcome = self.decoder.push(message);
         self.chunk_bytes += message.value.map_or(0, <[u8]>::len);
         match outcome {
-            Err(rejected) if rejected.reason.passes() => Err(away(&rejected)),
+            Err(rejected) if rejected.reason().passes() => Err(away(&rejected)),
             // It may be newer than a letter, and nobody knows of which row.
             Err(rejected) if !self.settled.is_empty() => Err(unreadable(pushed.offset, &rejected)),
             Ok(_) | Err(_) => self.push(pushed, None),
