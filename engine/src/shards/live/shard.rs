@@ -34,6 +34,8 @@ use crate::error::Error;
 use crate::shards::room::Claim;
 use crate::shards::store::ShardStore;
 
+/// Keys whose entries are fetched together, before their changes are applied.
+const FETCHED_AHEAD: usize = 64;
 /// Most rows of a segment that is made of others.
 const SEGMENT_ROWS: usize = 65_536;
 
@@ -350,6 +352,10 @@ impl LiveShard {
         let mut looked_at = 0;
         for (row, (kind, message)) in changes.kinds.iter().zip(&changes.messages).enumerate() {
             let before = renamed.take();
+            if row % FETCHED_AHEAD == 0 {
+                let ahead = row..rows.min(row + FETCHED_AHEAD);
+                keys.index.fetch(ahead.map(|row| row_keys.row(row)));
+            }
             if row >= looked_at {
                 let run = row..row + rows_of(&changes.messages[row..]);
                 looked_at = run.end;
