@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
+use datafusion::common::JoinType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
@@ -15,7 +16,13 @@ use datafusion::functions_table::generate_series::GenerateSeriesTable;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, Projection, TableScan, UserDefinedLogicalNode};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
+};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use crate::files::{FileConcatExec, FileConcatNode, FileSinkExec, FileSinkNode, text_source};
@@ -38,7 +45,74 @@ impl QueryPlanner for MillpondPlanner {
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OwnNodes)])
             .create_physical_plan(&plan, session)
             .await?;
+        let physical = with_whole_joins(physical)?;
         keep_sums(text_source::keep_settings(physical)?)
+    }
+}
+
+/// Plans joins without equality so that they may be divided into tasks.
+///
+/// One that keeps rows of its collected side marks those that have met one, in memory of its process, and yields by the marks when
+/// all partitions of the other side have ended. Tasks that have a part of these partitions each would each yield the rows (and so
+/// does DataFusion itself when the join spills: 55, the comment in `NestedLoopJoinExec::execute`). So it gets the other side as
+/// a whole.
+///
+/// Of a union, a task runs those branches whose partitions it has and expects no rows of the others. Such a join in one partition
+/// yields some all the same: of its collected side, which Ballista never empties, or after it has changed the sides. So that it
+/// is no part of the union's stage there is an exchange in between.
+fn with_whole_joins(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
+            && yields_collected_rows(*join.join_type())
+            && is_divided(join.right())
+        {
+            let whole = Arc::new(CoalescePartitionsExec::new(join.right().clone()));
+            // It asks for all rows in one partition, which the join does not; else Ballista would take the exchange out again.
+            let all = Arc::new(GlobalLimitExec::new(whole, 0, None));
+            let sides = vec![join.left().clone(), all as Arc<dyn ExecutionPlan>];
+            return with_children(node, sides);
+        }
+        if node.is::<UnionExec>() && node.children().into_iter().any(is_whole_join) {
+            let apart = |branch: &Arc<dyn ExecutionPlan>| match is_whole_join(branch) {
+                true => Arc::new(CoalescePartitionsExec::new(branch.clone())),
+                false => branch.clone(),
+            };
+            let branches = node.children().into_iter().map(apart).collect();
+            return with_children(node, branches);
+        }
+        Ok(Transformed::no(node))
+    })
+    .map(|plan| plan.data)
+}
+
+fn with_children(
+    node: Arc<dyn ExecutionPlan>,
+    children: Vec<Arc<dyn ExecutionPlan>>,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let recompute = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    node.replace_children(children, recompute).map(Transformed::yes)
+}
+
+fn is_divided(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.output_partitioning().partition_count() > 1
+}
+
+/// True for a plan in one partition that joins without equality.
+fn is_whole_join(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let joins = |node: &Arc<dyn ExecutionPlan>| node.is::<NestedLoopJoinExec>() || node.is::<CrossJoinExec>();
+    !is_divided(plan) && plan.exists(|node| Ok(joins(node))).unwrap_or(true)
+}
+
+fn yields_collected_rows(join: JoinType) -> bool {
+    match join {
+        JoinType::Left | JoinType::Full | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
+            true
+        }
+        JoinType::Inner
+        | JoinType::Right
+        | JoinType::RightSemi
+        | JoinType::RightAnti
+        | JoinType::RightMark => false,
     }
 }
 

@@ -10,7 +10,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::client::{ANSWER_TIMEOUT, Brokers};
 use super::decoded::{FormatArgs, Rows};
@@ -128,26 +129,40 @@ fn show(
     out.flush().map_err(closed)
 }
 
-fn line_of(args: &Args, message: &BorrowedMessage<'_>, value: Value) -> String {
-    if args.values {
-        return match value {
-            Value::String(text) => text,
-            value => value.to_string(),
-        };
-    }
-    json!({
-        "partition": message.partition(),
-        "offset": message.offset(),
-        "timestamp_ms": message.timestamp().to_millis(),
-        "key": shown(message.key()),
-        "value": value,
-    })
-    .to_string()
+/// A message with where it was.
+#[derive(Serialize)]
+struct Line {
+    key: Box<RawValue>,
+    offset: i64,
+    partition: i32,
+    timestamp_ms: Option<i64>,
+    value: Box<RawValue>,
 }
 
-/// JSON as it is, other text as text, and other bytes as text with marks where they are none.
-pub(super) fn shown(bytes: Option<&[u8]>) -> Value {
-    bytes.map_or(Value::Null, |bytes| {
-        serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
-    })
+fn line_of(args: &Args, message: &BorrowedMessage<'_>, value: Box<RawValue>) -> String {
+    if args.values {
+        // A text is shown without quotes.
+        let text = serde_json::from_str::<String>(value.get());
+        return text.unwrap_or_else(|_| value.get().to_string());
+    }
+    let line = Line {
+        key: shown(message.key()),
+        offset: message.offset(),
+        partition: message.partition(),
+        timestamp_ms: message.timestamp().to_millis(),
+        value,
+    };
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+/// JSON as it is but in one line, other text as text, and other bytes as text with marks where they are none.
+pub(super) fn shown(bytes: Option<&[u8]>) -> Box<RawValue> {
+    let null = || RawValue::NULL.to_owned();
+    let Some(bytes) = bytes else { return null() };
+    let text = String::from_utf8_lossy(bytes);
+    // In JSON an end of line is only between values.
+    let line = text.replace(['\n', '\r'], " ");
+    RawValue::from_string(line)
+        .or_else(|_| to_raw_value(&text))
+        .unwrap_or_else(|_| null())
 }

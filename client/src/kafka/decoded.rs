@@ -1,6 +1,6 @@
 //! Messages as a table would read them: rows of Avro, Protobuf and whatever else has a schema.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -9,7 +9,9 @@ use millpond_engine::decode::{Changes, Kind};
 use millpond_engine::error::Error as EngineError;
 use millpond_executor::{Preview, Previewed, RegistrySettings};
 use rdkafka::message::{BorrowedMessage, Message};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::consume::shown;
 use crate::error::Error;
@@ -64,58 +66,121 @@ impl FormatArgs {
 
 impl Rows {
     /// What a message says: a row, or a list of rows or of changes; else why there is none, with the message.
-    pub(super) fn of(&mut self, message: &BorrowedMessage<'_>) -> Result<Value, Error> {
+    pub(super) fn of(&mut self, message: &BorrowedMessage<'_>) -> Result<Box<RawValue>, Error> {
         match self.preview.look(message).map_err(refused)? {
             Previewed::Changes(changes) => self.shown(&changes),
-            Previewed::Skipped(skip) => Ok(json!({"skipped": skip.name()})),
-            Previewed::Rejected(rejected) => {
-                Ok(json!({"rejected": rejected.to_string(), "message": shown(message.payload())}))
-            }
+            Previewed::Skipped(skip) => raw(&json!({"skipped": skip.name()})),
+            Previewed::Rejected(rejected) => raw(&Refusal {
+                message: shown(message.payload()),
+                rejected: rejected.to_string(),
+            }),
         }
     }
 
-    fn shown(&self, changes: &Changes) -> Result<Value, Error> {
+    fn shown(&self, changes: &Changes) -> Result<Box<RawValue>, Error> {
         let rows = objects(&changes.rows)?;
         if self.preview.is_change_log() {
-            let shown = rows.into_iter().zip(&changes.kinds);
             let schema = changes.rows.schema();
-            return Ok(shown.map(|(row, kind)| change(row, kind, &schema)).collect());
+            let shown = rows.into_iter().zip(&changes.kinds);
+            let shown: Vec<Change> = shown.map(|(row, kind)| Change::of(row, kind, &schema)).collect();
+            return raw(&shown);
         }
-        let mut rows: Vec<Value> = rows.into_iter().map(Value::Object).collect();
-        Ok(match rows.len() {
-            1 => rows.remove(0),
-            _ => Value::Array(rows),
-        })
+        match rows.as_slice() {
+            [row] => raw(row),
+            rows => raw(&rows),
+        }
     }
+}
+
+/// Columns by name, with their values as they were written: a number of any length stays what it is.
+type Row = BTreeMap<String, Box<RawValue>>;
+
+/// A message that gives no row, and why.
+#[derive(Serialize)]
+struct Refusal {
+    message: Box<RawValue>,
+    rejected: String,
 }
 
 /// A change with what it brings: all columns, or those that it knows.
-fn change(mut row: Map<String, Value>, kind: &Kind, schema: &Schema) -> Value {
-    let change = match kind {
-        Kind::Put => "put",
-        Kind::Merge(given) => {
-            let is_given = |column: &str| schema.index_of(column).is_ok_and(|place| given[place]);
-            row.retain(|column, _| is_given(column));
-            "merge"
-        }
-        Kind::Delete | Kind::Rekey => {
-            row.retain(|_, value| !value.is_null());
-            "delete"
-        }
-        Kind::Truncate => return json!({"change": "truncate"}),
-    };
-    json!({"change": change, "row": row})
+#[derive(Serialize)]
+struct Change {
+    change: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<Row>,
 }
 
-fn objects(rows: &RecordBatch) -> Result<Vec<Map<String, Value>>, Error> {
+impl Change {
+    fn of(mut row: Row, kind: &Kind, schema: &Schema) -> Self {
+        let change = match kind {
+            Kind::Put => "put",
+            Kind::Merge(given) => {
+                let is_given = |column: &str| schema.index_of(column).is_ok_and(|place| given[place]);
+                row.retain(|column, _| is_given(column));
+                "merge"
+            }
+            Kind::Delete | Kind::Rekey => {
+                row.retain(|_, value| value.get() != "null");
+                "delete"
+            }
+            Kind::Truncate => {
+                let change = "truncate";
+                return Self { change, row: None };
+            }
+        };
+        let row = Some(row);
+        Self { change, row }
+    }
+}
+
+fn objects(rows: &RecordBatch) -> Result<Vec<Row>, Error> {
     let writer = WriterBuilder::new().with_explicit_nulls(true);
     let mut writer = writer.build::<_, JsonArray>(Vec::new());
-    let failed = |error: &dyn std::fmt::Display| Error::Node(format!("rows cannot be shown: {error}"));
-    writer.write(rows).map_err(|error| failed(&error))?;
-    writer.finish().map_err(|error| failed(&error))?;
-    serde_json::from_slice(&writer.into_inner()).map_err(|error| failed(&error))
+    writer.write(rows).map_err(|error| unshown(&error))?;
+    writer.finish().map_err(|error| unshown(&error))?;
+    serde_json::from_slice(&writer.into_inner()).map_err(|error| unshown(&error))
+}
+
+fn raw(value: &impl Serialize) -> Result<Box<RawValue>, Error> {
+    to_raw_value(value).map_err(|error| unshown(&error))
+}
+
+fn unshown(error: &dyn std::fmt::Display) -> Error {
+    Error::Node(format!("rows cannot be shown: {error}"))
 }
 
 fn refused(error: EngineError) -> Error {
     Error::Usage(error.user_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Decimal128Array, Float64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn values_are_shown_as_they_are() {
+        let decimals = Decimal128Array::from(vec![1_234_567_890_123_456_789_010]);
+        let columns: [(&str, ArrayRef); 3] = [
+            (
+                "amount",
+                Arc::new(decimals.with_precision_and_scale(38, 2).unwrap()),
+            ),
+            ("share", Arc::new(Float64Array::from(vec![0.1 + 0.2]))),
+            ("name", Arc::new(StringArray::from(vec![None::<&str>]))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let row = objects(&rows).unwrap().remove(0);
+        let put = Change::of(row, &Kind::Put, &rows.schema());
+        assert_eq!(
+            raw(&put).unwrap().get(),
+            r#"{"change":"put","row":{"amount":12345678901234567890.10,"name":null,"share":0.30000000000000004}}"#
+        );
+        let row = objects(&rows).unwrap().remove(0);
+        let delete = Change::of(row, &Kind::Delete, &rows.schema());
+        assert!(!raw(&delete).unwrap().get().contains("name"));
+    }
 }

@@ -1,7 +1,7 @@
 //! Columns of rows that grow, one builder for each.
 
 use datafusion::arrow::array::{
-    ArrayBuilder, ArrayRef, BinaryBuilder, BinaryViewBuilder, BooleanBuilder, Decimal128Builder,
+    Array, ArrayBuilder, ArrayRef, BinaryBuilder, BinaryViewBuilder, BooleanBuilder, Decimal128Builder,
     Float32Builder, Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder,
     LargeBinaryBuilder, LargeStringBuilder, StringBuilder, StringViewBuilder, UInt8Builder, UInt16Builder,
     UInt32Builder, UInt64Builder, make_array,
@@ -139,7 +139,9 @@ impl Column {
 
     /// The column; it is empty then.
     pub(super) fn take(&mut self) -> Result<ArrayRef, ArrowError> {
-        let array = each_builder!(&mut self.builder, builder => ArrayBuilder::finish(builder));
+        let mut array = each_builder!(&mut self.builder, builder => ArrayBuilder::finish(builder));
+        // Builders double, and what stays in memory is counted by what it takes.
+        array.shrink_to_fit();
         if *array.data_type() == self.data_type {
             return Ok(array);
         }

@@ -204,11 +204,10 @@ pub(super) fn push_patiently<'m>(
     }
 }
 
-fn no_schemas(source: &Source, rejected: &Rejected) -> Error {
-    let what = format!("the schemas of topic '{}' cannot be read", source.topic);
-    Error::external(Code::REGISTRY_SILENT, what)
-        .with_detail(rejected.detail())
-        .with_hint("executors must reach the registry in 'format.registry'")
+/// What to say of a message whose schema cannot be had now.
+pub(super) fn no_schemas(topic: &str, rejected: &Rejected) -> Error {
+    let what = format!("the schemas of topic '{topic}' cannot be read");
+    Error::external(Code::REGISTRY_SILENT, what).with_detail(rejected.detail())
 }
 
 /// Decodes the first messages. A topic without messages says nothing, and is fine.
@@ -228,7 +227,10 @@ fn look(source: &Source, topic: &Opened) -> Result<(), Error> {
         let framed = Framed::of(&message, decoder.heeds_frames());
         match push_patiently(&mut decoder, || framed.message()) {
             Ok(_) => return Ok(()),
-            Err(rejected) if rejected.reason().passes() => return Err(no_schemas(source, &rejected)),
+            Err(rejected) if rejected.reason().passes() => {
+                let error = no_schemas(&source.topic, &rejected);
+                return Err(error.with_hint("executors must reach the registry in 'format.registry'"));
+            }
             Err(rejected) => {
                 first.get_or_insert((message.partition(), message.offset(), rejected));
             }

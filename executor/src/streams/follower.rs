@@ -10,12 +10,13 @@
 //! the client, which is bounded.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use millpond_engine::error::Error;
+use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -310,7 +311,7 @@ impl Follower {
     /// there is waited for by nobody but its topic partitions.
     fn inquire(&mut self) {
         // They are all of one topic: the first that can asks which.
-        let identity = Arc::new(OnceLock::new());
+        let identity = Arc::new(Mutex::default());
         for (number, partition) in &mut self.partitions {
             let is_asked = self.inquiries.iter().any(|inquiry| inquiry.number == *number);
             if partition.awaits_brokers() && !is_asked {
@@ -557,14 +558,19 @@ impl Inquiry {
         source: &Arc<Source>,
         consumer: &Arc<BaseConsumer<Authorized<Watch>>>,
         partition: &Partition,
-        identity: Arc<OnceLock<Option<String>>>,
+        identity: Arc<Mutex<Option<String>>>,
     ) -> std::io::Result<Self> {
         let (source, consumer, number) = (source.clone(), consumer.clone(), partition.number());
         // Before it is asked: what the owner of then has shown may be behind the end that the brokers say.
         let is_owned = partition.is_owned();
         let answer = ask(&source.clone(), move || {
             let range = source.range(&consumer, number)?;
-            let topic_id = identity.get_or_init(|| source.topic_id(&consumer)).clone();
+            // One answer is enough for all of them.
+            let mut identity = identity.lock();
+            if identity.is_none() {
+                *identity = source.topic_id(&consumer);
+            }
+            let topic_id = identity.clone();
             Ok(Found { range, topic_id })
         })?;
         Ok(Self {

@@ -9,7 +9,7 @@ use millpond_engine::schema::nullable;
 use rdkafka::message::BorrowedMessage;
 
 use super::columns;
-use super::describe::push_patiently;
+use super::describe::{no_schemas, push_patiently};
 use super::framed::Framed;
 use super::registry::{Registry, RegistrySettings};
 use super::source::unfit;
@@ -17,6 +17,7 @@ use super::source::unfit;
 /// See the module. Columns are those of the schema of the messages.
 #[derive(Debug)]
 pub struct Preview {
+    topic: String,
     decoder: Decoder,
     is_change_log: bool,
 }
@@ -72,6 +73,7 @@ impl Preview {
             _ => Decoder::new(&format, &table),
         };
         Ok(Self {
+            topic: topic.to_string(),
             decoder: decoder.map_err(unfit)?,
             is_change_log: format.is_change_log(),
         })
@@ -85,7 +87,7 @@ impl Preview {
     /// What a message says. It blocks while a schema is fetched.
     ///
     /// # Errors
-    /// None that is known.
+    /// A registry that does not answer.
     pub fn look(&mut self, message: &BorrowedMessage<'_>) -> Result<Previewed, Error> {
         let framed = Framed::of(message, self.decoder.heeds_frames());
         let pushed = push_patiently(&mut self.decoder, || framed.message());
@@ -96,6 +98,10 @@ impl Preview {
         Ok(match pushed {
             Ok(Outcome::Rows(_) | Outcome::Doubtful(_)) => Previewed::Changes(taken),
             Ok(Outcome::Skipped(skip)) => Previewed::Skipped(skip),
+            Err(rejected) if rejected.reason().passes() => {
+                return Err(no_schemas(&self.topic, &rejected)
+                    .with_hint("the registry in 'format.registry' must be reached from here"));
+            }
             Err(rejected) => Previewed::Rejected(rejected),
         })
     }

@@ -30,7 +30,7 @@ const ADAPTIVE: &str = "ballista.planner.adaptive.enabled";
 /// A plan that cannot be optimized or planned.
 pub(super) async fn state_for(state: &SessionState, plan: &LogicalPlan) -> Result<Option<SessionState>> {
     let optimized = state.optimize(plan)?;
-    if !keeps_rows_of_a_side(&optimized)? {
+    if !has_joins_to_plan_once(&optimized)? {
         return Ok(None);
     }
     let mut state = state.clone();
@@ -38,6 +38,7 @@ pub(super) async fn state_for(state: &SessionState, plan: &LogicalPlan) -> Resul
     let options = state.config_mut().options_mut();
     options.set(ADAPTIVE, "false")?;
     options.optimizer.prefer_hash_join = true;
+    options.optimizer.repartition_joins = true;
     options.optimizer.hash_join_single_partition_threshold = 0;
     options.optimizer.hash_join_single_partition_threshold_rows = 0;
     if !prefers_hash {
@@ -86,16 +87,21 @@ fn bytes_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
     Ok(statistics.total_byte_size.get_value().copied())
 }
 
-/// True if a join of the plan yields rows although one of its sides is empty.
-fn keeps_rows_of_a_side(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
+/// True if a join of the plan yields rows although one of its sides is empty; or if it has no equality and must stay as it was
+/// planned ([`MillpondPlanner`](millpond_engine::planner::MillpondPlanner)), with the sides that it has, or in a stage of its own.
+fn has_joins_to_plan_once(plan: &LogicalPlan) -> Result<bool> {
+    let (mut found, mut has_union, mut has_no_equality) = (false, false, false);
     plan.apply_with_subqueries(|node| {
+        has_union |= matches!(node, LogicalPlan::Union(_));
         if let LogicalPlan::Join(join) = node {
-            found |= !matches!(
-                join.join_type,
-                JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi
-            );
+            has_no_equality |= join.on.is_empty();
+            found |= match join.join_type {
+                JoinType::Inner => false,
+                JoinType::LeftSemi | JoinType::RightSemi => join.on.is_empty(),
+                _ => true,
+            };
         }
+        found |= has_union && has_no_equality;
         Ok(if found {
             TreeNodeRecursion::Stop
         } else {
@@ -118,6 +124,19 @@ mod tests {
         for (sql, adaptive) in [
             ("SELECT * FROM t a JOIN t b ON a.x = b.x", true),
             ("SELECT * FROM t WHERE x IN (SELECT x FROM t WHERE x > 1)", true),
+            (
+                "SELECT * FROM t WHERE EXISTS (SELECT 1 FROM t b WHERE b.x > t.x)",
+                false,
+            ),
+            ("SELECT * FROM t a JOIN t b ON a.x < b.x", true),
+            (
+                "SELECT * FROM t UNION ALL SELECT a.x FROM t a JOIN t b ON a.x = b.x",
+                true,
+            ),
+            (
+                "SELECT * FROM t UNION ALL SELECT a.x FROM t a JOIN t b ON a.x < b.x",
+                false,
+            ),
             ("SELECT * FROM t a LEFT JOIN t b ON a.x = b.x", false),
             ("SELECT * FROM t a FULL JOIN t b ON a.x = b.x", false),
             (

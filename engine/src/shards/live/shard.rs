@@ -281,11 +281,14 @@ impl LiveShard {
     }
 
     pub(super) fn prepare(&self, rows: &RecordBatch) -> Result<Prepared> {
-        let marks = Marks {
+        Prepared::new(rows, self.is_full(rows.num_rows()), self.marks())
+    }
+
+    fn marks(&self) -> Marks {
+        Marks {
             version: self.version,
             time: self.table.expiry.map(|expiry| expiry.place),
-        };
-        Prepared::new(rows, self.is_full(rows.num_rows()), marks)
+        }
     }
 
     /// Memory for so many bytes.

@@ -14,7 +14,7 @@ use crate::shards::live::segment::{Dead, Segment};
 /// Part of the time after which rows expire by which segments that are joined may differ.
 const EXPIRY_PARTS: u128 = 8;
 /// Part of the size of a shard that a segment is of at most.
-const SIZE_PARTS: usize = 8;
+pub(super) const SIZE_PARTS: usize = 8;
 
 impl LiveShard {
     /// One step towards fewer and fuller segments, if there is one to take.

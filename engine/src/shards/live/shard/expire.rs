@@ -7,7 +7,9 @@ use datafusion::arrow::compute::take_record_batch;
 use datafusion::error::Result;
 
 use super::LiveShard;
-use crate::shards::live::segment::{Dead, Segment};
+use super::compact::SIZE_PARTS;
+use crate::shards::live::row_ids::RowIds;
+use crate::shards::live::segment::{Dead, Prepared, Segment};
 
 impl LiveShard {
     /// Drops segments of which every row has expired, and says whether there were any. Of a shard with a key it is one at
@@ -38,8 +40,9 @@ impl LiveShard {
         Ok(has_changed)
     }
 
-    /// Drops the oldest rows of a shard that is larger than it may be, and says whether there were any: whole segments, and
-    /// a part of the newest one if it alone is too large. Readers see it when [`LiveShard::publish`] is called.
+    /// Drops the oldest rows of a shard that is larger than it may be, and says whether there were any: whole segments while
+    /// no more goes with them than an eighth of what may be there, and the first rows of one that is larger. Readers see it
+    /// when [`LiveShard::publish`] is called.
     ///
     /// # Errors
     /// Rows that cannot be unpacked.
@@ -47,42 +50,47 @@ impl LiveShard {
         let Some(max) = self.table.bytes_max else {
             return Ok(false);
         };
-        let mut excess = self.bytes().saturating_sub(max);
-        if excess == 0 {
-            return Ok(false);
-        }
-        let mut dropped = 0;
-        for segment in self.segments.iter().rev().skip(1).rev() {
-            if excess == 0 {
-                break;
+        let mut has_changed = false;
+        loop {
+            let excess = self.bytes().saturating_sub(max);
+            let Some(oldest) = self.segments.first().filter(|_| excess > 0) else {
+                return Ok(has_changed);
+            };
+            let goes_whole = oldest.bytes() <= excess + max / SIZE_PARTS && self.segments.len() > 1;
+            if goes_whole {
+                self.segments.drop_first(1);
+            } else if !self.cut_oldest(excess + max / (2 * SIZE_PARTS))? {
+                return Ok(has_changed);
             }
-            excess = excess.saturating_sub(segment.bytes());
-            dropped += 1;
+            has_changed = true;
         }
-        self.segments.drop_first(dropped);
-        if excess > 0 {
-            self.cut_newest(max)?;
-        }
-        Ok(true)
     }
 
-    /// The last rows of the newest segment take the place of all; some fewer than may stay, so that it is not soon again.
-    fn cut_newest(&mut self, max: usize) -> Result<()> {
-        let Some(newest) = self.segments.last() else {
-            return Ok(());
-        };
-        let all = newest.decoded(&self.table.schema)?;
-        let share = max as f64 / newest.bytes() as f64 * 0.9;
-        let kept = (all.num_rows() as f64 * share) as usize;
-        let first = all.num_rows() - kept.clamp(1, all.num_rows());
-        let last: UInt32Array = (first as u32..all.num_rows() as u32).collect();
-        let prepared = self.prepare(&take_record_batch(&all, &last)?)?;
-        // Without memory for the copy it stays as it is.
-        if let Ok(claim) = self.claim(prepared.bytes()) {
-            self.segments.drop_first(self.segments.len());
-            self.add(prepared, Dead::none(last.len()), claim);
+    /// The last rows of the oldest segment take its place, so that about so many bytes go; one row stays. False if nothing
+    /// has changed: there is but one, or no memory for the copy.
+    fn cut_oldest(&mut self, excess: usize) -> Result<bool> {
+        let oldest = &self.segments[0];
+        let all = oldest.decoded(&self.table.schema)?;
+        let rows = all.num_rows();
+        let share = excess as f64 / oldest.bytes() as f64;
+        let cut = ((rows as f64 * share).ceil() as usize).clamp(1, rows.max(1));
+        let kept = (rows - cut.min(rows)).max(1);
+        if kept >= rows {
+            return Ok(false);
         }
-        Ok(())
+        let last: UInt32Array = ((rows - kept) as u32..rows as u32).collect();
+        let last = take_record_batch(&all, &last)?;
+        let prepared = Prepared::new(&last, oldest.is_packed(), self.marks())?;
+        let Ok(claim) = self.claim(prepared.bytes()) else {
+            return Ok(false);
+        };
+        let began = oldest.began();
+        let ids = RowIds::contiguous(self.new_ids(kept), kept);
+        let mut cut = prepared.segment(self.next_segment, ids, Dead::none(kept), claim);
+        self.next_segment += 1;
+        cut.set_began(began);
+        self.segments.replace(0..1, cut);
+        Ok(true)
     }
 
     fn forget(&mut self, segment: &Segment) -> Result<()> {

@@ -102,3 +102,22 @@ fn a_shard_is_no_larger_than_it_may_be_whatever_its_batches() {
         assert_eq!(ids, (first..20_000).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn of_a_large_batch_as_much_stays_as_there_is_room_for() {
+    let store = store(usize::MAX);
+    let mut live = LiveShard::new(store.clone(), table(&[]), 0).unwrap();
+    live.apply(&puts(0..40_000)).unwrap();
+    live.apply(&puts(40_000..40_010)).unwrap();
+    for max in [200_000, 100_000, 99_000, 20_000] {
+        live.table.bytes_max = Some(max);
+        assert!(live.shrink().unwrap());
+        let bytes = live.bytes();
+        assert!(bytes <= max && bytes > max * 3 / 4, "{bytes} bytes of {max}");
+        assert!(!live.shrink().unwrap(), "{max}");
+    }
+    live.publish(40_010);
+    let rows = rows(store.pin(&live.views().read().clone(), "w"), None);
+    let ids: Vec<i64> = rows.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, (ids[0]..40_010).collect::<Vec<_>>());
+}
