@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::catalog::Session;
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
@@ -16,9 +18,12 @@ use datafusion::functions_table::generate_series::GenerateSeriesTable;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, Projection, TableScan, UserDefinedLogicalNode};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
@@ -45,9 +50,36 @@ impl QueryPlanner for MillpondPlanner {
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OwnNodes)])
             .create_physical_plan(&plan, session)
             .await?;
-        let physical = with_whole_joins(physical)?;
+        let physical = with_whole_joins(constants_of_a_row(physical)?)?;
         keep_sums(text_source::keep_settings(physical)?)
     }
+}
+
+/// Reads what is known without reading, as a `count(*)` by statistics, from a row in memory.
+///
+/// DataFusion has a node for such a row that tells no metrics. From tasks that do not have the branch of a union that it is in,
+/// Ballista drops it for one that does, refuses their reports, which differ then, and the job never ends.
+fn constants_of_a_row(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        let Some(projection) = node.downcast_ref::<ProjectionExec>() else {
+            return Ok(Transformed::no(node));
+        };
+        let is_constant = |expr: &ProjectionExpr| collect_columns(&expr.expr).is_empty();
+        if !projection.input().is::<PlaceholderRowExec>() || !projection.expr().iter().all(is_constant) {
+            return Ok(Transformed::no(node));
+        }
+        let constants = ProjectionExec::try_new(projection.expr().to_vec(), one_row()?)?;
+        Ok(Transformed::yes(Arc::new(constants)))
+    })
+    .map(|plan| plan.data)
+}
+
+fn one_row() -> Result<Arc<dyn ExecutionPlan>> {
+    let rows =
+        RecordBatch::try_from_iter([("present", Arc::new(BooleanArray::from(vec![true])) as ArrayRef)])?;
+    let schema = rows.schema();
+    let row = MemorySourceConfig::try_new_exec(&[vec![rows]], schema, Some(Vec::new()))?;
+    Ok(row)
 }
 
 /// Plans joins without equality so that they may be divided into tasks.

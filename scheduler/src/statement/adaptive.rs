@@ -30,7 +30,7 @@ const ADAPTIVE: &str = "ballista.planner.adaptive.enabled";
 /// A plan that cannot be optimized or planned.
 pub(super) async fn state_for(state: &SessionState, plan: &LogicalPlan) -> Result<Option<SessionState>> {
     let optimized = state.optimize(plan)?;
-    if !has_joins_to_plan_once(&optimized)? {
+    if !must_be_planned_once(&optimized)? {
         return Ok(None);
     }
     let mut state = state.clone();
@@ -87,21 +87,24 @@ fn bytes_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
     Ok(statistics.total_byte_size.get_value().copied())
 }
 
-/// True if a join of the plan yields rows although one of its sides is empty; or if it has no equality and must stay as it was
-/// planned ([`MillpondPlanner`](millpond_engine::planner::MillpondPlanner)), with the sides that it has, or in a stage of its own.
-fn has_joins_to_plan_once(plan: &LogicalPlan) -> Result<bool> {
-    let (mut found, mut has_union, mut has_no_equality) = (false, false, false);
+/// True if a join of the plan yields rows although one of its sides is empty; or if something must stay as it was planned
+/// ([`MillpondPlanner`](millpond_engine::planner::MillpondPlanner)): a join without equality the sides that it has, and in a
+/// union the stage of its own; in a union also what is known without reading, which an adaptive plan only finds out later.
+fn must_be_planned_once(plan: &LogicalPlan) -> Result<bool> {
+    let (mut found, mut has_union, mut is_for_no_union) = (false, false, false);
     plan.apply_with_subqueries(|node| {
         has_union |= matches!(node, LogicalPlan::Union(_));
+        is_for_no_union |=
+            matches!(node, LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty());
         if let LogicalPlan::Join(join) = node {
-            has_no_equality |= join.on.is_empty();
+            is_for_no_union |= join.on.is_empty();
             found |= match join.join_type {
                 JoinType::Inner => false,
                 JoinType::LeftSemi | JoinType::RightSemi => join.on.is_empty(),
                 _ => true,
             };
         }
-        found |= has_union && has_no_equality;
+        found |= has_union && is_for_no_union;
         Ok(if found {
             TreeNodeRecursion::Stop
         } else {
