@@ -88,7 +88,7 @@ def test_a_registry_of_an_own_authority_is_trusted_by_the_setting_only(registry,
         query(connection, f"WAIT FOR TABLE {TOPIC} TIMEOUT '30s'")
         assert query(connection, f"SELECT id, city FROM {TOPIC} ORDER BY id").to_dict("records") == ROWS
 
-        assert json.loads(consume(brokers, registry, trusting).stdout) == ROWS[0]
+        assert json.loads(consume(brokers, registry, trusting).stdout) in ROWS
         refused = consume(brokers, registry, settings(registry))
         assert refused.returncode != 0
         assert "certificate" in refused.stderr
