@@ -68,18 +68,21 @@ fn constants_of_a_row(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionP
         if !projection.input().is::<PlaceholderRowExec>() || !projection.expr().iter().all(is_constant) {
             return Ok(Transformed::no(node));
         }
-        let constants = ProjectionExec::try_new(projection.expr().to_vec(), one_row()?)?;
+        let row = one_row()?;
+        let row = MemorySourceConfig::try_new_exec(&[vec![row.clone()]], row.schema(), Some(Vec::new()))?;
+        let constants = ProjectionExec::try_new(projection.expr().to_vec(), row)?;
         Ok(Transformed::yes(Arc::new(constants)))
     })
     .map(|plan| plan.data)
 }
 
-fn one_row() -> Result<Arc<dyn ExecutionPlan>> {
-    let rows =
-        RecordBatch::try_from_iter([("present", Arc::new(BooleanArray::from(vec![true])) as ArrayRef)])?;
-    let schema = rows.schema();
-    let row = MemorySourceConfig::try_new_exec(&[vec![rows]], schema, Some(Vec::new()))?;
-    Ok(row)
+/// One row, to read constants from. Nobody reads its column, which is there so that it can be sent.
+///
+/// # Errors
+/// None that is known.
+pub fn one_row() -> Result<RecordBatch> {
+    let present: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+    Ok(RecordBatch::try_from_iter([("present", present)])?)
 }
 
 /// Plans joins without equality so that they may be divided into tasks.

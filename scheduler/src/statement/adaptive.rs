@@ -8,7 +8,8 @@
 //! its joins are hash joins, which Ballista broadcasts where it can, if each has a side that is small by these. Hash joins do
 //! not spill, so else they are sort-merge joins, unless the user prefers hash joins. None is planned to collect a side: Ballista
 //! divides such a join again where it keeps rows of that side, and an aggregate above it that counts on one partition does
-//! not know (one row for each partition).
+//! not know (one row for each partition). The planner places exchanges around joins without equality, and what a union knows
+//! without reading; an adaptive plan would change both, so plans with them are not adaptive either.
 
 use std::sync::Arc;
 

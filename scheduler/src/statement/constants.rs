@@ -2,17 +2,17 @@
 //!
 //! `SELECT 1` inside a union is planned as a node that Ballista drops from the tasks that do not compute it. Such tasks
 //! report fewer operators than the others, Ballista refuses their status and the job never ends. A one-row table in
-//! memory stays in every task, so constants are read from one.
+//! memory stays in every task, so constants are read from one. What only the physical plan knows to be constant, the planner
+//! reads from the same row.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{BooleanArray, RecordBatch};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::error::Result;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan, LogicalPlanBuilder};
 use millpond_engine::error::{Code, Error};
+use millpond_engine::planner;
 
 /// Name of the one-row table in plans.
 const ONE_ROW: &str = "one_row";
@@ -57,15 +57,15 @@ fn refuse_recursion(plan: &LogicalPlan) -> std::result::Result<(), Error> {
 }
 
 fn one_row() -> Result<LogicalPlan> {
-    let schema = Arc::new(Schema::new(vec![Field::new("present", DataType::Boolean, false)]));
-    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(BooleanArray::from(vec![true]))])?;
-    let table = MemTable::try_new(schema, vec![vec![batch]])?;
+    let row = planner::one_row()?;
+    let table = MemTable::try_new(row.schema(), vec![vec![row]])?;
     LogicalPlanBuilder::scan(ONE_ROW, provider_as_source(Arc::new(table)), None)?.build()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::arrow::array::RecordBatch;
     use datafusion::prelude::SessionContext;
 
     #[tokio::test]
